@@ -1,0 +1,28 @@
+#pragma once
+/// make_runtime: the one file that knows the back ends (design.md §1).
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <optional>
+#include <string_view>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace muster {
+
+/// Which event loop. Auto probes io_uring and, when it cannot be used, says in one log line why and what
+/// would fix it (code "runtime.uring.unavailable"), then uses epoll.
+enum class Backend : std::uint8_t { Auto, Uring, Epoll };
+
+std::string_view to_string(Backend backend) noexcept;
+std::optional<Backend> parse_backend(std::string_view text) noexcept;
+
+/// Errors: Backend::Uring where io_uring cannot be used (not_supported, permission_denied, no_memory), with
+/// the cure.
+result<std::unique_ptr<net::Runtime>> make_runtime(Backend backend, net::RuntimeOptions options = {});
+/// The epoll Runtime on the user's own io_context, which must outlive it and be run by one thread at a time.
+std::unique_ptr<net::Runtime> make_runtime(boost::asio::io_context& context,
+                                           net::RuntimeOptions options = {});
+
+} // namespace muster

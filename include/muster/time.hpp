@@ -1,0 +1,39 @@
+#pragma once
+/// Time as values. Nothing here reads a clock: a net::Runtime does, and hands `Now` to whoever decides.
+#include <chrono>
+#include <compare>
+#include <cstdint>
+
+namespace muster {
+
+using Duration = std::chrono::nanoseconds;
+
+/// The clock type of Instant. It has no now(): monotonic time comes from a Runtime (CLOCK_MONOTONIC, or
+/// virtual).
+struct MonotonicClock {
+    using duration = Duration;
+    using rep = duration::rep;
+    using period = duration::period;
+    using time_point = std::chrono::time_point<MonotonicClock, duration>;
+    static constexpr bool is_steady = true;
+};
+
+/// A point of one process's monotonic time. Not comparable between processes.
+using Instant = MonotonicClock::time_point;
+
+/// Wall-clock time in milliseconds since the Unix epoch. Used for tombstones and logs, never for timeouts.
+struct WallTime {
+    std::int64_t ms{};
+    auto operator<=>(const WallTime&) const = default;
+};
+
+constexpr WallTime operator-(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms - d.count()}; }
+constexpr WallTime operator+(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms + d.count()}; }
+
+/// Both clocks at one moment: what every input of the protocol core is told.
+struct Now {
+    Instant monotonic{};
+    WallTime wall{};
+};
+
+} // namespace muster

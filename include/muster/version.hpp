@@ -1,0 +1,19 @@
+#pragma once
+/// Version of the library and of what it speaks on the wire.
+#include <cstdint>
+#include <string_view>
+
+namespace muster {
+
+inline constexpr int version_major = 0;
+inline constexpr int version_minor = 1;
+inline constexpr int version_patch = 0;
+
+/// "major.minor.patch" of the library that is linked, which may be newer than the headers compiled against.
+std::string_view version() noexcept;
+
+/// Range of wire protocol versions this library speaks; the handshake agrees on the highest common one.
+inline constexpr std::uint32_t wire_version_min = 1;
+inline constexpr std::uint32_t wire_version_max = 1;
+
+} // namespace muster
