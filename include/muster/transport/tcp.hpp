@@ -1,0 +1,71 @@
+#pragma once
+/// TcpClusterTransport: associations over TCP (design.md §6).
+#include <chrono>
+#include <muster/error.hpp>
+#include <muster/transport/transport.hpp>
+#include <string>
+
+namespace muster::net {
+class Runtime;
+}
+
+namespace muster {
+
+/// Every limit of the transport, and what happens at it.
+struct TcpTransportOptions {
+    std::string cluster_name;              ///< peers of another one are refused in the handshake
+    std::string protocol = "akka.tcp";     ///< scheme of this node's Address
+    std::string listen_host = "127.0.0.1"; ///< a literal address ("0.0.0.0", "::", ..) to bind
+    std::uint16_t listen_port = 0;         ///< 0: the system chooses
+    std::string advertised_host;           ///< what peers dial and know us by; empty: listen_host
+    std::uint16_t advertised_port = 0;     ///< 0: the port listened on
+    std::optional<Uid> uid;                ///< empty: random
+
+    std::size_t frame_bytes_max = 16 * 1024 * 1024;   ///< larger frames end the association; larger tells are TooLarge
+    std::size_t association_bytes_max = 8 * 1024 * 1024; ///< of unsent tells per association: Full beyond it
+    std::size_t membership_queue_max = 1024;          ///< unsent membership messages per association: the oldest is dropped
+    std::size_t waiting_tells_max = 65'536;           ///< of tell_when_room per association
+    std::size_t inbound_connections_max = 4096;       ///< more are closed at once
+    std::size_t associations_max = 16'384;            ///< tells to further addresses answer NoRoute
+    std::size_t unauthenticated_bytes_max = 64 * 1024; ///< before the handshake is complete
+    std::size_t retained_bytes_max = 64 * 1024 * 1024; ///< of receive buffers kept by sinks: copied beyond it
+    std::chrono::milliseconds handshake_timeout{5000};
+    std::chrono::milliseconds connect_timeout{5000};
+    std::chrono::milliseconds association_idle_timeout{30'000};
+    std::chrono::milliseconds half_open_timeout{30'000}; ///< no byte acknowledged for that long with data waiting: reset
+    std::chrono::milliseconds backoff_min{50};        ///< doubled with full jitter up to
+    std::chrono::milliseconds backoff_max{5000};
+    std::chrono::milliseconds quarantine_for{std::chrono::hours{24}}; ///< remembered at most that long
+    std::size_t lanes = 1;                            ///< tell connections per association, by recipient path
+
+    /// Errc::invalid_argument with subject "setting <name>".
+    result<void> validate() const;
+};
+
+/// Opens the listener at once, so that self() is final; accepts after start().
+/// Errors: setting errors, and net::Runtime::listen's (address_in_use names the endpoint).
+class TcpClusterTransport final : public ClusterTransport {
+public:
+    static result<std::unique_ptr<TcpClusterTransport>> listen(net::Runtime& runtime, TcpTransportOptions options);
+    /// Runtime's thread, or after the Runtime stopped. Without shutdown() before, connections are aborted.
+    ~TcpClusterTransport() override;
+
+    UniqueAddress self() const override;
+    void start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink) override;
+    void send(const Destination& to, const ClusterMessage& message) noexcept override;
+    TellResult tell(const Address& to, const Tell& tell) override;
+    TellRoute route(const Address& to) override;
+    void tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) override;
+    void quarantine(const UniqueAddress& node, bool harmless) override;
+    void renew_incarnation(Uid uid) override;
+    void shutdown(Instant deadline, UniqueFunction<void()> done) override;
+    /// The reference's name of tell().
+    TellResult send_remote(const Address& to, const Tell& message) { return tell(to, message); }
+
+private:
+    struct Impl;
+    explicit TcpClusterTransport(std::shared_ptr<Impl> impl);
+    std::shared_ptr<Impl> impl_; // shared with the coroutines, which may end after the transport
+};
+
+} // namespace muster
