@@ -3,6 +3,7 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <muster/error.hpp>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace muster {
 
@@ -70,12 +72,16 @@ public:
 
 private:
     struct Rep : boost::intrusive_ref_counter<Rep, boost::thread_safe_counter> {
+        Rep(Address a, Uid u, Hash128 k) : address(std::move(a)), uid(u), key(k) {}
         Address address;
         Uid uid;
         Hash128 key;
     };
     boost::intrusive_ptr<const Rep> rep_;
 };
+
+/// std::hash's value; inside muster because the shared library exports only muster's names.
+std::size_t hash_value(const Address& a) noexcept;
 
 } // namespace muster
 
@@ -86,5 +92,5 @@ struct std::hash<muster::UniqueAddress> {
 };
 template <>
 struct std::hash<muster::Address> {
-    std::size_t operator()(const muster::Address& a) const noexcept;
+    std::size_t operator()(const muster::Address& a) const noexcept { return muster::hash_value(a); }
 };

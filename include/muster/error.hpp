@@ -2,9 +2,10 @@
 /// Errors as values: what failed (`code`), about what (`subject`) and what would be right (`advice`).
 #include <boost/system/error_code.hpp>
 #include <boost/system/result.hpp>
-#include <source_location>
+#include <boost/assert/source_location.hpp>
+#include <stdexcept>
 #include <string>
-#include <system_error>
+#include <utility>
 
 namespace muster {
 

@@ -2,9 +2,11 @@
 /// What the library has to say: records with a level, a stable event code and fields, given to one LogSink.
 /// The library writes nowhere else. Tests and operators match on codes, never on text.
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <initializer_list>
+#include <list>
 #include <memory>
 #include <muster/time.hpp>
 #include <mutex>
@@ -12,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace muster {
@@ -29,29 +32,32 @@ struct LogField {
 using LogFields = std::vector<LogField>;
 
 /// One thing that happened. `code` is a stable dotted name listed in src/doc/logging.md:
-/// "transport.handshake.refused".
+/// "transport.handshake.refused". It is a string literal: records are kept without copying it.
 struct LogRecord {
     WallTime when;
     LogLevel level{};
     std::string_view code;
     LogFields fields;
-    std::uint64_t suppressed =
-        0; ///< records of this code and peer that the rate limit swallowed before this one
+    /// Records of this code and peer that the rate limit swallowed before this one.
+    std::uint64_t suppressed = 0;
 
-    /// "2026-01-02T03:04:05.678Z WARNING code name=value ..." on one line; values with spaces are quoted,
-    /// control bytes escaped.
+    /// "2026-01-02T03:04:05.678Z WARNING code name=value ..." on one line of ASCII without line break. Values
+    /// with spaces are quoted, control bytes and bytes above 0x7e become \xNN (a peer's text cannot steer a
+    /// terminal), and what exceeds `line_value_bytes_max` is cut with its full length told.
     std::string to_line() const;
+    static constexpr std::size_t line_value_bytes_max = 1024;
 };
 
-/// Receives records. write() may be called from any thread, one at a time per Logger, and must not block for
-/// long.
+/// Receives records. write() may be called from any thread, one at a time per Logger, must not block for long
+/// and must not log.
 class LogSink {
 public:
     virtual ~LogSink() = default;
     virtual void write(const LogRecord& record) noexcept = 0;
 };
 
-/// Warnings and errors to stderr, one line each: the default.
+/// What the Logger lets through (by default warnings and errors) to stderr, one line and one write(2) each: the
+/// default sink.
 std::shared_ptr<LogSink> stderr_log_sink();
 /// Keeps records for tests and tools. Thread-safe, keeps the newest `records_max`.
 class MemoryLogSink final : public LogSink {
@@ -64,7 +70,7 @@ public:
 private:
     mutable std::mutex mutex_;
     std::size_t records_max_;
-    std::vector<LogRecord> records_;
+    std::deque<LogRecord> records_;
 };
 
 /// Level filter and rate limit (per code and peer) before a sink. Thread-safe. One per Runtime.
@@ -105,12 +111,16 @@ private:
         WallTime start;
         std::uint32_t passed = 0;
         std::uint64_t suppressed = 0;
+        std::list<std::string>::iterator age; // this window's place in windows_by_age_
     };
+    Window& window_of(std::string_view code, std::string_view peer, WallTime now);
+
     std::shared_ptr<LogSink> sink_;
     std::function<WallTime()> wall_clock_;
     Options options_;
     std::mutex mutex_;
     std::unordered_map<std::string, Window> windows_; // looked up by key only
+    std::list<std::string> windows_by_age_;           // their keys, oldest start first
 };
 
 } // namespace muster
