@@ -131,9 +131,9 @@ void LoopContext::close() noexcept {
     if (closing_) return;
     closing_ = true;
     const Scope scope(*this);
-    destroy_queued();
-    // Services hold handlers of their own (Asio timers, channels), which may own coroutines that queue their
-    // frames' destruction here; services themselves go last.
+    // Services first: they hold handlers of their own (parked operations, Asio timers, channels), which own
+    // coroutines that queue their frames' destruction here; and ParkingLot tells every TaskGroup that it may
+    // now die with tasks in it. Services themselves go last.
     boost::asio::execution_context::shutdown();
     destroy_queued();
     boost::asio::execution_context::destroy();

@@ -1,0 +1,60 @@
+#include <muster/net/task_group.hpp>
+
+#include <boost/asio/this_coro.hpp>
+#include <muster/net/waiter.hpp>
+
+namespace muster::net {
+
+namespace asio = boost::asio;
+
+struct Signal::State {
+    explicit State(Runtime& r) : runtime(r) {}
+
+    Runtime& runtime;
+    Waiter<void> waiter;
+    bool notified = false;
+    /// A notified waiter is on its way: it will see everything that happened until it runs.
+    bool resuming = false;
+    bool closed = false;
+};
+
+Signal::Signal(Runtime& runtime) : state_(std::make_shared<State>(runtime)) {}
+
+Signal::~Signal() {
+    state_->closed = true;
+    state_->waiter.complete(Error{Errc::closed, "signal", {}, {}});
+}
+
+void Signal::notify() noexcept {
+    State& state = *state_;
+    if (state.resuming) return;
+    if (state.waiter.complete({}))
+        state.resuming = true;
+    else
+        state.notified = true;
+}
+
+Task<result<void>> Signal::wait() { return wait_until(Instant::max()); }
+
+Task<result<void>> Signal::wait_until(Instant deadline) {
+    const std::shared_ptr<State> state = state_; // the Signal may die while we wait
+    Runtime& runtime = state->runtime;
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return Error{Errc::cancelled, "signal", {}, {}};
+    if (std::exchange(state->notified, false)) co_return result<void>{};
+
+    TimerId id = TimerId::None;
+    if (deadline != Instant::max()) {
+        if (deadline <= runtime.monotonic_now()) co_return Error{Errc::timed_out, "signal", {}, {}};
+        auto expire = [&waiter = state->waiter] { waiter.complete(Error{Errc::timed_out, "signal", {}, {}}); };
+        id = runtime.schedule(deadline, std::move(expire));
+    }
+    const TimerGuard timer{runtime, id};
+    auto wait = state->waiter.async_wait(runtime.executor(), Cancellable::Yes, "signal", asio::deferred);
+    auto outcome = co_await std::move(wait);
+    state->resuming = false;
+    co_return outcome;
+}
+
+} // namespace muster::net
