@@ -88,8 +88,8 @@ Error not_an_address(std::string_view text, std::string_view what) {
     // A peer may have sent the text: what is shown of it has a limit.
     constexpr std::size_t shown_max = 200;
     return {Errc::invalid_argument,
-            fmt::format("address \"{}{}\": {}", text.substr(0, shown_max), text.size() > shown_max ? ".." : "",
-                        what),
+            fmt::format("address \"{}{}\": {}", text.substr(0, shown_max),
+                        text.size() > shown_max ? ".." : "", what),
             std::string{right_form}};
 }
 
@@ -110,7 +110,8 @@ result<std::pair<std::string, std::uint16_t>> parse_host_port(std::string_view w
         return not_an_address(whole, "the port is not a number from 0 to 65535");
     const auto host = text.substr(0, colon);
     if (host.starts_with('[')) {
-        std::string normal = host.ends_with(']') ? normal_ipv6(host.substr(1, host.size() - 2)) : std::string{};
+        std::string normal =
+            host.ends_with(']') ? normal_ipv6(host.substr(1, host.size() - 2)) : std::string{};
         if (normal.empty()) return not_an_address(whole, "the host in brackets is not an IPv6 address");
         return std::pair{std::move(normal), port};
     }
@@ -179,7 +180,8 @@ namespace {
 /// protocol.md §2: the digest covers host, port and uid; protocol and system are equal in one cluster.
 Hash128 key_of(const Address& address, Uid uid) {
     Hasher hasher{"muster.UniqueAddress"};
-    hasher.add(std::uint64_t{address.host.has_value()}).add(std::string_view{address.host ? *address.host : ""});
+    hasher.add(std::uint64_t{address.host.has_value()})
+        .add(std::string_view{address.host ? *address.host : ""});
     hasher.add(std::uint64_t{address.port.has_value()}).add(std::uint64_t{address.port.value_or(0)});
     return hasher.add(uid.value).finish();
 }

@@ -122,7 +122,8 @@ Logger::Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clo
     : Logger(std::move(sink), std::move(wall_clock), Options{}) {}
 
 Logger::Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clock, Options options)
-    : sink_(sink ? std::move(sink) : stderr_log_sink()), wall_clock_(std::move(wall_clock)), options_(options) {}
+    : sink_(sink ? std::move(sink) : stderr_log_sink()), wall_clock_(std::move(wall_clock)),
+      options_(options) {}
 
 Logger::Window& Logger::window_of(std::string_view code, std::string_view peer, WallTime now) {
     std::string key;

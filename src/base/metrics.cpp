@@ -37,7 +37,8 @@ void Histogram::record(std::uint64_t value) noexcept {
     count_.fetch_add(1, std::memory_order_relaxed);
     sum_.fetch_add(value, std::memory_order_relaxed);
     std::uint64_t seen = max_.load(std::memory_order_relaxed);
-    while (seen < value && !max_.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {}
+    while (seen < value && !max_.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+    }
 }
 
 std::uint64_t Histogram::quantile(double q) const noexcept {
@@ -49,7 +50,8 @@ std::uint64_t Histogram::quantile(double q) const noexcept {
         total += counts[i];
     }
     if (total == 0) return 0;
-    const double wanted = std::ceil(std::clamp(std::isnan(q) ? 0.0 : q, 0.0, 1.0) * static_cast<double>(total));
+    const double wanted =
+        std::ceil(std::clamp(std::isnan(q) ? 0.0 : q, 0.0, 1.0) * static_cast<double>(total));
     const std::uint64_t rank = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(wanted));
     std::uint64_t passed = 0;
     for (std::size_t i = 0; i < bucket_count; ++i) {
