@@ -13,48 +13,27 @@ namespace errc = boost::system::errc;
 
 std::string_view describe(Errc e) noexcept {
     switch (e) {
-    case Errc::end_of_stream:
-        return "the peer closed the connection";
-    case Errc::reset:
-        return "the connection was reset";
-    case Errc::refused:
-        return "the connection was refused";
-    case Errc::unreachable:
-        return "the network or host is unreachable";
-    case Errc::timed_out:
-        return "timed out";
-    case Errc::cancelled:
-        return "cancelled";
-    case Errc::address_in_use:
-        return "the address is in use";
-    case Errc::address_not_available:
-        return "the address does not belong to this machine";
-    case Errc::permission_denied:
-        return "the operating system forbids it";
-    case Errc::no_descriptors:
-        return "no file descriptors are left";
-    case Errc::no_memory:
-        return "not enough memory";
-    case Errc::not_supported:
-        return "not supported here";
-    case Errc::not_found:
-        return "not found";
-    case Errc::limit_reached:
-        return "a limit is reached";
-    case Errc::closed:
-        return "closed";
-    case Errc::malformed:
-        return "malformed";
-    case Errc::too_large:
-        return "too large";
-    case Errc::mismatch:
-        return "does not match";
-    case Errc::invalid_argument:
-        return "invalid";
-    case Errc::illegal_transition:
-        return "not a legal transition";
-    case Errc::io:
-        return "the operating system reports an error";
+    case Errc::end_of_stream: return "the peer closed the connection";
+    case Errc::reset: return "the connection was reset";
+    case Errc::refused: return "the connection was refused";
+    case Errc::unreachable: return "the network or host is unreachable";
+    case Errc::timed_out: return "timed out";
+    case Errc::cancelled: return "cancelled";
+    case Errc::address_in_use: return "the address is in use";
+    case Errc::address_not_available: return "the address does not belong to this machine";
+    case Errc::permission_denied: return "the operating system forbids it";
+    case Errc::no_descriptors: return "no file descriptors are left";
+    case Errc::no_memory: return "not enough memory";
+    case Errc::not_supported: return "not supported here";
+    case Errc::not_found: return "not found";
+    case Errc::limit_reached: return "a limit is reached";
+    case Errc::closed: return "closed";
+    case Errc::malformed: return "malformed";
+    case Errc::too_large: return "too large";
+    case Errc::mismatch: return "does not match";
+    case Errc::invalid_argument: return "invalid";
+    case Errc::illegal_transition: return "not a legal transition";
+    case Errc::io: return "the operating system reports an error";
     }
     return "unknown muster error";
 }
@@ -63,38 +42,22 @@ std::string_view describe(Errc e) noexcept {
 /// none.
 int portable_condition(Errc e) noexcept {
     switch (e) {
-    case Errc::reset:
-        return errc::connection_reset;
-    case Errc::refused:
-        return errc::connection_refused;
-    case Errc::unreachable:
-        return errc::host_unreachable;
-    case Errc::timed_out:
-        return errc::timed_out;
-    case Errc::cancelled:
-        return errc::operation_canceled;
-    case Errc::address_in_use:
-        return errc::address_in_use;
-    case Errc::address_not_available:
-        return errc::address_not_available;
-    case Errc::permission_denied:
-        return errc::permission_denied;
-    case Errc::no_descriptors:
-        return errc::too_many_files_open;
-    case Errc::no_memory:
-        return errc::not_enough_memory;
-    case Errc::not_supported:
-        return errc::not_supported;
-    case Errc::malformed:
-        return errc::bad_message;
-    case Errc::too_large:
-        return errc::message_size;
-    case Errc::invalid_argument:
-        return errc::invalid_argument;
-    case Errc::io:
-        return errc::io_error;
-    default:
-        return 0;
+    case Errc::reset: return errc::connection_reset;
+    case Errc::refused: return errc::connection_refused;
+    case Errc::unreachable: return errc::host_unreachable;
+    case Errc::timed_out: return errc::timed_out;
+    case Errc::cancelled: return errc::operation_canceled;
+    case Errc::address_in_use: return errc::address_in_use;
+    case Errc::address_not_available: return errc::address_not_available;
+    case Errc::permission_denied: return errc::permission_denied;
+    case Errc::no_descriptors: return errc::too_many_files_open;
+    case Errc::no_memory: return errc::not_enough_memory;
+    case Errc::not_supported: return errc::not_supported;
+    case Errc::malformed: return errc::bad_message;
+    case Errc::too_large: return errc::message_size;
+    case Errc::invalid_argument: return errc::invalid_argument;
+    case Errc::io: return errc::io_error;
+    default: return 0;
     }
 }
 
@@ -117,47 +80,32 @@ Errc classify(int errno_value) noexcept {
     switch (errno_value) {
     case ECONNRESET:
     case ECONNABORTED:
-    case EPIPE:
-        return Errc::reset;
-    case ECONNREFUSED:
-        return Errc::refused;
+    case EPIPE: return Errc::reset;
+    case ECONNREFUSED: return Errc::refused;
     case ENETUNREACH:
     case ENETDOWN:
     case EHOSTUNREACH:
-    case EHOSTDOWN:
-        return Errc::unreachable;
+    case EHOSTDOWN: return Errc::unreachable;
     case ETIMEDOUT:
-    case ETIME:
-        return Errc::timed_out;
-    case ECANCELED:
-        return Errc::cancelled;
-    case EADDRINUSE:
-        return Errc::address_in_use;
-    case EADDRNOTAVAIL:
-        return Errc::address_not_available;
+    case ETIME: return Errc::timed_out;
+    case ECANCELED: return Errc::cancelled;
+    case EADDRINUSE: return Errc::address_in_use;
+    case EADDRNOTAVAIL: return Errc::address_not_available;
     case EACCES:
-    case EPERM:
-        return Errc::permission_denied;
+    case EPERM: return Errc::permission_denied;
     case EMFILE:
-    case ENFILE:
-        return Errc::no_descriptors;
+    case ENFILE: return Errc::no_descriptors;
     case ENOMEM:
-    case ENOBUFS:
-        return Errc::no_memory;
+    case ENOBUFS: return Errc::no_memory;
     case ENOSYS:
     case EOPNOTSUPP:
     case EPROTONOSUPPORT:
-    case EAFNOSUPPORT:
-        return Errc::not_supported;
-    case ENOENT:
-        return Errc::not_found;
+    case EAFNOSUPPORT: return Errc::not_supported;
+    case ENOENT: return Errc::not_found;
     case ENOTCONN:
-    case ESHUTDOWN:
-        return Errc::closed;
-    case EMSGSIZE:
-        return Errc::too_large;
-    default:
-        return Errc::io;
+    case ESHUTDOWN: return Errc::closed;
+    case EMSGSIZE: return Errc::too_large;
+    default: return Errc::io;
     }
 }
 
