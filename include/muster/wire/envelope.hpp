@@ -1,0 +1,52 @@
+#pragma once
+/// The gossip inside GossipEnvelope and Welcome: a head with seen and version_id, and a compact body that is
+/// built once per version and shared by all sends (protocol.md §6.1).
+#include <cstddef>
+#include <muster/buffer.hpp>
+#include <muster/cluster/gossip.hpp>
+#include <muster/error.hpp>
+#include <vector>
+
+namespace muster::wire {
+
+/// Keeps the encoded bodies of the last versions. A body has everything of a gossip but seen, so all nodes that
+/// hold a version send the same bytes, whoever has seen it.
+class EnvelopeEncoder {
+public:
+    /// Versions kept; of more the least recently used is dropped.
+    static constexpr std::size_t bodies_max_default = 4;
+    explicit EnvelopeEncoder(std::size_t bodies_max = bodies_max_default) : bodies_max_(bodies_max) {}
+
+    /// The shared body of `gossip`. Errors: Errc::invalid_argument for texts that have no wire form,
+    /// Errc::too_large above `bytes_max`.
+    result<Slice> body_of(const GossipPtr& gossip, std::size_t bytes_max);
+
+    std::size_t bodies() const noexcept { return bodies_.size(); }
+    /// Bodies that had to be built, for tests and metrics.
+    std::size_t built() const noexcept { return built_; }
+
+private:
+    struct Body {
+        GossipPtr gossip; ///< keeps what the body was built from, to compare tombstone times
+        Slice bytes;
+    };
+    std::size_t bodies_max_;
+    std::size_t built_ = 0;
+    std::vector<Body> bodies_; ///< most recently used last
+};
+
+/// What is known already, so that decoding the next version of a gossip shares its memory: addresses, members
+/// and, for the same version, everything.
+class Interner {
+public:
+    /// The gossip to share with from now on. Decoding calls it with what it made.
+    void remember(GossipPtr gossip) noexcept { known_ = std::move(gossip); }
+    const GossipPtr& known() const noexcept { return known_; }
+    /// The same value, with shared memory if it is known.
+    UniqueAddress intern(UniqueAddress node) const;
+
+private:
+    GossipPtr known_;
+};
+
+} // namespace muster::wire
