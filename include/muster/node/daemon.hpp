@@ -1,0 +1,193 @@
+#pragma once
+/// A running member of a cluster: spawn_daemon starts it, ClusterDaemonHandle is how the application talks to it.
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <muster/cluster/coordinated_shutdown.hpp>
+#include <muster/cluster/core.hpp>
+#include <muster/cluster/event_bus.hpp>
+#include <muster/cluster/gossip_pdu.hpp>
+#include <muster/cluster/lease.hpp>
+#include <muster/cluster/membership.hpp>
+#include <muster/cluster/sbr.hpp>
+#include <muster/cluster/settings.hpp>
+#include <muster/node/completion.hpp>
+#include <muster/transport/transport.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace muster {
+
+namespace net {
+class Runtime;
+}
+
+/// Everything a daemon can be told; every handle function is one of these.
+struct DaemonCmd {
+    struct Join { Address to; };
+    struct JoinSeedNodes { std::vector<Address> seeds; };
+    struct Leave { Address node; };
+    struct Down { Address node; };
+    struct PrepareForShutdown {};
+    struct ApplyGossip { GossipPdu pdu; };
+    struct Tick {};
+    struct Shutdown {};
+    using Any = std::variant<Join, JoinSeedNodes, Leave, Down, PrepareForShutdown, ApplyGossip, Tick, Shutdown>;
+};
+
+/// A work item of a coordinated shutdown phase: called on the Runtime's thread, calls `done` when finished (any thread).
+/// The phase's timeout bounds it.
+using ShutdownTask = std::function<void(UniqueFunction<void()> done)>;
+
+/// What spawn_daemon needs to know.
+struct DaemonConfig {
+    ClusterSettings cluster;
+    /// Split-brain resolution; absent: nobody is downed automatically (spawn_daemon_with_sbr sets it).
+    std::optional<SbrSettings> sbr;
+    /// For lease-majority.
+    std::shared_ptr<Lease> lease;
+    /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport afterwards.
+    std::chrono::milliseconds transport_shutdown_timeout{3000};
+    /// Events waiting for subscribers on the Runtime's thread; beyond it the node is stuck anyway (ENSURE'd limit: the oldest internal
+    /// ones are dropped and counted).
+    std::size_t event_queue_max = 65'536;
+    /// Seed of the daemon's random choices; absent: the Runtime's entropy.
+    std::optional<std::uint64_t> random_seed;
+
+    /// The first setting outside its range.
+    result<void> validate() const;
+};
+
+/// One moment of a daemon, consistent in itself.
+struct DaemonSnapshot {
+    std::shared_ptr<const MembershipState> state; ///< never null
+    std::optional<UniqueAddress> leader;
+    bool joined = false;
+    bool converged = false;
+    bool stopped = false;                          ///< coordinated shutdown has ended
+    std::optional<ShutdownReason> shutdown_reason; ///< set as soon as it began
+
+    const UniqueAddress& self() const noexcept { return state->self; }
+    std::span<const Member> members() const noexcept { return state->members(); }
+    MemberStatus self_status() const noexcept { return state->self_status(); }
+};
+
+/// Talks to a daemon from any thread; every function returns at once. Movable. Its destruction asks the daemon to stop at once
+/// (without leaving: call leave() or async_leave() before, or peers will see an unreachable node) and does not wait.
+class ClusterDaemonHandle {
+public:
+    class Daemon; ///< the running node; internal
+
+    ClusterDaemonHandle() noexcept = default;
+    explicit ClusterDaemonHandle(std::shared_ptr<Daemon> daemon) noexcept;
+    ~ClusterDaemonHandle();
+    ClusterDaemonHandle(ClusterDaemonHandle&&) noexcept;
+    ClusterDaemonHandle& operator=(ClusterDaemonHandle&&) noexcept;
+
+    void join(const Address& to);
+    void join_seed_nodes(std::vector<Address> seeds);
+    /// This node leaves gracefully: coordinated shutdown runs when it is Exiting.
+    void leave();
+    void leave(const Address& node);
+    void down(const Address& node);
+    void prepare_for_full_shutdown();
+    /// Feeds one PDU as if a peer had sent it.
+    void apply_gossip(GossipPdu pdu);
+    /// One round of all periodic work now: gossip, leader actions, reaper, heartbeats.
+    void tick();
+    void command(DaemonCmd::Any command);
+
+    /// The last published state.
+    DaemonSnapshot snapshot() const;
+    /// What the leader waits for, who has not seen, who is unreachable for whom. One line per finding; empty when converged.
+    std::vector<std::string> not_converged_report() const;
+    ClusterEventBus& events() const;
+    UniqueAddress unique_address() const;
+    Address address() const { return unique_address().address(); }
+    /// A function that feeds PDUs, for own transports: keeps working (as a no-op) after the daemon is gone.
+    std::function<void(GossipPdu)> gossip_inbox() const;
+
+    /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
+    void on_member_up(UniqueFunction<void()> callback);
+    void on_member_removed(UniqueFunction<void()> callback);
+    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; at once if it has.
+    void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
+    /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in Phase::cluster_exiting.
+    void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
+
+    TellResult tell(const Address& to, const Tell& message) const;
+    TellRoute route(const Address& to) const;
+
+    /// Coordinated shutdown with reason Requested: leaves if it is a member, then closes the transport. Idempotent.
+    void shutdown();
+
+    /// Completes with success when the node has left and stopped. `token` may be any Asio completion token for
+    /// void(result<void>); completes on its executor. Errors: cancelled (the waiting, not the leaving), closed.
+    template <boost::asio::completion_token_for<void(result<void>)> Token>
+    auto async_leave(Token&& token) {
+        return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
+                                              [self = daemon_](UniqueFunction<void(result<void>)> done) {
+                                                  start_leave(self, std::move(done));
+                                              });
+    }
+    /// Like shutdown(), completes when everything has ended.
+    template <boost::asio::completion_token_for<void(result<void>)> Token>
+    auto async_shutdown(Token&& token) {
+        return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
+                                              [self = daemon_](UniqueFunction<void(result<void>)> done) {
+                                                  start_shutdown(self, std::move(done));
+                                              });
+    }
+    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before).
+    template <boost::asio::completion_token_for<void(result<void>)> Token>
+    auto async_up(Token&& token) {
+        return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
+                                              [self = daemon_](UniqueFunction<void(result<void>)> done) {
+                                                  start_up(self, std::move(done));
+                                              });
+    }
+    /// Waits for room instead of answering Full. The tell is encoded before this returns. The result is Queued, or Errc::too_large,
+    /// not_found (NoRoute), limit_reached (too many waiting), cancelled.
+    template <boost::asio::completion_token_for<void(result<void>)> Token>
+    auto async_tell(const Address& to, const Tell& message, Token&& token) {
+        return detail::initiate<result<void>>(
+            executor(), std::forward<Token>(token),
+            [self = daemon_, to, copy = OwnedTell(message)](UniqueFunction<void(result<void>)> done) {
+                start_tell(self, to, copy.view(), std::move(done));
+            });
+    }
+
+    explicit operator bool() const noexcept { return daemon_ != nullptr; }
+
+private:
+    /// A tell whose initiation may come later (deferred, use_awaitable).
+    struct OwnedTell {
+        explicit OwnedTell(const Tell& t);
+        Tell view() const;
+        std::string target_path, manifest;
+        std::vector<std::byte> payload;
+        std::optional<std::string> sender_path;
+    };
+    using Done = UniqueFunction<void(result<void>)>;
+    boost::asio::any_io_executor executor() const;
+    static void start_leave(const std::shared_ptr<Daemon>& daemon, Done done);
+    static void start_shutdown(const std::shared_ptr<Daemon>& daemon, Done done);
+    static void start_up(const std::shared_ptr<Daemon>& daemon, Done done);
+    static void start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell, Done done);
+
+    std::shared_ptr<Daemon> daemon_;
+};
+
+/// Starts a daemon on `runtime` over `transport` (TCP or in-process). Any thread; the Runtime must outlive neither handle nor call but be
+/// run for anything to happen. `sink` receives the tells (null: they are counted and dropped).
+/// Errors: a setting outside its range.
+result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+                                         DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink = nullptr);
+/// The same with split-brain resolution.
+result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+                                                  DaemonConfig config, SbrSettings sbr,
+                                                  std::shared_ptr<RemoteMessageSink> sink = nullptr);
+
+} // namespace muster

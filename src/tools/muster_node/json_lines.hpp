@@ -1,0 +1,19 @@
+#pragma once
+/// What muster-node prints: one JSON object per line.
+#include <boost/json/object.hpp>
+#include <muster/cluster/events.hpp>
+#include <muster/node/daemon.hpp>
+#include <string>
+#include <string_view>
+
+namespace muster::tools {
+
+/// {"at":"2026-01-02T03:04:05.678Z","event":NAME, ...}
+boost::json::object json_line(WallTime at, std::string_view event);
+/// The event with its member ("address", "uid", "status", "roles", "dc", "up_number") or its own fields.
+boost::json::object to_json(WallTime at, const ClusterEvent& event);
+boost::json::object to_json(const Member& member, ReachabilityStatus reachability, bool has_seen);
+boost::json::object status_json(WallTime at, const DaemonSnapshot& snapshot);
+std::string to_text(const boost::json::object& line);
+
+} // namespace muster::tools
