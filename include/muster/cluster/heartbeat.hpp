@@ -233,11 +233,11 @@ public:
     const HeartbeatSender& sender() const noexcept { return sender_; }
 
 private:
-    void apply(const ClusterEvent& event, const Now& now);
-    void send(const UniqueAddress& to, std::int64_t sequence_nr, CoreTimer expect, Duration interval,
-              Duration expected_after, bool monitored, const Now& now, Effects& out);
-    void note_lateness(const Now& now, Effects& out);
-    void follow_active();
+    bool apply(const ClusterEvent& event, Instant now);
+    void send_all(std::span<const UniqueAddress> receivers, bool cross_dc, const Now& now, Effects& out);
+    void note_lateness(Instant now, Effects& out);
+    /// Drops what is remembered about peers that are no longer active.
+    void follow_active(Instant now);
 
     UniqueAddress self_;
     std::string self_data_center_;
