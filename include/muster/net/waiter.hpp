@@ -12,6 +12,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/recycling_allocator.hpp>
 #include <boost/intrusive/list.hpp>
 #include <memory>
 #include <muster/ensure.hpp>
@@ -91,8 +92,15 @@ public:
     template <class Token>
     auto async_wait(boost::asio::any_io_executor executor, Cancellable cancellable, const char* subject,
                     Token&& token) {
-        return boost::asio::async_initiate<Token, void(Result)>(Initiate{}, token, this, std::move(executor),
-                                                                cancellable, subject);
+        ParkingLot& lot = ParkingLot::of(executor);
+        return async_wait(lot, std::move(executor), cancellable, subject, std::forward<Token>(token));
+    }
+    /// The same with the lot looked up before: `lot` is ParkingLot::of(executor).
+    template <class Token>
+    auto async_wait(ParkingLot& lot, boost::asio::any_io_executor executor, Cancellable cancellable,
+                    const char* subject, Token&& token) {
+        return boost::asio::async_initiate<Token, void(Result)>(Initiate{}, token, this, &lot,
+                                                                std::move(executor), cancellable, subject);
     }
 
 private:
@@ -109,6 +117,7 @@ private:
     template <class Handler>
     struct ParkedHandler final : Parked {
         using Slot = boost::asio::associated_cancellation_slot_t<Handler>;
+        using Allocator = boost::asio::recycling_allocator<ParkedHandler>;
 
         ParkedHandler(Handler&& h, boost::asio::any_io_executor fallback, const char* what)
             : Parked(std::move(fallback), what), handler(std::move(h)),
@@ -117,6 +126,10 @@ private:
             if (this->waiter) this->waiter->parked_ = nullptr;
             disconnect();
         }
+        // The memory of one suspension serves the next.
+        static void* operator new(std::size_t) { return Allocator{}.allocate(1); }
+        static void operator delete(void* memory) { Allocator{}.deallocate(static_cast<ParkedHandler*>(memory), 1); }
+
         // The slot's function points here. It is removed before the handler goes, never from inside emit().
         void disconnect() noexcept {
             if (std::exchange(connected, false)) slot.clear();
@@ -148,16 +161,16 @@ private:
 
     struct Initiate {
         template <class Handler>
-        void operator()(Handler&& handler, Waiter* waiter, boost::asio::any_io_executor executor,
-                        Cancellable cancellable, const char* subject) const {
+        void operator()(Handler&& handler, Waiter* waiter, ParkingLot* lot,
+                        boost::asio::any_io_executor executor, Cancellable cancellable,
+                        const char* subject) const {
             MUSTER_ENSURE(!waiter->parked_, "one coroutine waits at a time");
-            auto& lot = ParkingLot::of(executor);
             auto parked = std::make_unique<ParkedHandler<std::decay_t<Handler>>>(
                 std::forward<Handler>(handler), std::move(executor), subject);
             if (cancellable == Cancellable::Yes) parked->connect();
             parked->waiter = waiter;
             waiter->parked_ = parked.get();
-            lot.park(*parked.release());
+            lot->park(*parked.release());
         }
     };
 
