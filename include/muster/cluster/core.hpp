@@ -3,34 +3,55 @@
 /// §2). No I/O, no clock, no randomness of its own. One thread.
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <muster/cluster/config_compat.hpp>
+#include <muster/cluster/core_report.hpp>
 #include <muster/cluster/effects.hpp>
 #include <muster/cluster/membership.hpp>
 #include <muster/cluster/messages.hpp>
 #include <muster/cluster/settings.hpp>
 #include <muster/time.hpp>
+#include <vector>
 
 namespace muster {
+
+class HeartbeatMonitor; // cluster/heartbeat.hpp
 
 /// Source of randomness handed to the core: uniform 64-bit values, deterministic in simulation.
 using RandomSource = std::function<std::uint64_t()>;
 
-/// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7).
+/// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
+/// connection, of either direction, reports Established once and then exactly one of the three ends; the core
+/// counts them to know whether any connection with that incarnation is open.
 enum class LinkEvent : std::uint8_t {
     Established, ///< a handshake from or with exactly this incarnation
     EndedWithoutGoodbye,
-    GoodbyeLink,     ///< idle or lane close: says nothing
-    GoodbyeStopping, ///< the process says it stops
-    ReconnectRefused,
+    GoodbyeLink,      ///< idle or lane close: says nothing
+    GoodbyeStopping,  ///< the process says it stops
+    ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
     OtherIncarnation, ///< a handshake at its address named another uid
 };
 
 class ClusterCore {
 public:
-    ClusterCore(UniqueAddress self, ClusterSettings settings, RandomSource random);
+    /// `config` takes part in the join check of §5.5; by default nothing is compared.
+    ClusterCore(UniqueAddress self, ClusterSettings settings, RandomSource random, ConfigCompat config = {});
     ~ClusterCore();
     ClusterCore(ClusterCore&&) noexcept;
     ClusterCore& operator=(ClusterCore&&) noexcept;
+
+    /// A core that has already joined: restoration, tools and tests.
+    struct Restored {
+        GossipPtr gossip; ///< the last installed state; empty: joined to nothing yet
+        bool exiting_tasks_in_progress = false;
+        bool preparing_for_shutdown = false;
+        std::vector<UniqueAddress> exiting_confirmed;
+        /// Last heartbeat of members, own and other data centers alike, as the detectors shall know it.
+        std::map<UniqueAddress, Instant> last_heartbeats;
+    };
+    static ClusterCore with_state(UniqueAddress self, ClusterSettings settings, RandomSource random,
+                                  Restored restored, const Now& now, ConfigCompat config = {});
 
     // --- commands (protocol.md §10)
     // -------------------------------------------------------------------------------------
@@ -44,10 +65,20 @@ public:
     void prepare_for_shutdown(const Now& now, Effects& out);
     /// The transport quarantined this incarnation (§10, §16).
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
-    /// The application's exiting tasks are done (§11.1).
+    /// The application's exiting tasks are done (§11.1): tells the others and stops. Called once after
+    /// RunExitingTasks and Shutdown(Leaving), which the core sends together when self is first seen Exiting.
     void exiting_completed(const Now& now, Effects& out);
-    /// The service stops now (§11.3): the last diff, ClusterShuttingDown. No call is legal afterwards.
+    /// The service stops now (§11.3): the last diff, ClusterShuttingDown. The core also does this by itself when it
+    /// finds itself Down (then with Shutdown(Downed) when so configured) and at exiting_completed. Every later call
+    /// is a no-op.
     void stop(const Now& now, Effects& out);
+    /// Answer to effect::NewIncarnation, once the old connections are closed: the same address with a fresh uid. The
+    /// self-join that waited for it happens now. ENSURE: same address, other uid, not joined.
+    void on_new_incarnation(const UniqueAddress& self, const Now& now, Effects& out);
+    /// §1.7: the application's version will come later. Until app_version() outgoing joins wait and incoming ones
+    /// are ignored. Call before the first join.
+    void expect_app_version();
+    void app_version(AppVersion version, const Now& now, Effects& out);
 
     // --- messages
     // -------------------------------------------------------------------------------------------------------
@@ -79,6 +110,23 @@ public:
     const std::shared_ptr<const MembershipState>& state() const noexcept;
     bool is_joined() const noexcept;
     bool is_stopped() const noexcept;
+    bool exiting_tasks_in_progress() const noexcept;
+    bool is_preparing_for_shutdown() const noexcept;
+    /// Own connection attempts with this incarnation are pointless: it was removed.
+    bool is_tombstoned(const UniqueAddress& node) const noexcept;
+    /// Whether a failure detector has samples of this incarnation, and what it says.
+    bool is_monitored(const UniqueAddress& node) const noexcept;
+    bool is_available(const UniqueAddress& node, Instant now) const noexcept;
+    /// Whom this node heartbeats and how they look.
+    const HeartbeatMonitor& heartbeats() const noexcept;
+    /// Would a round now be followed by the extra rounds of §6.5?
+    bool is_gossip_speedup_needed() const;
+    /// Which members have not seen, which are unreachable and by whom, what the leader waits for.
+    ConvergenceReport not_converged_report() const;
+
+    /// Checks the invariants of the whole core after every change (ENSURE). On by default in builds without
+    /// optimisation; the simulation switches it on.
+    void check_invariants(bool on) noexcept;
 
 private:
     struct Impl;
