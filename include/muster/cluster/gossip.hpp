@@ -20,12 +20,21 @@ public:
     bool test(std::size_t i) const noexcept { return (words_[i / 64] >> (i % 64) & 1U) != 0; }
     void set(std::size_t i) noexcept { words_[i / 64] |= std::uint64_t{1} << (i % 64); }
     void reset(std::size_t i) noexcept { words_[i / 64] &= ~(std::uint64_t{1} << (i % 64)); }
+    /// Shrinks or grows; new bits are clear. No bit at or above `size` may be set when it shrinks.
+    void resize(std::size_t size) {
+        words_.resize((size + 63) / 64);
+        size_ = size;
+    }
     std::size_t size() const noexcept { return size_; }
     std::size_t count() const noexcept;
     std::span<const std::uint64_t> words() const noexcept { return words_; }
     bool operator==(const SeenSet&) const = default;
 
 private:
+    void mark_seen(std::size_t index) noexcept;
+    void mark_unseen(std::size_t index) noexcept;
+
+    std::shared_ptr<const std::vector<Member>> members_;
     std::vector<std::uint64_t> words_;
     std::size_t size_ = 0;
 };
@@ -49,7 +58,7 @@ public:
     Gossip();
     /// From parts in any order (decoding, tests). Errors: Errc::malformed naming the part when an invariant
     /// of §2 is broken: a Removed member, a double member, seen / rows / versions of somebody who is no
-    /// member.
+    /// member, a row newer than its observer's version, a counter above 2^62.
     static result<Gossip> from_parts(std::vector<Member> members, std::span<const UniqueAddress> seen,
                                      Reachability reachability, VectorClock version,
                                      std::vector<Tombstone> tombstones);
@@ -80,18 +89,19 @@ public:
     /// Hash of clock and content (not seen, not tombstone times). O(1).
     Hash128 version_id() const noexcept;
 
-    /// Replaces or adds the given members, keeps the rest (seen bits of the others stay).
+    /// Replaces or adds the given members, keeps the rest and who has seen. ENSURE: each once, none Removed.
     Gossip update(std::span<const Member> changed) const;
     Gossip with_reachability(Reachability reachability) const;
+    /// No change for a node that is no member; nor in only_seen, which then leaves seen empty.
     Gossip seen(const UniqueAddress& node) const;
     Gossip only_seen(const UniqueAddress& node) const;
     Gossip clear_seen() const;
     /// Union of seen with that of `other`, everything else from this. Nodes unknown here are ignored.
     Gossip merge_seen(const Gossip& other) const;
     Gossip merge_seen(const SeenSet& same_members_seen) const;
-    /// Status Down and out of seen (§2). ENSURE that the transition is legal.
+    /// Status Down and out of seen (§2). ENSURE that `node` is a member that may become Down.
     Gossip mark_down(const UniqueAddress& node) const;
-    /// Drops members with everything about them and leaves tombstones.
+    /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
     /// Keeps only tombstones strictly younger than `limit`.
     Gossip prune_tombstones(WallTime limit) const;
@@ -105,6 +115,9 @@ public:
     void check() const;
 
 private:
+    void mark_seen(std::size_t index) noexcept;
+    void mark_unseen(std::size_t index) noexcept;
+
     std::shared_ptr<const std::vector<Member>> members_;
     GossipOverview overview_;
     VectorClock version_;

@@ -119,6 +119,7 @@ private:
         MemberStatus status{};
         Hash128 content_hash;
     };
+    friend Member highest_priority(const Member& a, const Member& b);
     Member(UniqueAddress node, boost::intrusive_ptr<const Identity> identity, MemberStatus status,
            std::int32_t up_number);
     boost::intrusive_ptr<const Rep> rep_;
@@ -128,12 +129,15 @@ private:
 void sort_by_age(std::vector<Member>& members);
 /// The oldest member; nullptr when empty (one data center).
 const Member* oldest(std::span<const Member> members);
+/// The member with the highest up_number, the first of equals; those never up count as 0. nullptr when empty
+/// (one data center).
 const Member* youngest(std::span<const Member> members);
 
 /// Fallback leader order (protocol.md §1.4): others < WeaklyUp < Joining < Exiting < Down, then Member order.
 std::strong_ordering leader_status_ordering(const Member& a, const Member& b) noexcept;
 
 /// Of two copies of one member the one a merge keeps (protocol.md §1.5), with the lower up_number of both.
+/// Commutative, associative, idempotent. ENSURE that both are the same incarnation.
 Member highest_priority(const Member& a, const Member& b);
 
 } // namespace muster

@@ -6,8 +6,8 @@
 #include <memory>
 #include <muster/address.hpp>
 #include <muster/hash.hpp>
-#include <set>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace muster {
@@ -82,13 +82,15 @@ public:
     /// Same shared rows, or equal content.
     bool operator==(const Reachability& o) const noexcept;
 
-    /// The invariants of this class (ENSURE): sorted, unique, every row's version at most its observer's, no
-    /// row of an observer whose rows are all Reachable.
+    /// The invariants of this class (ENSURE): sorted, unique, every row's version at most its observer's, the
+    /// digest right.
     void check() const;
 
 private:
     struct Table;
     explicit Reachability(std::shared_ptr<const Table> table) noexcept;
+    template <class KeepRecord, class KeepVersion>
+    Reachability keep_if(KeepRecord&& keep_record, KeepVersion&& keep_version) const;
     std::shared_ptr<const Table> table_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 /// Vector clock over incarnations (protocol.md §3).
 #include <cstdint>
+#include <memory>
 #include <muster/address.hpp>
 #include <muster/hash.hpp>
 #include <span>
@@ -11,7 +12,8 @@ namespace muster {
 enum class VectorRelation : std::uint8_t { Before, After, Same, Concurrent };
 
 /// A value: node key -> counter, absent = 0. The key is UniqueAddress::key(), so a restarted node never
-/// continues its predecessor's counter. Entries are sorted by key.
+/// continues its predecessor's counter. Entries are sorted by key, immutable and shared: a copy is O(1), a
+/// change copies them once.
 class VectorClock {
 public:
     struct Entry {
@@ -32,17 +34,23 @@ public:
     void merge(const VectorClock& other);
     /// Erases the entry (protocol.md §3, prune).
     void prune(const Hash128& key);
+    /// Erases several entries in one pass; keys in any order.
+    void prune(std::span<const Hash128> keys);
     /// Relation of this clock to `other`.
     VectorRelation compare(const VectorClock& other) const noexcept;
 
-    std::span<const Entry> entries() const noexcept { return entries_; }
-    std::size_t size() const noexcept { return entries_.size(); }
+    std::span<const Entry> entries() const noexcept {
+        return entries_ ? std::span<const Entry>{*entries_} : std::span<const Entry>{};
+    }
+    std::size_t size() const noexcept { return entries().size(); }
     /// Order-free digest of the entries, kept in O(1).
     const Hash128& digest() const noexcept { return digest_; }
-    bool operator==(const VectorClock& o) const noexcept { return entries_ == o.entries_; }
+    bool operator==(const VectorClock& o) const noexcept;
 
 private:
-    std::vector<Entry> entries_;
+    VectorClock(std::vector<Entry> sorted, Hash128 digest);
+
+    std::shared_ptr<const std::vector<Entry>> entries_; ///< null when empty
     Hash128 digest_;
 };
 
