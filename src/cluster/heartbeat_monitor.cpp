@@ -157,6 +157,13 @@ void HeartbeatMonitor::on_timer(TimerKey key, const Now& now) {
         cross_.detectors().heartbeat(node, now.monotonic);
 }
 
+void HeartbeatMonitor::restore(const UniqueAddress& node, bool cross_dc, Instant last) {
+    if (cross_dc)
+        cross_.detectors().heartbeat(node, last);
+    else
+        own_.detectors().heartbeat(node, last);
+}
+
 void HeartbeatMonitor::forget(const Address& address) {
     own_.detectors().remove(address);
     cross_.detectors().remove(address);

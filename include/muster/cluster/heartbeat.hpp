@@ -200,6 +200,9 @@ public:
     /// Ignores other timers' keys.
     void on_timer(TimerKey key, const Now& now);
 
+    /// Sets up a detector that heard `node` at `last`, of the data center it belongs to (a restored core, tests).
+    void restore(const UniqueAddress& node, bool cross_dc, Instant last);
+
     /// Forgets the detectors of every incarnation of an address, in both registries.
     void forget(const Address& address);
     /// By the registry of the member's data center. A node not monitored is available.
