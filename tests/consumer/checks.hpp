@@ -1,0 +1,9 @@
+#pragma once
+#include <functional>
+#include <string>
+
+/// Runs `body` and counts it as one case, failed when it answers false or throws.
+void check(const std::string& name, const std::function<bool()>& body);
+
+/// A second translation unit, so that a header with a definition that is not inline does not link.
+void check_second_unit();
