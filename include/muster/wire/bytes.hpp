@@ -58,6 +58,10 @@ public:
     }
     /// Bytes before `cursor` are written.
     void commit(std::byte* cursor) noexcept { window_.begin = cursor; }
+    /// Bytes committed so far.
+    virtual std::size_t size() const noexcept = 0;
+    /// Forgets what was committed beyond the first `size` bytes: how a failed encoder leaves no trace.
+    virtual void truncate(std::size_t size) noexcept = 0;
 
 protected:
     Sink() = default;
@@ -77,7 +81,8 @@ public:
     BufferSink& operator=(const BufferSink&) = delete;
     ~BufferSink() override;
 
-    std::size_t size() const noexcept { return static_cast<std::size_t>(window_.begin - begin()); }
+    std::size_t size() const noexcept override { return static_cast<std::size_t>(window_.begin - begin()); }
+    void truncate(std::size_t size) noexcept override { window_.begin = begin() + size; }
     std::span<const std::byte> bytes() const noexcept { return {begin(), size()}; }
     /// Writable: for a length that is known only at the end.
     std::span<std::byte> bytes() noexcept { return {begin(), size()}; }
@@ -99,7 +104,10 @@ public:
     explicit FixedSink(std::span<std::byte> memory) noexcept : memory_(memory) {
         window_ = {memory.data(), memory.data() + memory.size()};
     }
-    std::size_t size() const noexcept { return static_cast<std::size_t>(window_.begin - memory_.data()); }
+    std::size_t size() const noexcept override {
+        return static_cast<std::size_t>(window_.begin - memory_.data());
+    }
+    void truncate(std::size_t size) noexcept override { window_.begin = memory_.data() + size; }
     std::span<const std::byte> bytes() const noexcept { return memory_.first(size()); }
 
 private:
