@@ -68,7 +68,7 @@ public:
     Instant now() const noexcept override;
     ParkingLot& parking_lot() noexcept { return *parking_lot_; }
     /// Destroys all coroutines and queued work; called by the Runtime while it is still whole.
-    void terminate() noexcept { close(); }
+    virtual void terminate() noexcept { close(); }
     void measure(Histogram& timer_lateness) noexcept { measure_lateness(timer_lateness); }
     /// Whether somebody else's thread runs it.
     virtual bool hosted() const noexcept { return false; }

@@ -22,8 +22,7 @@ public:
         : context_(context), descriptor_(context), link_(std::make_shared<Link>(Link{this})) {}
 
     ~HostedLoop() override {
-        link_->loop = nullptr;
-        close();
+        HostedLoop::terminate();
         if (descriptor_.is_open()) descriptor_.release(); // epoll_ closes it
     }
 
@@ -43,6 +42,12 @@ public:
     }
 
     bool hosted() const noexcept override { return true; }
+
+    void terminate() noexcept override {
+        link_->loop = nullptr;
+        if (std::exchange(asleep_, false)) awake();
+        close();
+    }
 
     void timer_set() noexcept override {
         // From a handler of the user's: the next pump looks at the timers.
