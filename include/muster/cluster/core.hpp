@@ -2,7 +2,6 @@
 /// ClusterCore: one node's whole protocol, as a value that is told things and answers with effects (design.md
 /// §2). No I/O, no clock, no randomness of its own. One thread.
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <muster/cluster/config_compat.hpp>
@@ -10,6 +9,7 @@
 #include <muster/cluster/effects.hpp>
 #include <muster/cluster/membership.hpp>
 #include <muster/cluster/messages.hpp>
+#include <muster/cluster/random.hpp>
 #include <muster/cluster/settings.hpp>
 #include <muster/time.hpp>
 #include <vector>
@@ -17,9 +17,6 @@
 namespace muster {
 
 class HeartbeatMonitor; // cluster/heartbeat.hpp
-
-/// Source of randomness handed to the core: uniform 64-bit values, deterministic in simulation.
-using RandomSource = std::function<std::uint64_t()>;
 
 /// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
 /// connection, of either direction, reports Established once and then exactly one of the three ends; the core

@@ -1,0 +1,147 @@
+// Evidence that an incarnation cannot be reached (protocol.md §12.7): silence is judged by the detectors, but a process
+// that is gone often proves it.
+#include "core_impl.hpp"
+#include <algorithm>
+
+namespace muster {
+namespace {
+
+constexpr Duration refusals_apart = std::chrono::milliseconds{20};
+constexpr std::size_t links_max = 8192;
+
+} // namespace
+
+void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out) {
+    if (peer == self) return;
+    LinkState& link = link_of(peer);
+    switch (event) {
+    case LinkEvent::Established: on_established(peer, link, now); break;
+    case LinkEvent::EndedWithoutGoodbye:
+    case LinkEvent::GoodbyeLink:
+    case LinkEvent::GoodbyeStopping:
+        if (link.open > 0) --link.open;
+        link.said_goodbye = event != LinkEvent::EndedWithoutGoodbye;
+        link.stopping = link.stopping || event == LinkEvent::GoodbyeStopping;
+        link.first_refusal.reset();
+        link.refused_twice = false;
+        break;
+    case LinkEvent::ReconnectRefused:
+        if (!link.first_refusal) {
+            link.first_refusal = now.monotonic;
+        } else if (now.monotonic - *link.first_refusal >= refusals_apart) {
+            link.refused_twice = true;
+        }
+        break;
+    case LinkEvent::OtherIncarnation: link.replaced = true; break;
+    }
+    consider_evidence(peer, now, out);
+    if (event == LinkEvent::Established) consider_predecessors(peer, now, out);
+}
+
+LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
+    if (links.size() >= links_max && !links.contains(peer))
+        std::erase_if(links, [&](const auto& e) { return e.second.open == 0 && !is_member(e.first); });
+    return links[peer];
+}
+
+void ClusterCore::Impl::on_established(const UniqueAddress& peer, LinkState& link, const Now& now) {
+    ++link.open;
+    link.was_open = true;
+    link.first_refusal.reset();
+    link.refused_twice = false;
+    link.stopping = false;
+    link.replaced = false;
+    link.write_at.reset();
+    heartbeats.on_handshake(peer, now.monotonic);
+    if (joining.process) joining.process->on_connected(peer.address());
+}
+
+void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out) {
+    for (const Member& m : gossip().find_all(fresh.address())) {
+        if (m.unique_address() == fresh) continue;
+        link_of(m.unique_address()).replaced = true;
+        consider_evidence(m.unique_address(), now, out);
+    }
+    // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
+    for (auto& [node, link] : links)
+        if (node != fresh && node.address() == fresh.address()) link.replaced = true;
+}
+
+bool ClusterCore::Impl::is_link_over(const UniqueAddress& node) const noexcept {
+    const auto link = links.find(node);
+    return link != links.end() && (link->second.replaced || (link->second.was_open && link->second.open == 0));
+}
+
+bool ClusterCore::Impl::is_evidence_complete(const UniqueAddress& node, const LinkState& link) const {
+    const Member* m = gossip().find(node);
+    if (m == nullptr || !is_own_dc(node)) return false;
+    if (link.replaced) return true;
+    if (link.open != 0) return false;
+    // A member that is on its way out and says that it stops will not come back.
+    if (link.stopping && remove_unreachable.contains(m->status())) return true;
+    return link.was_open && !link.said_goodbye && link.refused_twice;
+}
+
+void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& now, Effects& out) {
+    if (!settings.eager.death_evidence || !is_initialized()) return;
+    const auto found = links.find(node);
+    if (found == links.end()) return;
+    LinkState& link = found->second;
+    const bool may_write = is_evidence_complete(node, link) && heartbeats.is_active(node) &&
+                           gossip().reachability().is_reachable(self, node);
+    if (!may_write) {
+        link.write_at.reset();
+        return;
+    }
+    if (link.write_at) return;
+    // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for the
+    // next turn, so that what falls into one turn is one change.
+    link.write_at = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
+    count(out, "cluster.evidence.complete");
+    set_evidence_timer(now, out);
+}
+
+void ClusterCore::Impl::set_evidence_timer(const Now& now, Effects& out) const {
+    std::optional<Instant> earliest;
+    for (const auto& [node, link] : links)
+        if (link.write_at && (!earliest || *link.write_at < *earliest)) earliest = link.write_at;
+    if (earliest) set_timer(out, CoreTimer::Evidence, 0, std::max(*earliest - now.monotonic, Duration::zero()));
+}
+
+std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
+    const HeartbeatRing& ring = heartbeats.own().ring();
+    std::int64_t rank = 0;
+    for (const Member& m : own_dc_members()) {
+        const UniqueAddress& monitor = m.unique_address();
+        if (monitor >= self) break;
+        if (monitor == node || !ring.contains(monitor)) continue;
+        const std::vector<UniqueAddress> monitored = ring.receivers(monitor);
+        if (std::ranges::binary_search(monitored, node)) ++rank;
+    }
+    return rank;
+}
+
+void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
+    if (!is_initialized()) return;
+    Reachability table = gossip().reachability();
+    for (auto& [node, link] : links) {
+        if (!link.write_at || *link.write_at > now.monotonic) continue;
+        link.write_at.reset();
+        // Somebody else was faster: the own row is the reaper's business then.
+        if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) continue;
+        heartbeats.mark_dead(node);
+        table = table.unreachable(self, node);
+        count(out, "cluster.evidence.unreachable");
+        log(out, LogLevel::Warning, "cluster.unreachable", node.to_string(),
+            {{"status", std::string(to_string(gossip().find(node)->status()))},
+             {"evidence", link.replaced ? "another incarnation answers at its address"
+                          : link.stopping ? "it said that it stops"
+                                          : "its connection broke and new ones are refused"}});
+    }
+    set_evidence_timer(now, out);
+    if (table == gossip().reachability()) return;
+    local_change(gossip().with_reachability(std::move(table)));
+    publish(now, out);
+}
+
+} // namespace muster

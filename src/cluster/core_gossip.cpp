@@ -1,0 +1,217 @@
+// Gossip exchange (protocol.md §6.1 to §6.5, §7).
+#include "core_impl.hpp"
+#include <algorithm>
+#include <muster/ensure.hpp>
+
+namespace muster {
+namespace {
+
+/// What §6.3 makes of a received gossip.
+struct Decision {
+    GossipOutcome outcome{};
+    GossipPtr winning;
+    bool tick = false; ///< a merge that needs the local change rule (§2)
+};
+
+bool has_same_content(const Gossip& a, const Gossip& b) {
+    return std::ranges::equal(a.members(), b.members(),
+                              [](const Member& x, const Member& y) { return x.same_content(y); }) &&
+           a.reachability() == b.reachability() &&
+           std::ranges::equal(a.tombstones(), b.tombstones(), {}, &Tombstone::node, &Tombstone::node);
+}
+
+/// A merged clock that does not say it is newer than an input it differs from would pass for that input elsewhere.
+bool must_tick(const Gossip& merged, const Gossip& input) {
+    const VectorRelation relation = merged.version().compare(input.version());
+    const bool is_newer = relation == VectorRelation::After || relation == VectorRelation::Concurrent;
+    return !is_newer && !has_same_content(merged, input);
+}
+
+Decision merge(const GossipPtr& local, const GossipPtr& remote) {
+    // Whoever removed a member pruned its clock entry: both sides must do the same before they compare (§3).
+    const Gossip pruned_local = local->prune_clock_of(remote->tombstones());
+    const Gossip pruned_remote = remote->prune_clock_of(local->tombstones());
+    auto merged = std::make_shared<const Gossip>(pruned_remote.merge(pruned_local));
+    if (merged->version_id() == remote->version_id()) return {GossipOutcome::Newer, remote, false};
+    if (merged->version_id() == local->version_id()) return {GossipOutcome::Older, local, false};
+    const bool tick = must_tick(*merged, *local) || must_tick(*merged, *remote) || must_tick(*merged, pruned_local) ||
+                      must_tick(*merged, pruned_remote);
+    return {GossipOutcome::Merge, std::move(merged), tick};
+}
+
+Decision decide(const GossipPtr& local, const GossipPtr& remote) {
+    switch (remote->version().compare(local->version())) {
+    case VectorRelation::Same:
+        // Equal clocks with different content exist, because clock entries are pruned (§2).
+        if (remote->version_id() != local->version_id()) break;
+        return {GossipOutcome::Same, std::make_shared<const Gossip>(local->merge_seen(*remote)), false};
+    case VectorRelation::Before: return {GossipOutcome::Older, local, false};
+    case VectorRelation::After: return {GossipOutcome::Newer, remote, false};
+    case VectorRelation::Concurrent: break;
+    }
+    return merge(local, remote);
+}
+
+std::string_view counter_of(GossipOutcome outcome) noexcept {
+    switch (outcome) {
+    case GossipOutcome::Same: return "cluster.gossip.same";
+    case GossipOutcome::Older: return "cluster.gossip.older";
+    case GossipOutcome::Newer: return "cluster.gossip.newer";
+    case GossipOutcome::Merge: return "cluster.gossip.merge";
+    }
+    return {};
+}
+
+} // namespace
+
+bool ClusterCore::Impl::is_valid_target(const UniqueAddress& node) const noexcept {
+    return is_valid_gossip_target(*state, node);
+}
+
+void ClusterCore::Impl::send_gossip(const UniqueAddress& to, Effects& out) {
+    if (!is_valid_target(to)) return;
+    note_sent(to);
+    out.emplace_back(effect::Send{Destination(to), GossipEnvelope{self, to, state->gossip}});
+}
+
+void ClusterCore::Impl::note_sent(const UniqueAddress& to) {
+    if (!settings.eager.eager_gossip) return;
+    const Hash128 id = gossip().version_id();
+    if (eager.sent_version != id) {
+        eager.sent_version = id;
+        eager.sent.clear();
+    }
+    eager.sent.insert(to);
+}
+
+void ClusterCore::Impl::send_status(const UniqueAddress& to, Effects& out) const {
+    if (!is_valid_target(to)) return;
+    const Gossip& g = gossip();
+    out.emplace_back(
+        effect::Send{Destination(to), GossipStatus{self, to, g.version(), g.version_id(), g.seen_digest()}});
+}
+
+bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
+                                        const Now& now, Effects& out) {
+    const auto ignore = [&] {
+        count(out, counter);
+        return false;
+    };
+    if (to != self) return ignore();
+    if (!is_member(from)) {
+        answer_not_member(from, now, out);
+        return ignore();
+    }
+    return gossip().reachability().is_reachable(self, from) || ignore();
+}
+
+void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out) {
+    if (!is_initialized()) return;
+    constexpr std::string_view ignored = "cluster.gossip.ignored";
+    const bool expired = now.monotonic - received > settings.gossip_time_to_live;
+    if (expired || !m.gossip || m.gossip->members().empty()) {
+        count(out, ignored);
+        return;
+    }
+    if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
+    if (!m.gossip->has_member(self)) {
+        count(out, ignored);
+        return;
+    }
+    take(m.from, m.gossip, now, out);
+}
+
+void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out) {
+    const GossipPtr local = state->gossip;
+    const MemberStatus status_before = self_status();
+    Decision decision = decide(local, remote);
+    count(out, counter_of(decision.outcome));
+    // The first sighting of the own Exiting is still marked seen and answered; what comes after it is not.
+    const bool wants_to_know = !exiting_tasks_in_progress && !remote->seen_by(self);
+
+    if (decision.tick) {
+        local_change(*decision.winning);
+    } else if (!exiting_tasks_in_progress && !decision.winning->seen_by(self)) {
+        install(decision.winning->seen(self));
+    } else if (decision.winning != local && !(decision.outcome == GossipOutcome::Same &&
+                                              decision.winning->seen_digest() == local->seen_digest())) {
+        install(*decision.winning);
+    }
+    if (decision.outcome == GossipOutcome::Newer) eager.originated = false;
+    if (decision.outcome == GossipOutcome::Merge) eager.originated = true;
+    if (state->gossip != local) forget_newcomers(*local);
+    publish(now, out);
+    react_to_own_status(status_before, now, out);
+
+    const bool always = decision.outcome == GossipOutcome::Older || decision.outcome == GossipOutcome::Merge;
+    if (always || wants_to_know) {
+        reply(from, decision.outcome, *remote, out);
+    } else if (decision.outcome == GossipOutcome::Same) {
+        answer_converged(from, remote->seen_digest(), out);
+    }
+}
+
+void ClusterCore::Impl::forget_newcomers(const Gossip& before) {
+    for (const Member& m : gossip().members())
+        if (!before.has_member(m.unique_address())) heartbeats.forget(m.address());
+}
+
+void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) {
+    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.gossip_status.ignored", now, out)) return;
+    // A status never changes seen: its sender may hold the version without having marked it (§11.1).
+    const Gossip& g = gossip();
+    const VectorRelation theirs = m.version.compare(g.version());
+    const bool same_version = theirs == VectorRelation::Same && m.version_id == g.version_id();
+    if (m.seen_digest && *m.seen_digest != g.seen_digest()) {
+        if (same_version && answer_converged(m.from, *m.seen_digest, out)) return;
+        send_gossip(m.from, out);
+        return;
+    }
+    if (same_version) return;
+    if (theirs == VectorRelation::After) {
+        send_status(m.from, out); // the peer then sends its state
+    } else {
+        send_gossip(m.from, out);
+    }
+}
+
+// --- rounds ---------------------------------------------------------------------------------------------------
+
+void ClusterCore::Impl::tick_gossip(Effects& out) {
+    if (!is_initialized() || gossip().is_singleton()) return;
+    gossip_round(out);
+    if (!is_speedup_needed()) return;
+    set_timer(out, CoreTimer::GossipSpeedUp, 1, Duration(settings.gossip_interval) / 3);
+    set_timer(out, CoreTimer::GossipSpeedUp, 2, Duration(settings.gossip_interval) * 2 / 3);
+}
+
+void ClusterCore::Impl::gossip_round(Effects& out) {
+    if (gossip().is_singleton()) return;
+    const auto target = select_gossip_target(*state, settings, random);
+    if (!target) return;
+    // Who has seen this version, and who is far away, gets the digest; it asks when it needs more.
+    if (gossip().seen_by(*target) || !is_own_dc(*target)) {
+        send_status(*target, out);
+    } else {
+        send_gossip(*target, out);
+    }
+}
+
+bool ClusterCore::Impl::is_speedup_needed() const {
+    std::size_t members = 0;
+    std::size_t seen = 0;
+    const auto all = gossip().members();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (!state->is_own_dc(all[i])) continue;
+        if (all[i].status() == MemberStatus::Down) return true;
+        ++members;
+        seen += gossip().overview().seen.test(i) ? 1 : 0;
+    }
+    return seen < members / 2;
+}
+
+void ClusterCore::Impl::burst(Effects& out) {
+    for (const UniqueAddress& target : random_full_targets(*state, burst_size, random)) send_gossip(target, out);
+}
+
+} // namespace muster

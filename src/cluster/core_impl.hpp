@@ -1,0 +1,280 @@
+#pragma once
+/// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which state it
+/// owns.
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <muster/cluster/core.hpp>
+#include <muster/cluster/gossip_targets.hpp>
+#include <muster/cluster/heartbeat.hpp>
+#include <muster/cluster/join_process.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace muster {
+
+/// Full gossips sent at once when a node has something to say for the last time (protocol.md §6.5).
+inline constexpr std::size_t burst_size = 5;
+/// Checks of §11.2 that may fail before a Down node stops anyway.
+inline constexpr unsigned self_down_checks_max = 4;
+
+/// Where a node stands on its way into a cluster (protocol.md §5.1).
+enum class CorePhase : std::uint8_t {
+    Uninitialized,
+    AwaitingIncarnation, ///< a first seed that has sent a Join waits for its fresh uid
+    TryingToJoin,
+    Initialized,
+    Stopped,
+};
+
+/// Why a received gossip was taken as it was (protocol.md §6.3); the counters' last word.
+enum class GossipOutcome : std::uint8_t { Same, Older, Newer, Merge };
+
+/// Joining (core_join.cpp).
+struct JoinState {
+    std::vector<Address> seeds; ///< remembered for retries
+    std::optional<SeedProcess> process;
+    std::optional<Instant> overall_deadline; ///< shutdown-after-unsuccessful-join-seed-nodes
+    Address target;                          ///< TryingToJoin: whom we asked
+    std::optional<Instant> retry_at;         ///< TryingToJoin: when we ask again
+    bool has_sent_join = false;              ///< this uid may be known somewhere: it must not found a cluster
+    bool given_up = false;                   ///< incompatible, refused or too late: coordinated shutdown runs
+    bool version_pending = false;            ///< §1.7
+    std::optional<Address> waiting_target;   ///< join() and join_seed_nodes() while version_pending
+    std::vector<Address> waiting_seeds;
+    /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
+    std::map<UniqueAddress, Instant> not_member_told;
+};
+
+/// One incarnation's connections as on_link() reported them (core_evidence.cpp).
+struct LinkState {
+    std::uint32_t open = 0;
+    bool was_open = false;
+    bool said_goodbye = false; ///< the last one that ended did so in order
+    std::optional<Instant> first_refusal;
+    bool refused_twice = false;
+    bool stopping = false;           ///< GoodbyeStopping
+    bool replaced = false;           ///< another uid answers at its address
+    std::optional<Instant> write_at; ///< evidence is complete; the row is due then
+};
+
+/// Eager gossip (core_eager.cpp, protocol.md §6.6).
+struct EagerState {
+    /// The state finish() last looked at, and a wish to look again although it is the same.
+    std::shared_ptr<const MembershipState> looked_at;
+    bool look_again = false;
+    Hash128 version;         ///< whose forwarding and repair the fields below are about
+    bool originated = false; ///< the installed version was made here, by a change or a merge
+
+    /// What members last said they hold with themselves in seen. An ack may overtake the state it names.
+    std::map<UniqueAddress, Hash128> acks;
+    std::map<UniqueAddress, Hash128> unknown_acks; ///< named a version not held here; answered after repair-after
+    std::map<UniqueAddress, Hash128> acked;        ///< to which leader this node acked which version
+    std::shared_ptr<const MembershipState> acks_done_for;
+    bool ack_again = false; ///< a duplicate came: the ack may be lost
+    /// How often this peer got an ack instead of a full gossip, for which version.
+    std::map<UniqueAddress, std::pair<Hash128, unsigned>> talked_back;
+
+    bool forward_due = false;
+    std::set<UniqueAddress> owed; ///< replies of §6.3 that join the next forwarding
+    std::optional<Instant> last_forward;
+    bool forward_timer = false;
+    Hash128 sent_version; ///< who got this version by a direct send needs no forwarding of it
+    std::set<UniqueAddress> sent;
+    unsigned repairs = 0;
+
+    std::optional<Converged> converged;     ///< the latest one, as it may overtake its state
+    std::optional<Hash128> known_converged; ///< the version this node knows to be settled
+    /// The version and the seen set this leader announced.
+    std::optional<std::pair<Hash128, Hash128>> announced;
+
+    std::vector<Join> waiting_joins;
+    std::optional<Instant> last_join_batch;
+};
+
+struct ClusterCore::Impl {
+    Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c);
+
+    // --- core.cpp: state, installation, publication
+    const Gossip& gossip() const noexcept { return *state->gossip; }
+    bool is_initialized() const noexcept { return phase == CorePhase::Initialized; }
+    MemberStatus self_status() const noexcept { return state->self_status(); }
+    bool is_member(const UniqueAddress& node) const noexcept { return gossip().has_member(node); }
+    /// Members of the own data center.
+    std::vector<Member> own_dc_members() const;
+    /// Makes `g` the installed state. Nothing is published or sent.
+    void install(Gossip g);
+    /// The local change rule of §2: own clock entry, seen exactly self (nobody while exiting tasks run).
+    void local_change(const Gossip& g);
+    /// Publishes what changed since the last call, and lets the failure detection follow.
+    void publish(const Now& now, Effects& out);
+    /// The end of every input: eager gossip, and the invariants where they are checked.
+    void finish(const Now& now, Effects& out);
+    void on_timer(TimerKey key, const Now& now, Effects& out);
+    void check() const;
+    void count(Effects& out, std::string_view id, std::uint64_t n = 1) const;
+    void log(Effects& out, LogLevel level, std::string_view code, std::string peer = {}, LogFields fields = {}) const;
+    void set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const;
+
+    // --- core_join.cpp
+    void join(const Address& to, const Now& now, Effects& out);
+    void join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out);
+    void self_join(const Now& now, Effects& out);
+    void on_new_incarnation(const UniqueAddress& fresh, const Now& now, Effects& out);
+    void app_version(AppVersion version, const Now& now, Effects& out);
+    void start_seed_process(std::vector<Address> seeds, const Now& now, Effects& out);
+    void carry_out(const SeedProcess::Step& step, const Now& now, Effects& out);
+    void on_connect_refused(const Address& peer, const Now& now, Effects& out);
+    void tick_join(const Now& now, Effects& out);
+    void retry_join(const Now& now, Effects& out);
+    void give_up_joining(ShutdownReason reason, Effects& out);
+    void on(const InitJoin& m, const Now& now, Effects& out);
+    void on(const InitJoinAck& m, const Now& now, Effects& out);
+    void on(const InitJoinNack& m, const Now& now, Effects& out);
+    void on(const Join& m, const Now& now, Effects& out);
+    void on(const Welcome& m, const Now& now, Effects& out);
+    void on(const JoinDeferred& m, const Now& now, Effects& out);
+    void on(const JoinRefused& m, const Now& now, Effects& out);
+    void on(const NotMember& m, const Now& now, Effects& out);
+    Join own_join() const;
+    bool is_join_acceptable(const Join& m, Effects& out) const;
+    /// Rules 3 and 4 of §5.6: true when the Join is answered and done.
+    bool answer_known_joiner(const Join& m, const Now& now, Effects& out);
+    void replace_incarnations(const std::vector<Member>& old, const UniqueAddress& fresh, const Now& now,
+                              Effects& out);
+    /// Rule 5 for all of `joins` in one local change.
+    void admit(const std::vector<Join>& joins, const Now& now, Effects& out);
+    void answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out);
+    void send_welcome(const UniqueAddress& to, Effects& out);
+
+    // --- core_gossip.cpp
+    void on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out);
+    /// §6.3.
+    void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
+    void forget_newcomers(const Gossip& before);
+    void on(const GossipStatus& m, const Now& now, Effects& out);
+    /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse.
+    bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter, const Now& now,
+                         Effects& out);
+    void tick_gossip(Effects& out);
+    void gossip_round(Effects& out);
+    bool is_speedup_needed() const;
+    void burst(Effects& out);
+    /// Not self, a member, no negative row (self, node).
+    bool is_valid_target(const UniqueAddress& node) const noexcept;
+    void send_gossip(const UniqueAddress& to, Effects& out);
+    void send_status(const UniqueAddress& to, Effects& out) const;
+    void note_sent(const UniqueAddress& to);
+
+    // --- core_leader.cpp
+    void tick_leader_actions(const Now& now, Effects& out);
+    void lead_without_convergence(const Now& now, Effects& out);
+    LeaderActionInputs leader_inputs() const;
+    /// §9.3. True when something changed; it is published then.
+    bool actions_on_convergence(const Now& now, Effects& out);
+    void log_leader_actions(const LeaderActions& actions, Effects& out) const;
+    void move_joining_to_weakly_up(const Now& now, Effects& out);
+    void on(const ExitingConfirmed& m, const Now& now, Effects& out);
+    // core_report.cpp
+    ConvergenceReport report() const;
+    void explain_waiting(ConvergenceReport& r) const;
+
+    // --- core_commands.cpp
+    void leave(const Address& node, const Now& now, Effects& out);
+    bool is_known(const Address& address) const;
+    void down(const std::vector<Member>& incarnations, const Now& now, Effects& out);
+    void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
+    void prepare_for_shutdown(const Now& now, Effects& out);
+
+    // --- core_shutdown.cpp
+    /// Self was seen Exiting: hand-over and coordinated shutdown.
+    void begin_exiting(Effects& out);
+    void exiting_completed(const Now& now, Effects& out);
+    void shutdown_self_when_down(const Now& now, Effects& out);
+    /// What a newly installed state says about self (§6.3).
+    void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
+    void stop(std::optional<ShutdownReason> reason, Effects& out);
+
+    // --- core_failure.cpp
+    void tick_reaper(const Now& now, Effects& out);
+    void on(const Heartbeat& m, const Now& now, Effects& out);
+    void on(const HeartbeatReply& m, const Now& now, Effects& out);
+    /// Lets heartbeats, quarantines and bookkeeping follow what was just published.
+    void follow_events(const std::vector<ClusterEvent>& events, const Now& now, Effects& out);
+    void on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out);
+    void on_quarantine_timer(std::uint64_t number, Effects& out);
+    /// A new incarnation joins: earlier ones of its address that left in peace are quarantined at once (§16).
+    void quarantine_predecessors(const Address& address, Effects& out);
+    bool is_own_dc(const UniqueAddress& node) const noexcept;
+
+    // --- core_eager.cpp
+    void finish_eager(const Now& now, Effects& out);
+    void leader_actions_if_converged(const Now& now, Effects& out);
+    /// A new version was installed: what is due for it.
+    void follow_version(Effects& out);
+    Gossip with_known_seen(Gossip g) const;
+    void forget_eager(const UniqueAddress& node);
+    std::vector<UniqueAddress> ack_targets() const;
+    void send_acks(Effects& out);
+    void on(const SeenAck& m, const Now& now, Effects& out);
+    /// Own-DC members without a negative row of anybody whose seen bit is missing here.
+    std::vector<UniqueAddress> unseen_targets() const;
+    std::vector<UniqueAddress> forward_targets();
+    std::vector<UniqueAddress> sample(std::vector<UniqueAddress> nodes, std::size_t n);
+    void forward_when_allowed(const Now& now, Effects& out);
+    /// What §6.3 owes the sender of `remote`.
+    void reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out);
+    bool is_repair_needed() const;
+    void on_repair_timer(std::uint64_t number, Effects& out);
+    void send_converged(const UniqueAddress& to, Effects& out) const;
+    void settle(Effects& out);
+    /// True when the version is known to be settled; then a peer with another seen set is told.
+    bool answer_converged(const UniqueAddress& to, const Hash128& their_seen, Effects& out) const;
+    void on(const Converged& m, const Now& now, Effects& out);
+    void batch_join(const Join& m, const Now& now, Effects& out);
+    void on_join_batch_timer(const Now& now, Effects& out);
+
+    // --- core_evidence.cpp
+    void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
+    void on_established(const UniqueAddress& peer, LinkState& link, const Now& now);
+    LinkState& link_of(const UniqueAddress& peer);
+    bool is_evidence_complete(const UniqueAddress& node, const LinkState& link) const;
+    void consider_evidence(const UniqueAddress& node, const Now& now, Effects& out);
+    /// Other incarnations of an address that just proved to be somebody else.
+    void consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out);
+    void set_evidence_timer(const Now& now, Effects& out) const;
+    /// Position of self among the monitors of `node` in UniqueAddress order.
+    std::int64_t monitor_rank(const UniqueAddress& node) const;
+    void on_evidence_timer(const Now& now, Effects& out);
+    /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
+    bool is_link_over(const UniqueAddress& node) const noexcept;
+
+    UniqueAddress self;
+    ClusterSettings settings;
+    RandomSource random;
+    ConfigCompat config;
+    bool checking;
+
+    CorePhase phase = CorePhase::Uninitialized;
+    std::shared_ptr<const MembershipState> state;     ///< the last installed one
+    std::shared_ptr<const MembershipState> published; ///< the last published one
+    std::vector<UniqueAddress> exiting_confirmed;     ///< sorted; this node's own knowledge (§11.1)
+    bool exiting_tasks_in_progress = false;
+    bool preparing_for_shutdown = false;
+    std::uint64_t not_converged_ticks = 0;
+    unsigned self_down_checks_failed = 0;
+
+    JoinState joining;
+    EagerState eager;
+    HeartbeatMonitor heartbeats;
+    std::map<UniqueAddress, LinkState> links;
+    /// Removed in peace, to be quarantined when their timer fires (§16).
+    std::map<std::uint64_t, UniqueAddress> quarantines;
+    std::uint64_t next_quarantine = 1;
+};
+
+} // namespace muster
