@@ -1,0 +1,102 @@
+#include "registry.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <muster/ensure.hpp>
+
+namespace muster::conformance {
+namespace {
+
+std::map<std::string, Entry, std::less<>>& operations() {
+    static std::map<std::string, Entry, std::less<>> all;
+    return all;
+}
+
+/// Objects below these keys are maps from ids, not records with named fields.
+constexpr std::array<std::string_view, 4> whole_maps{"members", "roleLeaders", "version", "versions"};
+constexpr std::array<std::string_view, 1> ordered_lists{"memberEvents"};
+
+bool numbers_match(const json::value& expect, const json::value& got) {
+    if (expect.is_double() || got.is_double()) return real(expect) == real(got);
+    return number(expect) == number(got);
+}
+
+/// {approx, tol} and {gt}.
+bool bounds_match(const json::object& bounds, const json::value& got) {
+    if (!got.is_number()) return false;
+    if (const auto* least = bounds.if_contains("gt")) return real(got) > real(*least);
+    const double tolerance = bounds.if_contains("tol") != nullptr ? real(bounds.at("tol")) : 0.0;
+    return std::abs(real(got) - real(bounds.at("approx"))) <= tolerance;
+}
+
+bool equal(const json::value& expect, const json::value& got);
+
+bool equal_in_order(const json::array& expect, const json::array& got) {
+    return expect.size() == got.size() && std::equal(expect.begin(), expect.end(), got.begin(), equal);
+}
+
+bool equal_as_sets(const json::array& expect, const json::array& got) {
+    return expect.size() == got.size() &&
+           std::is_permutation(expect.begin(), expect.end(), got.begin(), equal);
+}
+
+bool is_bounds(const json::object& expect) { return expect.contains("approx") || expect.contains("gt"); }
+
+/// Strict: objects whole, lists in order.
+bool equal(const json::value& expect, const json::value& got) {
+    if (expect.is_number() && got.is_number()) return numbers_match(expect, got);
+    if (expect.is_object() && is_bounds(expect.get_object())) return bounds_match(expect.get_object(), got);
+    if (expect.is_array() && got.is_array()) return equal_in_order(expect.get_array(), got.get_array());
+    if (expect.is_object() && got.is_object()) {
+        const auto& want = expect.get_object();
+        const auto& have = got.get_object();
+        return want.size() == have.size() && std::ranges::all_of(want, [&](const auto& entry) {
+                   const auto* value = have.if_contains(entry.key());
+                   return value != nullptr && equal(entry.value(), *value);
+               });
+    }
+    return expect == got;
+}
+
+/// Below a key of the expectation.
+bool matches_field(std::string_view key, const json::value& expect, const json::value& got,
+                   const Matching& matching) {
+    if (expect.is_array() && got.is_array()) {
+        const bool in_order =
+            matching.lists_in_order || std::ranges::find(ordered_lists, key) != ordered_lists.end();
+        return in_order ? equal_in_order(expect.get_array(), got.get_array())
+                        : equal_as_sets(expect.get_array(), got.get_array());
+    }
+    if (expect.is_object() && got.is_object() && !is_bounds(expect.get_object()) &&
+        std::ranges::find(whole_maps, key) == whole_maps.end()) {
+        return std::ranges::all_of(expect.get_object(), [&](const auto& entry) {
+            const auto* value = got.get_object().if_contains(entry.key());
+            return value != nullptr && matches_field(entry.key(), entry.value(), *value, matching);
+        });
+    }
+    return equal(expect, got);
+}
+
+} // namespace
+
+Operation::Operation(std::string_view name, Run run, Matching matching) {
+    const bool fresh = operations().emplace(std::string{name}, Entry{std::move(run), matching}).second;
+    MUSTER_ENSURE(fresh, "an operation is registered once");
+}
+
+const Entry* find_operation(std::string_view name) {
+    const auto found = operations().find(name);
+    return found == operations().end() ? nullptr : &found->second;
+}
+
+bool matches(const json::value& expect, const json::value& got, const Matching& matching) {
+    if (expect.is_array() && got.is_array() && matching.list_is_set)
+        return equal_as_sets(expect.get_array(), got.get_array());
+    if (expect.is_object() && got.is_object() && !matching.whole_object && !is_bounds(expect.get_object()))
+        return matches_field("", expect, got, matching);
+    return equal(expect, got);
+}
+
+} // namespace muster::conformance
