@@ -53,7 +53,7 @@ public:
     /// Failure (Errc::too_large) when the sink is full.
     Window more(std::byte* cursor, std::size_t need) {
         commit(cursor);
-        grow(need);
+        if (static_cast<std::size_t>(window_.end - window_.begin) < need) grow(need);
         return window_;
     }
     /// Bytes before `cursor` are written.
