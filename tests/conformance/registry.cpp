@@ -44,6 +44,19 @@ bool equal_as_sets(const json::array& expect, const json::array& got) {
 
 bool is_bounds(const json::object& expect) { return expect.contains("approx") || expect.contains("gt"); }
 
+/// {name: number, ..., tol}: every number within the tolerance.
+bool is_tolerant(const json::object& expect) { return expect.contains("tol") && !is_bounds(expect); }
+
+bool tolerant_match(const json::object& expect, const json::value& got) {
+    if (!got.is_object()) return false;
+    return std::ranges::all_of(expect, [&](const auto& entry) {
+        if (entry.key() == "tol") return true;
+        const auto* value = got.get_object().if_contains(entry.key());
+        return value != nullptr &&
+               bounds_match(json::object{{"approx", entry.value()}, {"tol", expect.at("tol")}}, *value);
+    });
+}
+
 /// Strict: objects whole, lists in order.
 bool equal(const json::value& expect, const json::value& got) {
     if (expect.is_number() && got.is_number()) return numbers_match(expect, got);
@@ -94,6 +107,7 @@ const Entry* find_operation(std::string_view name) {
 bool matches(const json::value& expect, const json::value& got, const Matching& matching) {
     if (expect.is_array() && got.is_array() && matching.list_is_set)
         return equal_as_sets(expect.get_array(), got.get_array());
+    if (expect.is_object() && is_tolerant(expect.get_object())) return tolerant_match(expect.get_object(), got);
     if (expect.is_object() && got.is_object() && !matching.whole_object && !is_bounds(expect.get_object()))
         return matches_field("", expect, got, matching);
     return equal(expect, got);

@@ -85,7 +85,8 @@ public:
     bool is_waiting_for_lease() const noexcept { return wait_.has_value(); }
     /// Self was removed: nothing is done any more.
     bool is_stopped() const noexcept { return stopped_; }
-    bool has_quorum() const noexcept { return has_quorum_; }
+    /// As far as this node can see, its side would survive. Costs one decision.
+    bool has_quorum() const;
     const SbrModel& model() const noexcept { return model_; }
     const SbrSettings& settings() const noexcept { return settings_; }
     const DowningStrategy& strategy() const noexcept { return *strategy_; }
@@ -131,6 +132,7 @@ private:
     void report_unreachable(std::size_t before, Effects& out);
     void update_quorum();
 
+    void stop(Effects& out);
     void stash(Stashed item, const Now& now, Effects& out);
     SbrAction unstash(SbrAction action, const Now& now, Effects& out);
     SbrAction check_unstable(const Now& now, Effects& out);
@@ -164,7 +166,7 @@ private:
     std::uint64_t releasing_ = 0; // generation of the release under way, 0: none
     Instant release_deadline_{};
 
-    bool has_quorum_ = true;
+    bool told_quorum_ = true; // what the observers know
     std::vector<std::shared_ptr<QuorumObserver>> observers_;
 };
 
