@@ -73,6 +73,15 @@ bool equal(const json::value& expect, const json::value& got) {
     return expect == got;
 }
 
+/// {at, toleranceMs, ...}: a point in time that may be that much earlier or later.
+bool is_timed(const json::object& expect) { return expect.contains("toleranceMs") && expect.contains("at"); }
+
+bool is_in_time(const json::object& expect, const json::object& got) {
+    const auto* at = got.if_contains("at");
+    return at != nullptr && at->is_number() &&
+           std::abs(real(*at) - real(expect.at("at"))) <= real(expect.at("toleranceMs"));
+}
+
 /// Below a key of the expectation.
 bool matches_field(std::string_view key, const json::value& expect, const json::value& got,
                    const Matching& matching) {
@@ -84,7 +93,10 @@ bool matches_field(std::string_view key, const json::value& expect, const json::
     }
     if (expect.is_object() && got.is_object() && !is_bounds(expect.get_object()) &&
         std::ranges::find(whole_maps, key) == whole_maps.end()) {
+        const bool timed = is_timed(expect.get_object());
+        if (timed && !is_in_time(expect.get_object(), got.get_object())) return false;
         return std::ranges::all_of(expect.get_object(), [&](const auto& entry) {
+            if (timed && (entry.key() == "at" || entry.key() == "toleranceMs")) return true;
             const auto* value = got.get_object().if_contains(entry.key());
             return value != nullptr && matches_field(entry.key(), entry.value(), *value, matching);
         });
