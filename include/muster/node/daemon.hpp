@@ -50,9 +50,6 @@ struct DaemonConfig {
     std::shared_ptr<Lease> lease;
     /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport afterwards.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
-    /// Events waiting for subscribers on the Runtime's thread; beyond it the node is stuck anyway (ENSURE'd limit: the oldest internal
-    /// ones are dropped and counted).
-    std::size_t event_queue_max = 65'536;
     /// Seed of the daemon's random choices; absent: the Runtime's entropy.
     std::optional<std::uint64_t> random_seed;
 
@@ -101,8 +98,11 @@ public:
 
     /// The last published state.
     DaemonSnapshot snapshot() const;
-    /// What the leader waits for, who has not seen, who is unreachable for whom. One line per finding; empty when converged.
-    std::vector<std::string> not_converged_report() const;
+    /// Why is the cluster not converged: what the leader waits for, who has not seen, who is unreachable for whom.
+    /// Asks the Runtime's thread; `done` runs there.
+    void not_converged_report(UniqueFunction<void(ConvergenceReport)> done) const;
+    /// The latest decisions of the resolver, oldest first (at most 100), with everything they were based on.
+    std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
     ClusterEventBus& events() const;
     UniqueAddress unique_address() const;
     Address address() const { return unique_address().address(); }
@@ -110,8 +110,8 @@ public:
     std::function<void(GossipPdu)> gossip_inbox() const;
 
     /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
-    void on_member_up(UniqueFunction<void()> callback);
-    void on_member_removed(UniqueFunction<void()> callback);
+    void on_member_up(std::function<void()> callback);
+    void on_member_removed(std::function<void()> callback);
     /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; at once if it has.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
     /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in Phase::cluster_exiting.

@@ -114,8 +114,8 @@ bool NodeApp::start() {
 }
 
 void NodeApp::subscribe() {
-    events_ = node_->daemon().events().subscribe(EventCategory::All, [this](const ClusterEvent& event) {
-        if (!is_internal(event)) print(to_json(runtime_->wall_now(), event));
+    events_ = node_->daemon().events().subscribe(EventCategory::Domain, [this](const ClusterEvent& event) {
+        print(to_json(runtime_->wall_now(), event));
     });
     node_->daemon().on_stopped([this](ShutdownReason reason) { on_stopped(reason); });
 }
@@ -287,11 +287,12 @@ void NodeApp::on_line(const std::string& text) {
     } else if (words[0] == "members") {
         print_members();
     } else if (words[0] == "why") {
-        for (const auto& reason : daemon.not_converged_report()) {
+        daemon.not_converged_report([this](const ConvergenceReport& report) {
             auto line = json_line(runtime_->wall_now(), "why");
-            line["reason"] = reason;
+            line["converged"] = report.converged;
+            line["report"] = report.to_string();
             print(line);
-        }
+        });
     } else if (words[0] == "metrics") {
         auto line = json_line(runtime_->wall_now(), "metrics");
         for (const auto& metric : runtime_->metrics().snapshot()) line[metric.name] = metric.value;

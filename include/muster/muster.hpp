@@ -1,0 +1,10 @@
+#pragma once
+/// What a user of a node includes: make_runtime, ClusterRemoteAdapter, events, settings, typed tells.
+#include <muster/cluster/event_bus.hpp>
+#include <muster/cluster/settings.hpp>
+#include <muster/node/daemon.hpp>
+#include <muster/node/remote_adapter.hpp>
+#include <muster/runtime.hpp>
+#include <muster/transport/recording_sink.hpp>
+#include <muster/version.hpp>
+#include <muster/wire/codec.hpp>

@@ -1,0 +1,288 @@
+#include "daemon_impl.hpp"
+
+#include <exception>
+#include <muster/ensure.hpp>
+
+namespace muster {
+namespace {
+
+using Daemon = ClusterDaemonHandle::Daemon;
+
+/// For nodes without an application: tells are counted and dropped.
+class NullSink final : public RemoteMessageSink {
+public:
+    explicit NullSink(Metrics& metrics) : dropped_(metrics.counter("node.tells.dropped.no_sink")) {}
+    void deliver(std::string_view, std::string_view, const Slice&, std::optional<std::string_view>) override {
+        dropped_.add();
+    }
+
+private:
+    Counter& dropped_;
+};
+
+ClusterEventBus::Options bus_options(net::Runtime& runtime) {
+    ClusterEventBus::Options options;
+    options.on_failure = [&metrics = runtime.metrics(), &log = runtime.log()](std::exception_ptr thrown) {
+        metrics.counter("node.subscribers.threw").add();
+        std::string what = "not a std::exception";
+        try {
+            std::rethrow_exception(thrown);
+        } catch (const std::exception& e) {
+            what = e.what();
+        } catch (...) { // NOLINT: `what` says it
+        }
+        log.warning("node.subscriber.threw", {}, {{"what", what}});
+    };
+    return options;
+}
+
+ConfigCompat config_compat(const DaemonConfig& config) {
+    auto compat = config.sbr ? ConfigCompat::cluster("split-brain-resolver", config.sbr->config_strategy(),
+                                                     config.sbr->config_weights())
+                             : ConfigCompat::cluster("none");
+    for (const auto& prefix : config.cluster.sensitive_config_paths) compat.add_sensitive(prefix);
+    return compat;
+}
+
+constexpr std::size_t decisions_max = 100;
+
+} // namespace
+
+result<void> DaemonConfig::validate() const {
+    if (auto ok = cluster.validate(); !ok) return ok;
+    if (transport_shutdown_timeout.count() <= 0)
+        return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use more than 0 ms", {}};
+    if (!sbr) return {};
+    if (auto ok = sbr->validate(); !ok) return ok;
+    if (sbr->strategy == "lease-majority" && !lease)
+        return Error{Errc::invalid_argument, "setting split-brain-resolver.lease-majority.lease-implementation",
+                     "give DaemonConfig::lease an implementation, e.g. a FileLease", {}};
+    return {};
+}
+
+Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
+               std::shared_ptr<RemoteMessageSink> sink)
+    : runtime_(runtime), executor_(runtime.executor()), transport_(std::move(transport)), config_(std::move(config)),
+      sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
+      core_(transport_->self(), config_.cluster, random_, config_compat(config_)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
+      tasks_(runtime), main_(runtime) {
+    make_resolver();
+    snapshot_.state = core_.state();
+}
+
+Daemon::~Daemon() = default;
+
+RandomSource Daemon::make_random() {
+    std::uint64_t state = 0;
+    if (config_.random_seed)
+        state = *config_.random_seed;
+    else
+        runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
+    // SplitMix64 (Steele, Lea, Flood 2014): one word of state, equidistributed, plenty for choosing gossip targets.
+    return [state]() mutable {
+        std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
+        z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+        z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
+        return z ^ (z >> 31U);
+    };
+}
+
+void Daemon::make_resolver() {
+    if (config_.sbr) resolver_.emplace(core_.self(), config_.cluster.multi_dc.self_data_center, *config_.sbr);
+}
+
+DaemonSnapshot Daemon::snapshot() const {
+    const std::lock_guard lock(snapshot_mutex_);
+    return snapshot_;
+}
+
+std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const {
+    const std::lock_guard lock(snapshot_mutex_);
+    return {decisions_.begin(), decisions_.end()};
+}
+
+// --- inputs -----------------------------------------------------------------------------------------------------------
+
+void Daemon::execute(DaemonCmd::Any command) {
+    if (ended_) return;
+    struct Execute {
+        Daemon& d;
+        void operator()(DaemonCmd::Join& c) const {
+            d.feed([&](const Now& now, Effects& out) { d.core_.join(c.to, now, out); });
+        }
+        void operator()(DaemonCmd::JoinSeedNodes& c) const {
+            d.feed([&](const Now& now, Effects& out) { d.core_.join_seed_nodes(std::move(c.seeds), now, out); });
+        }
+        void operator()(DaemonCmd::Leave& c) const {
+            d.feed([&](const Now& now, Effects& out) { d.core_.leave(c.node, now, out); });
+        }
+        void operator()(DaemonCmd::Down& c) const {
+            d.feed([&](const Now& now, Effects& out) { d.core_.down(c.node, now, out); });
+        }
+        void operator()(DaemonCmd::PrepareForShutdown&) const {
+            d.feed([&](const Now& now, Effects& out) { d.core_.prepare_for_shutdown(now, out); });
+        }
+        void operator()(DaemonCmd::ApplyGossip& c) const { std::visit(*this, c.pdu); }
+        void operator()(GossipStatus& m) const { d.on_message(m.from, std::move(m), d.runtime_.monotonic_now()); }
+        void operator()(GossipEnvelope& m) const { d.on_message(m.from, std::move(m), d.runtime_.monotonic_now()); }
+        // A request for an envelope is answered like a status (protocol.md §6.4): one meaning, either spelling is understood.
+        void operator()(GossipMerge& m) const { (*this)(static_cast<GossipStatus&>(m)); }
+        void operator()(DaemonCmd::Tick&) const {
+            for (const Tick tick : {&ClusterCore::tick_join, &ClusterCore::tick_heartbeat, &ClusterCore::tick_cross_dc_heartbeat,
+                                    &ClusterCore::tick_reaper, &ClusterCore::tick_gossip, &ClusterCore::tick_leader_actions})
+                d.feed([&](const Now& now, Effects& out) { (d.core_.*tick)(now, out); });
+            if (d.resolver_) d.feed([&](const Now& now, Effects& out) { d.resolver_->tick(now, out); });
+        }
+        void operator()(DaemonCmd::Shutdown&) const { d.begin_shutdown(ShutdownReason::Requested); }
+    };
+    std::visit(Execute{*this}, command);
+}
+
+void Daemon::on_message(const UniqueAddress&, ClusterMessage message, Instant received) {
+    feed([&](const Now& now, Effects& out) { core_.on_message(message, received, now, out); });
+}
+
+void Daemon::on_link(const UniqueAddress& peer, LinkEvent event) {
+    feed([&](const Now& now, Effects& out) { core_.on_link(peer, event, now, out); });
+}
+
+void Daemon::on_connect_refused(const Address& peer) {
+    feed([&](const Now& now, Effects& out) { core_.on_connect_refused(peer, now, out); });
+}
+
+void Daemon::on_quarantined_by(const UniqueAddress& peer) {
+    if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
+}
+
+void Daemon::on_timer(TimerKey key) {
+    timers_.erase(key);
+    feed([&](const Now& now, Effects& out) {
+        if (key.timer == CoreTimer::LeaseDelay || key.timer == CoreTimer::LeaseRelease) {
+            if (resolver_) resolver_->on_timer(key, now, out);
+        } else {
+            core_.on_timer(key, now, out);
+        }
+    });
+}
+
+// --- effects ----------------------------------------------------------------------------------------------------------
+
+void Daemon::drain() {
+    if (draining_) return;
+    draining_ = true;
+    while (!effects_.empty()) {
+        Effect effect = std::move(effects_.front());
+        effects_.pop_front();
+        std::visit([this](auto& e) { carry_out(e); }, effect);
+    }
+    draining_ = false;
+}
+
+void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }
+
+void Daemon::carry_out(effect::Publish& e) {
+    update_snapshot(e);
+    if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
+    publications_.push_back({std::move(e.state), std::move(e.events)});
+    published_.notify();
+    check_status_waiters();
+}
+
+void Daemon::update_snapshot(const effect::Publish& published) {
+    const bool joined = core_.is_joined();
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_.state = published.state;
+    snapshot_.joined = joined;
+    for (const auto& event : published.events) {
+        if (const auto* leader = std::get_if<LeaderChanged>(&event)) snapshot_.leader = leader->to;
+        if (const auto* seen = std::get_if<SeenChanged>(&event)) snapshot_.converged = seen->convergence;
+    }
+}
+
+void Daemon::carry_out(effect::SetTimer& e) {
+    if (const auto old = timers_.find(e.key); old != timers_.end()) runtime_.cancel(old->second);
+    timers_[e.key] = runtime_.schedule(runtime_.monotonic_now() + e.delay, [weak = weak_from_this(), key = e.key] {
+        if (auto self = weak.lock()) self->on_timer(key);
+    });
+}
+
+void Daemon::carry_out(effect::CancelTimer& e) {
+    const auto found = timers_.find(e.key);
+    if (found == timers_.end()) return;
+    runtime_.cancel(found->second);
+    timers_.erase(found);
+}
+
+void Daemon::carry_out(effect::Quarantine& e) { transport_->quarantine(e.node, e.harmless); }
+
+void Daemon::carry_out(effect::RunExitingTasks&) { begin_shutdown(ShutdownReason::Leaving); }
+
+void Daemon::carry_out(effect::Shutdown& e) { begin_shutdown(e.reason); }
+
+void Daemon::carry_out(effect::NewIncarnation&) {
+    Uid uid;
+    do {
+        uid.value = static_cast<std::int64_t>(random_());
+    } while (uid == transport_->self().uid());
+    transport_->renew_incarnation(uid);
+    feed([&](const Now& now, Effects& out) { core_.on_new_incarnation(transport_->self(), now, out); });
+    make_resolver(); // it has seen no member yet
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_.state = core_.state();
+}
+
+void Daemon::carry_out(effect::Log& e) { runtime_.log().write(e.level, e.code, e.peer, std::move(e.fields)); }
+
+void Daemon::carry_out(effect::Count& e) { runtime_.metrics().counter(e.id).add(e.n); }
+
+void Daemon::carry_out(effect::Down& e) {
+    feed([&](const Now& now, Effects& out) { core_.down(e.node, now, out); });
+}
+
+Lease::Done Daemon::lease_answer(std::uint64_t generation) {
+    return [weak = weak_from_this(), generation](LeaseOutcome outcome) {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->post([generation, outcome](Daemon& d) {
+            if (outcome != LeaseOutcome::Failed) {
+                d.lease_held_ = outcome == LeaseOutcome::Held;
+                d.lease_renewed_ = d.runtime_.monotonic_now();
+            }
+            d.feed([&](const Now& now, Effects& out) { d.resolver_->on_lease(generation, outcome, now, out); });
+        });
+    };
+}
+
+void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }
+void Daemon::carry_out(effect::LeaseAcquire& e) { config_.lease->acquire(lease_answer(e.generation)); }
+void Daemon::carry_out(effect::LeaseRelease& e) { config_.lease->release(lease_answer(e.generation)); }
+
+void Daemon::carry_out(effect::Record& e) {
+    const std::lock_guard lock(snapshot_mutex_);
+    decisions_.push_back(std::move(e.decision));
+    if (decisions_.size() > decisions_max) decisions_.pop_front();
+}
+
+// --- callbacks --------------------------------------------------------------------------------------------------------
+
+void Daemon::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
+    if (ended_)
+        callback(shutdown_.reason().value_or(ShutdownReason::Requested));
+    else
+        stopped_callbacks_.push_back(std::move(callback));
+}
+
+void Daemon::when_up(UniqueFunction<void(result<void>)> done) {
+    // Either comes first; the other finds nothing left to do.
+    auto once = std::make_shared<UniqueFunction<void(result<void>)>>(std::move(done));
+    bus_.on_member_up([once] {
+        if (*once) std::exchange(*once, {})({});
+    });
+    bus_.on_member_removed([once, self = core_.self()] {
+        if (*once)
+            std::exchange(*once, {})(
+                Error{Errc::closed, self.to_string(), "the node stopped before it was Up", {}});
+    });
+}
+
+} // namespace muster

@@ -1,0 +1,144 @@
+/// The handle: from any thread to the Runtime's.
+#include "daemon_impl.hpp"
+
+#include <muster/net/runtime.hpp>
+#include <utility>
+
+namespace muster {
+
+ClusterDaemonHandle::ClusterDaemonHandle(std::shared_ptr<Daemon> daemon) noexcept : daemon_(std::move(daemon)) {}
+
+ClusterDaemonHandle::~ClusterDaemonHandle() {
+    if (daemon_) daemon_->post([](Daemon& d) { d.abandon(); });
+}
+
+ClusterDaemonHandle::ClusterDaemonHandle(ClusterDaemonHandle&&) noexcept = default;
+
+ClusterDaemonHandle& ClusterDaemonHandle::operator=(ClusterDaemonHandle&& other) noexcept {
+    if (this != &other) ClusterDaemonHandle old(std::exchange(daemon_, std::move(other.daemon_)));
+    return *this;
+}
+
+void ClusterDaemonHandle::command(DaemonCmd::Any command) {
+    daemon_->post([command = std::move(command)](Daemon& d) mutable { d.execute(std::move(command)); });
+}
+void ClusterDaemonHandle::join(const Address& to) { command(DaemonCmd::Join{to}); }
+void ClusterDaemonHandle::join_seed_nodes(std::vector<Address> seeds) {
+    command(DaemonCmd::JoinSeedNodes{std::move(seeds)});
+}
+void ClusterDaemonHandle::leave() { command(DaemonCmd::Leave{address()}); }
+void ClusterDaemonHandle::leave(const Address& node) { command(DaemonCmd::Leave{node}); }
+void ClusterDaemonHandle::down(const Address& node) { command(DaemonCmd::Down{node}); }
+void ClusterDaemonHandle::prepare_for_full_shutdown() { command(DaemonCmd::PrepareForShutdown{}); }
+void ClusterDaemonHandle::apply_gossip(GossipPdu pdu) { command(DaemonCmd::ApplyGossip{std::move(pdu)}); }
+void ClusterDaemonHandle::tick() { command(DaemonCmd::Tick{}); }
+void ClusterDaemonHandle::shutdown() { command(DaemonCmd::Shutdown{}); }
+
+DaemonSnapshot ClusterDaemonHandle::snapshot() const { return daemon_->snapshot(); }
+
+void ClusterDaemonHandle::not_converged_report(UniqueFunction<void(ConvergenceReport)> done) const {
+    daemon_->post([done = std::move(done)](Daemon& d) mutable { done(d.report()); });
+}
+
+std::vector<std::shared_ptr<const SbrDecisionRecord>> ClusterDaemonHandle::decisions() const {
+    return daemon_->decisions();
+}
+
+ClusterEventBus& ClusterDaemonHandle::events() const { return daemon_->events(); }
+
+UniqueAddress ClusterDaemonHandle::unique_address() const { return daemon_->snapshot().self(); }
+
+std::function<void(GossipPdu)> ClusterDaemonHandle::gossip_inbox() const {
+    return [weak = std::weak_ptr(daemon_)](GossipPdu pdu) {
+        if (const auto daemon = weak.lock())
+            daemon->post([pdu = std::move(pdu)](Daemon& d) mutable {
+                d.execute(DaemonCmd::ApplyGossip{std::move(pdu)});
+            });
+    };
+}
+
+void ClusterDaemonHandle::on_member_up(std::function<void()> callback) {
+    daemon_->events().on_member_up(std::move(callback));
+}
+
+void ClusterDaemonHandle::on_member_removed(std::function<void()> callback) {
+    daemon_->events().on_member_removed(std::move(callback));
+}
+
+void ClusterDaemonHandle::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
+    daemon_->post([callback = std::move(callback)](Daemon& d) mutable { d.on_stopped(std::move(callback)); });
+}
+
+void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
+    daemon_->post([phase, name = std::move(name), task = std::move(task)](Daemon& d) mutable {
+        d.add_shutdown_task(phase, std::move(name), std::move(task));
+    });
+}
+
+TellResult ClusterDaemonHandle::tell(const Address& to, const Tell& message) const {
+    return daemon_->transport().tell(to, message);
+}
+
+TellRoute ClusterDaemonHandle::route(const Address& to) const { return daemon_->transport().route(to); }
+
+boost::asio::any_io_executor ClusterDaemonHandle::executor() const { return daemon_->executor(); }
+
+void ClusterDaemonHandle::start_leave(const std::shared_ptr<Daemon>& daemon, Done done) {
+    // Coordinated shutdown leaves first; beginning with it rather than with the command lets it run the application's phases.
+    start_shutdown(daemon, std::move(done));
+}
+
+void ClusterDaemonHandle::start_shutdown(const std::shared_ptr<Daemon>& daemon, Done done) {
+    daemon->post([done = std::move(done)](Daemon& d) mutable {
+        d.on_stopped([done = std::move(done)](ShutdownReason) mutable { done({}); });
+        d.begin_shutdown(ShutdownReason::Requested);
+    });
+}
+
+void ClusterDaemonHandle::start_up(const std::shared_ptr<Daemon>& daemon, Done done) {
+    daemon->post([done = std::move(done)](Daemon& d) mutable { d.when_up(std::move(done)); });
+}
+
+void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell,
+                                     Done done) {
+    daemon->transport().tell_when_room(to, tell, [done = std::move(done), to](TellResult answer) mutable {
+        switch (answer) {
+        case TellResult::Queued: return done({});
+        case TellResult::Full:
+            return done(Error{Errc::limit_reached, to.to_string(), "too many tells wait for room there", {}});
+        case TellResult::NoRoute:
+            return done(Error{Errc::not_found, to.to_string(), "no association: shut down or quarantined", {}});
+        case TellResult::TooLarge:
+            return done(Error{Errc::too_large, to.to_string(), "raise frame-bytes-max or send less", {}});
+        }
+    });
+}
+
+ClusterDaemonHandle::OwnedTell::OwnedTell(const Tell& t)
+    : target_path(t.target_path), manifest(t.manifest), payload(t.payload.begin(), t.payload.end()),
+      sender_path(t.sender_path) {}
+
+Tell ClusterDaemonHandle::OwnedTell::view() const {
+    std::optional<std::string_view> sender;
+    if (sender_path) sender = *sender_path;
+    return {target_path, manifest, payload, sender};
+}
+
+result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+                                         DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink) {
+    if (auto ok = config.validate(); !ok) return ok.error();
+    auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport), std::move(config),
+                                                                std::move(sink));
+    // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has started.
+    runtime.post([daemon] { daemon->start(); });
+    return ClusterDaemonHandle(std::move(daemon));
+}
+
+result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+                                                  DaemonConfig config, SbrSettings sbr,
+                                                  std::shared_ptr<RemoteMessageSink> sink) {
+    config.sbr = std::move(sbr);
+    return spawn_daemon(runtime, std::move(transport), std::move(config), std::move(sink));
+}
+
+} // namespace muster

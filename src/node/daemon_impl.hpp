@@ -1,0 +1,166 @@
+#pragma once
+/// The running node: waits, feeds the pure values of cluster/, and carries out their effects (design.md §7). Everything here
+/// belongs to the Runtime's thread except what says otherwise.
+#include <deque>
+#include <map>
+#include <memory>
+#include <muster/cluster/coordinated_shutdown.hpp>
+#include <muster/cluster/core.hpp>
+#include <muster/cluster/event_bus.hpp>
+#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/net/task_group.hpp>
+#include <muster/node/daemon.hpp>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace muster {
+
+class ClusterDaemonHandle::Daemon final : public TransportHandler, public std::enable_shared_from_this<Daemon> {
+public:
+    Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
+           std::shared_ptr<RemoteMessageSink> sink);
+    ~Daemon() override;
+
+    // --- any thread -----------------------------------------------------------------------------------------------
+    /// Runs `action(*this)` on the Runtime's thread while the daemon lives. Does nothing once the Runtime is gone.
+    template <class Action>
+    void post(Action action) {
+        const std::lock_guard lock(gate_mutex_);
+        if (runtime_gone_) return;
+        runtime_.post([weak = weak_from_this(), action = std::move(action)]() mutable {
+            if (auto self = weak.lock()) action(*self);
+        });
+    }
+    DaemonSnapshot snapshot() const;
+    ClusterEventBus& events() noexcept { return bus_; }
+    ClusterTransport& transport() noexcept { return *transport_; }
+    boost::asio::any_io_executor executor() const noexcept { return executor_; }
+    std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
+
+    // --- Runtime's thread -----------------------------------------------------------------------------------------
+    void start();
+    void execute(DaemonCmd::Any command);
+    void begin_shutdown(ShutdownReason reason);
+    void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
+    void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
+    void when_up(UniqueFunction<void(result<void>)> done);
+    ConvergenceReport report() const { return core_.not_converged_report(); }
+    /// The handle is gone: nobody will ask for a graceful end any more.
+    void abandon();
+
+    // --- TransportHandler
+    void on_message(const UniqueAddress& peer, ClusterMessage message, Instant received) override;
+    void on_link(const UniqueAddress& peer, LinkEvent event) override;
+    void on_connect_refused(const Address& peer) override;
+    void on_quarantined_by(const UniqueAddress& peer) override;
+
+private:
+    using Tick = void (ClusterCore::*)(const Now&, Effects&);
+    /// A coroutine's stake in the daemon; notices when the Runtime dies under it.
+    class RuntimeWatch;
+
+    // --- daemon.cpp: inputs and effects
+    /// Feeds the core or the resolver, then carries out all effects in order. An input that an effect causes adds its effects
+    /// behind those that wait already.
+    template <class Input>
+    void feed(Input input) {
+        Effects out;
+        input(runtime_.now(), out);
+        for (auto& effect : out) effects_.push_back(std::move(effect));
+        drain();
+    }
+    void drain();
+    void carry_out(effect::Send& e);
+    void carry_out(effect::Publish& e);
+    void carry_out(effect::SetTimer& e);
+    void carry_out(effect::CancelTimer& e);
+    void carry_out(effect::Quarantine& e);
+    void carry_out(effect::RunExitingTasks& e);
+    void carry_out(effect::Shutdown& e);
+    void carry_out(effect::NewIncarnation& e);
+    void carry_out(effect::Log& e);
+    void carry_out(effect::Count& e);
+    void carry_out(effect::Down& e);
+    void carry_out(effect::LeaseCheck& e);
+    void carry_out(effect::LeaseAcquire& e);
+    void carry_out(effect::LeaseRelease& e);
+    void carry_out(effect::Record& e);
+    void on_timer(TimerKey key);
+    void make_resolver();
+    void update_snapshot(const effect::Publish& published);
+    Lease::Done lease_answer(std::uint64_t generation);
+    RandomSource make_random();
+
+    // --- daemon_tasks.cpp: what waits
+    net::Task<void> run(std::shared_ptr<Daemon> self);
+    net::Task<void> periodic(Duration interval, Tick tick);
+    net::Task<void> reaper_ticks();
+    net::Task<void> join_ticks();
+    net::Task<void> downing_ticks();
+    net::Task<void> publisher();
+    void deliver_publications();
+    void renew_lease_when_due();
+
+    // --- daemon_shutdown.cpp: coordinated shutdown (protocol.md §17)
+    void add_membership_tasks();
+    void carry_out(ShutdownSteps steps);
+    void carry_out(shutdown_step::RunTask& step);
+    void carry_out(shutdown_step::SetTimeout& step);
+    void carry_out(shutdown_step::CancelTimeout& step);
+    void carry_out(shutdown_step::PhaseTimedOut& step);
+    void carry_out(shutdown_step::TaskFailed& step);
+    void carry_out(shutdown_step::Finished& step);
+    void leave_then(UniqueFunction<void()> done);
+    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more).
+    void wait_for_status(StatusSet statuses, UniqueFunction<void()> done);
+    void check_status_waiters();
+
+    net::Runtime& runtime_;
+    boost::asio::any_io_executor executor_;
+    std::shared_ptr<ClusterTransport> transport_;
+    DaemonConfig config_;
+    std::shared_ptr<RemoteMessageSink> sink_;
+    RandomSource random_;
+    ClusterCore core_;
+    std::optional<SbrRuntime> resolver_;
+    ClusterEventBus bus_;
+
+    std::deque<Effect> effects_;
+    bool draining_ = false;
+    std::map<TimerKey, net::TimerId> timers_;
+    struct Publication {
+        std::shared_ptr<const MembershipState> state;
+        std::vector<ClusterEvent> events;
+    };
+    std::deque<Publication> publications_;
+    net::Signal published_;
+    net::Signal finished_;
+    net::TaskGroup tasks_;   ///< everything periodic
+    net::TaskGroup main_;    ///< run(), which owns this object while it runs
+
+    mutable std::mutex snapshot_mutex_;
+    DaemonSnapshot snapshot_;
+    std::deque<std::shared_ptr<const SbrDecisionRecord>> decisions_; ///< under snapshot_mutex_; the latest ones
+
+    std::mutex gate_mutex_; ///< between post() on other threads and the Runtime's destruction
+    bool runtime_gone_ = false;
+
+    bool lease_held_ = false;
+    Instant lease_renewed_{};
+
+    CoordinatedShutdown shutdown_;
+    std::map<std::pair<ShutdownPhase, std::string>, ShutdownTask> shutdown_tasks_;
+    std::map<ShutdownPhase, net::TimerId> phase_timeouts_;
+    struct StatusWaiter {
+        StatusSet statuses;
+        UniqueFunction<void()> done;
+    };
+    std::vector<StatusWaiter> status_waiters_;
+    bool ended_ = false; ///< everything has ended
+    std::vector<UniqueFunction<void(ShutdownReason)>> stopped_callbacks_;
+};
+
+} // namespace muster

@@ -1,0 +1,146 @@
+/// Coordinated shutdown (protocol.md §17): the phases are a value, the membership's part of them is here.
+#include "daemon_impl.hpp"
+
+#include <muster/ensure.hpp>
+
+namespace muster {
+namespace {
+
+constexpr const char* membership_task = "membership";
+
+} // namespace
+
+using Daemon = ClusterDaemonHandle::Daemon;
+
+void Daemon::add_membership_tasks() {
+    using Done = UniqueFunction<void()>;
+    add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task, [this](Done done) { leave_then(std::move(done)); });
+    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](Done done) {
+        wait_for_status(status_set(MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed), std::move(done));
+    });
+    add_shutdown_task(ShutdownPhase::ClusterExitingDone, membership_task, [this](Done done) {
+        if (!core_.is_stopped() && core_.is_joined() && core_.state()->self_status() != MemberStatus::Down)
+            feed([&](const Now& now, Effects& out) { core_.exiting_completed(now, out); });
+        done();
+    });
+    add_shutdown_task(ShutdownPhase::ClusterShutdown, membership_task, [this](Done done) {
+        if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
+        done();
+    });
+    add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](Done done) {
+        transport_->shutdown(runtime_.monotonic_now() + config_.transport_shutdown_timeout, std::move(done));
+    });
+}
+
+void Daemon::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
+    if (auto added = shutdown_.add_task(phase, name); !added) {
+        runtime_.log().error("node.shutdown.task_refused", {},
+                             {{"phase", std::string(to_string(phase))}, {"task", name}, {"cause", added.error().message()}});
+        return;
+    }
+    shutdown_tasks_.insert_or_assign({phase, std::move(name)}, std::move(task));
+}
+
+void Daemon::begin_shutdown(ShutdownReason reason) {
+    if (ended_ || shutdown_.reason()) return;
+    {
+        const std::lock_guard lock(snapshot_mutex_);
+        snapshot_.shutdown_reason = reason;
+    }
+    runtime_.log().info("node.shutdown.begins", {}, {{"reason", std::string(to_string(reason))}});
+    ShutdownSteps steps;
+    shutdown_.start(reason, steps);
+    carry_out(std::move(steps));
+}
+
+void Daemon::abandon() {
+    // Without a handle there is nobody left to leave for: peers see the connections end with Goodbye.
+    if (ended_ || shutdown_.reason()) return;
+    ShutdownSteps steps;
+    shutdown_.start(ShutdownReason::Requested, steps, ShutdownPhase::ClusterShutdown);
+    carry_out(std::move(steps));
+}
+
+void Daemon::carry_out(ShutdownSteps steps) {
+    for (auto& step : steps) std::visit([this](auto& s) { carry_out(s); }, step);
+}
+
+void Daemon::carry_out(shutdown_step::RunTask& step) {
+    const auto found = shutdown_tasks_.find({step.phase, step.name});
+    MUSTER_ENSURE(found != shutdown_tasks_.end(), "every task of the shutdown was added with its function");
+    const auto task = std::move(found->second);
+    shutdown_tasks_.erase(found);
+    task([weak = weak_from_this(), phase = step.phase, name = step.name] {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->post([phase, name](Daemon& d) {
+            ShutdownSteps steps;
+            d.shutdown_.task_done(phase, name, steps);
+            d.carry_out(std::move(steps));
+        });
+    });
+}
+
+void Daemon::carry_out(shutdown_step::SetTimeout& step) {
+    phase_timeouts_[step.phase] =
+        runtime_.schedule(runtime_.monotonic_now() + step.delay, [weak = weak_from_this(), phase = step.phase] {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->phase_timeouts_.erase(phase);
+            ShutdownSteps steps;
+            self->shutdown_.on_timeout(phase, steps);
+            self->carry_out(std::move(steps));
+        });
+}
+
+void Daemon::carry_out(shutdown_step::CancelTimeout& step) {
+    const auto found = phase_timeouts_.find(step.phase);
+    if (found == phase_timeouts_.end()) return;
+    runtime_.cancel(found->second);
+    phase_timeouts_.erase(found);
+}
+
+void Daemon::carry_out(shutdown_step::PhaseTimedOut& step) {
+    std::string names;
+    for (const auto& name : step.unfinished) names += (names.empty() ? "" : ", ") + name;
+    runtime_.log().warning("node.shutdown.phase_timeout", {},
+                           {{"phase", std::string(to_string(step.phase))}, {"unfinished", names}});
+}
+
+void Daemon::carry_out(shutdown_step::TaskFailed& step) {
+    runtime_.log().warning(
+        "node.shutdown.task_failed", {},
+        {{"phase", std::string(to_string(step.phase))}, {"task", step.name}, {"cause", step.error.message()}});
+}
+
+void Daemon::carry_out(shutdown_step::Finished&) { finished_.notify(); }
+
+void Daemon::leave_then(UniqueFunction<void()> done) {
+    const auto status = core_.state()->self_status();
+    if (core_.is_stopped() || !core_.is_joined() || status == MemberStatus::Down) return done();
+    feed([&](const Now& now, Effects& out) { core_.leave(core_.self().address(), now, out); });
+    wait_for_status(status_set(MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed),
+                    std::move(done));
+}
+
+void Daemon::wait_for_status(StatusSet statuses, UniqueFunction<void()> done) {
+    status_waiters_.push_back({statuses, std::move(done)});
+    check_status_waiters();
+}
+
+void Daemon::check_status_waiters() {
+    // A callback may add or satisfy further waiters: each pass looks at what is there now.
+    for (std::size_t i = 0; i < status_waiters_.size();) {
+        const auto status = core_.state()->self_status();
+        const bool reached = core_.is_stopped() || !core_.is_joined() || status_waiters_[i].statuses.contains(status);
+        if (!reached) {
+            ++i;
+            continue;
+        }
+        auto done = std::move(status_waiters_[i].done);
+        status_waiters_.erase(status_waiters_.begin() + static_cast<std::ptrdiff_t>(i));
+        done();
+    }
+}
+
+} // namespace muster

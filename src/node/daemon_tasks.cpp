@@ -1,0 +1,161 @@
+/// What waits: the daemon's coroutines. They sleep, and feed.
+#include "daemon_impl.hpp"
+
+#include <algorithm>
+
+namespace muster {
+namespace {
+
+/// Deadlines of the join process are exact to this.
+constexpr auto join_tick_interval = std::chrono::milliseconds(100);
+constexpr auto joined_check_interval = std::chrono::seconds(1);
+constexpr unsigned reaper_skips_max = 2;
+
+} // namespace
+
+using Daemon = ClusterDaemonHandle::Daemon;
+
+/// Lives in run()'s frame. When the frame dies before run() has ended, the Runtime is being destroyed: from then on nothing may be
+/// posted to it.
+class Daemon::RuntimeWatch {
+public:
+    explicit RuntimeWatch(Daemon& daemon) noexcept : daemon_(daemon) {}
+    RuntimeWatch(const RuntimeWatch&) = delete;
+    RuntimeWatch& operator=(const RuntimeWatch&) = delete;
+    ~RuntimeWatch() {
+        const std::lock_guard lock(daemon_.gate_mutex_);
+        daemon_.runtime_gone_ = true;
+    }
+
+private:
+    Daemon& daemon_;
+};
+
+void Daemon::start() {
+    add_membership_tasks();
+    main_.spawn(run(shared_from_this()));
+}
+
+net::Task<void> Daemon::run(std::shared_ptr<Daemon> self) {
+    const RuntimeWatch watch(*self);
+    const auto& settings = config_.cluster;
+    transport_->start(*this, sink_);
+    tasks_.spawn(publisher());
+    tasks_.spawn(join_ticks());
+    tasks_.spawn(periodic(settings.gossip_interval, &ClusterCore::tick_gossip));
+    tasks_.spawn(periodic(settings.leader_actions_interval, &ClusterCore::tick_leader_actions));
+    tasks_.spawn(reaper_ticks());
+    tasks_.spawn(periodic(settings.failure_detector.heartbeat_interval, &ClusterCore::tick_heartbeat));
+    tasks_.spawn(periodic(settings.multi_dc.heartbeat_interval, &ClusterCore::tick_cross_dc_heartbeat));
+    if (resolver_) tasks_.spawn(downing_ticks());
+    co_await finished_.wait();
+
+    deliver_publications();
+    bus_.close();
+    tasks_.cancel();
+    co_await tasks_.join();
+    for (auto& [key, timer] : std::exchange(timers_, {})) runtime_.cancel(timer);
+    ended_ = true;
+    const auto reason = shutdown_.reason().value_or(ShutdownReason::Requested);
+    {
+        const std::lock_guard lock(snapshot_mutex_);
+        snapshot_.stopped = true;
+    }
+    for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
+    // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of it.
+    runtime_.post([last = std::move(self)] {});
+}
+
+net::Task<void> Daemon::reaper_ticks() {
+    const auto& settings = config_.cluster;
+    const Duration interval = settings.unreachable_nodes_reaper_interval;
+    // A process that was stopped or starved has heard from nobody for as long, and would accuse everybody of its own silence. It first
+    // gets the chance to send heartbeats and read the answers; but not for ever, or a slow node would never accuse anybody.
+    const Duration late_max = std::max<Duration>(interval, settings.failure_detector.acceptable_heartbeat_pause / 2);
+    unsigned skipped = 0;
+    Duration pause = std::max<Duration>(interval, settings.periodic_tasks_initial_delay);
+    while (!tasks_.stopping()) {
+        const Instant due = runtime_.monotonic_now() + pause;
+        auto slept = co_await runtime_.sleep_until(due);
+        if (!slept) co_return;
+        pause = interval;
+        const Duration late = runtime_.monotonic_now() - due;
+        if (late > late_max && skipped < reaper_skips_max) {
+            ++skipped;
+            runtime_.metrics().counter("node.reaper.skipped_late").add();
+            runtime_.log().warning("node.slow", {}, {{"late_ms", std::to_string(late / std::chrono::milliseconds(1))}});
+            continue;
+        }
+        skipped = 0;
+        feed([&](const Now& now, Effects& out) { core_.tick_reaper(now, out); });
+    }
+}
+
+net::Task<void> Daemon::periodic(Duration interval, Tick tick) {
+    auto& lateness = runtime_.metrics().histogram("node.tick.lateness_us");
+    Duration pause = std::max<Duration>(interval, config_.cluster.periodic_tasks_initial_delay);
+    while (!tasks_.stopping()) {
+        const Instant due = runtime_.monotonic_now() + pause;
+        auto slept = co_await runtime_.sleep_until(due);
+        if (!slept) co_return;
+        lateness.record(static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(runtime_.monotonic_now() - due).count()));
+        feed([&](const Now& now, Effects& out) { (core_.*tick)(now, out); });
+        // Fixed delay: after a pause of the process there is one tick, not a burst of those missed.
+        pause = interval;
+    }
+}
+
+net::Task<void> Daemon::join_ticks() {
+    while (!tasks_.stopping()) {
+        const Duration pause = core_.is_joined() ? Duration(joined_check_interval) : Duration(join_tick_interval);
+        auto slept = co_await runtime_.sleep_for(pause);
+        if (!slept) co_return;
+        if (!core_.is_joined()) feed([&](const Now& now, Effects& out) { core_.tick_join(now, out); });
+    }
+}
+
+net::Task<void> Daemon::downing_ticks() {
+    // The resolver's own interval, quicker where everything else is (protocol.md §18: 1 s beside 20 s of stable-after).
+    const auto interval = std::clamp<std::chrono::milliseconds>(config_.sbr->stable_after / 20, std::chrono::milliseconds(50),
+                                                                SbrSettings::tick_interval);
+    while (!tasks_.stopping()) {
+        auto slept = co_await runtime_.sleep_for(interval);
+        if (!slept) co_return;
+        renew_lease_when_due();
+        feed([&](const Now& now, Effects& out) { resolver_->tick(now, out); });
+    }
+}
+
+void Daemon::renew_lease_when_due() {
+    if (!lease_held_) return;
+    const Instant now = runtime_.monotonic_now();
+    if (now - lease_renewed_ < config_.lease->time_to_live() / 3) return;
+    lease_renewed_ = now;
+    config_.lease->renew([weak = weak_from_this()](LeaseOutcome outcome) {
+        const auto self = weak.lock();
+        if (!self || outcome != LeaseOutcome::NotHeld) return;
+        self->post([](Daemon& d) {
+            d.lease_held_ = false;
+            d.runtime_.log().warning("node.lease.lost", {}, {});
+        });
+    });
+}
+
+net::Task<void> Daemon::publisher() {
+    while (true) {
+        deliver_publications();
+        auto woken = co_await published_.wait();
+        if (!woken) co_return;
+    }
+}
+
+void Daemon::deliver_publications() {
+    while (!publications_.empty()) {
+        auto next = std::move(publications_.front());
+        publications_.pop_front();
+        bus_.publish(std::move(next.state), std::move(next.events));
+    }
+}
+
+} // namespace muster

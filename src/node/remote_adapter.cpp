@@ -1,0 +1,21 @@
+#include <muster/node/remote_adapter.hpp>
+
+#include <utility>
+
+namespace muster {
+
+ClusterRemoteAdapter::ClusterRemoteAdapter(Address address, ClusterDaemonHandle daemon)
+    : address_(std::move(address)), daemon_(std::move(daemon)) {}
+
+result<ClusterRemoteAdapter> ClusterRemoteAdapter::start(net::Runtime& runtime, RemoteAdapterConfig config,
+                                                         std::shared_ptr<RemoteMessageSink> sink) {
+    if (auto ok = config.daemon.validate(); !ok) return ok.error();
+    auto transport = TcpClusterTransport::listen(runtime, std::move(config.transport));
+    if (!transport) return transport.error();
+    auto address = (*transport)->self().address();
+    auto daemon = spawn_daemon(runtime, std::shared_ptr(std::move(*transport)), std::move(config.daemon), std::move(sink));
+    if (!daemon) return daemon.error();
+    return ClusterRemoteAdapter(std::move(address), std::move(*daemon));
+}
+
+} // namespace muster
