@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests of src/tools/setup with stand-ins for dpkg-query, apt-get, id and sudo: nothing is installed.
 set -u
+unset MUSTER_SETUP
 setup=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/src/tools/setup
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -77,6 +78,9 @@ printf 'NAME="Fedora Linux"\nID=fedora\nVERSION_ID=40\n' >"$scratch/os-release"
 expect "it refuses another distribution" eval '! run_setup'
 expect "it names that system and lists what is needed" eval 'says "fedora 40" && says "liburing >= 2.3" && says "Boost >= 1.81"'
 expect "it calls no apt there" silent
+expect "it can be told that the machine is set up" env MUSTER_SETUP=skip PATH="$scratch/bin" \
+    MUSTER_OS_RELEASE="$scratch/os-release" bash "$setup"
+expect "it calls no apt then" silent
 fresh_machine
 stand_in apt-get 'exit 100'
 expect "it fails when apt fails" eval '! run_setup'
