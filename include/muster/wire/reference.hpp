@@ -32,14 +32,14 @@ enum class ReachabilityStatus : std::uint8_t { Reachable, Unreachable, Terminate
 
 struct Member {
     Address address;
-    MemberStatus status{};
     std::int32_t up_number{};
+    MemberStatus status{};
     std::vector<std::string> roles;
     friend bool operator==(const Member&, const Member&) = default;
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & address & status & up_number & roles;
+        ar & address & up_number & status & roles;
     }
 };
 
