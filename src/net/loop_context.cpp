@@ -14,6 +14,18 @@ LoopContext::Scope::~Scope() {
     loop_.running_.store(false, std::memory_order_release);
 }
 
+class LoopContext::Run {
+public:
+    explicit Run(LoopContext& loop) : scope_(loop), loop_(loop) { loop.begin_run(); }
+    ~Run() { loop_.end_run(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+private:
+    Scope scope_;
+    LoopContext& loop_;
+};
+
 LoopContext::~LoopContext() {
     close();
 }
@@ -43,12 +55,12 @@ bool LoopContext::cancel_timer(TimerId timer) noexcept {
 }
 
 void LoopContext::run() {
-    const Scope scope(*this);
+    const Run running(*this);
     while (!consume_stop()) turn(Instant::max());
 }
 
 void LoopContext::run_until(Instant when, AtLimit at_limit) {
-    const Scope scope(*this);
+    const Run running(*this);
     while (!consume_stop()) {
         turn(when);
         if (now() < when) continue;

@@ -117,6 +117,10 @@ protected:
     /// wake() or for `deadline`, whichever is first; a deadline not after now() means not to wait. Brackets
     /// a wait with prepare_sleep() and awake().
     virtual void poll(Instant deadline) = 0;
+    /// Called inside run() and run_until() before the first and after the last turn: a loop whose I/O is
+    /// bound to a thread takes it up and lays it down here.
+    virtual void begin_run() {}
+    virtual void end_run() noexcept {}
     /// Ends a wait in poll(). Called at most once per successful prepare_sleep(), from any thread.
     virtual void wake() noexcept = 0;
 
@@ -159,6 +163,7 @@ private:
     /// timers and I/O.
     static constexpr std::size_t ready_per_turn_max = 1024;
 
+    class Run;
     void turn(Instant limit);
     void take_inbox() noexcept;
     void run_timers();

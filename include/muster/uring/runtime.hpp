@@ -1,0 +1,36 @@
+#pragma once
+/// The Runtime on io_uring (design.md §5).
+#include <cstddef>
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <muster/uring/probe.hpp>
+#include <optional>
+
+namespace muster::uring {
+
+/// What can be set, with defaults for a node. The second group exists for measurements and for tests of what
+/// older kernels lack.
+struct Options : net::RuntimeOptions {
+    /// How long an idle loop looks for work before it blocks. Saves the 10 us and more of waking a sleeping
+    /// CPU and costs that much CPU per wait. Not set: 50 us with 4 or more CPUs, else none, since the
+    /// spinning would take the CPU from the peer it waits for.
+    std::optional<Duration> idle_spin;
+    /// Received bytes of one connection that nobody has taken yet; above it the connection is not read until
+    /// half of them are taken, and TCP makes the peer wait.
+    std::size_t receive_queue_bytes_max = 1024 * 1024;
+
+    TaskRun task_run_max = TaskRun::Deferred;
+    bool multishot_receive = true;
+    bool incremental_buffers = true;
+    /// Receive buffers, shared by all connections. 0: 16 of 256 KiB with incremental buffers, else 64 of
+    /// 64 KiB. The count is a power of two, at least 2.
+    std::size_t receive_buffer_bytes = 0;
+    std::size_t receive_buffer_count = 0;
+    unsigned submission_entries = 256;
+    unsigned completion_entries = 16'384;
+};
+
+/// Errors: those of probe().
+result<std::unique_ptr<net::Runtime>> make_runtime(Options options = {});
+
+} // namespace muster::uring
