@@ -67,7 +67,8 @@ def layer_of(path):
     if rest[0] == 'net' and 'asio' in rest[1]:
         return 'net/asio'
     if rest[0] == 'sim':
-        return 'sim/runtime' if rest[1].startswith('runtime') else 'sim/world'
+        # Files named world* (or in a folder of that name) drive whole nodes; the rest is the simulated Runtime.
+        return 'sim/world' if rest[1].startswith('world') else 'sim/runtime'
     return rest[0] if rest[0] in ALLOWED else None
 
 
@@ -158,7 +159,9 @@ SELF_TEST = [
     ('src/node/daemon.cpp', '#include <muster/runtime.hpp>', 'layers'),
     ('src/sim/world.cpp', '#include <muster/runtime.hpp>', 'layers'),
     ('src/sim/runtime.cpp', '#include <muster/wire/frame.hpp>', 'layers'),
+    ('src/sim/network.cpp', '#include <muster/wire/frame.hpp>', 'layers'),
     ('src/sim/world.cpp', '#include <muster/wire/frame.hpp>', None),
+    ('src/sim/world_checker.cpp', '#include <muster/cluster/core.hpp>', None),
     ('src/net/asio_runtime.cpp', '#include "../uring/ring.hpp"', 'layers'),
     ('src/runtime/make.cpp', '#include "../uring/ring.hpp"', None),
     ('src/net/loop.cpp', '#  include <liburing.h>', 'liburing'),
@@ -171,7 +174,7 @@ SELF_TEST = [
     ('src/sim/world.cpp', 'std::normal_distribution<double> d;', 'pure'),
     ('include/muster/base2.hpp', 'int x();', 'once'),
 ]
-SELF_TEST_TREE = ['include/muster/time.hpp', 'include/muster/runtime.hpp', 'include/muster/wire/frame.hpp',
+SELF_TEST_TREE = ['include/muster/time.hpp', 'include/muster/cluster/core.hpp', 'include/muster/runtime.hpp', 'include/muster/wire/frame.hpp',
                   'include/muster/net/runtime.hpp', 'src/uring/ring.hpp', 'src/net/secret.hpp']
 
 
