@@ -97,6 +97,11 @@ public:
     Slice sub(std::size_t offset, std::size_t count) const noexcept {
         return Slice{std::span{data_ + offset, count}, owner_};
     }
+    /// Looks at other bytes of the same owner: reusing one Slice for many views costs no reference count.
+    void view(std::span<const std::byte> bytes) noexcept {
+        data_ = bytes.data();
+        size_ = bytes.size();
+    }
     /// Drops the first `count` bytes from the view.
     void remove_prefix(std::size_t count) noexcept {
         data_ += count;

@@ -25,6 +25,7 @@ struct TcpTransportOptions {
     std::size_t association_bytes_max = 8 * 1024 * 1024; ///< of unsent tells per association: Full beyond it
     std::size_t membership_queue_max = 1024;          ///< unsent membership messages per association: the oldest is dropped
     std::size_t waiting_tells_max = 65'536;           ///< of tell_when_room per association
+    std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< of the frames of those: Full beyond it
     std::size_t inbound_connections_max = 4096;       ///< more are closed at once
     std::size_t associations_max = 16'384;            ///< tells to further addresses answer NoRoute
     std::size_t unauthenticated_bytes_max = 64 * 1024; ///< before the handshake is complete

@@ -1,0 +1,234 @@
+#include "association.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+#include "hub.hpp"
+
+namespace muster::transport {
+namespace {
+
+wire::TellView view_of(const Tell& tell) {
+    return {tell.target_path, tell.manifest, tell.payload, tell.sender_path};
+}
+
+Outbox::Limits limits_of(const TcpTransportOptions& options) {
+    return {options.association_bytes_max, options.waiting_tells_max, options.waiting_bytes_max};
+}
+
+} // namespace
+
+Association::Association(const std::shared_ptr<Hub>& hub, Address address)
+    : address_(std::move(address)), weak_hub_(hub), hub_(hub.get()), lifeline_(hub->lifeline()),
+      frame_bytes_max_(hub->options().frame_bytes_max),
+      outbox_(hub->runtime().chunks(), limits_of(hub->options())) {}
+
+Association::~Association() = default;
+
+// --- any thread -------------------------------------------------------------------------------------------
+
+TellResult Association::tell(const Tell& tell) {
+    const wire::TellView view = view_of(tell);
+    const std::size_t bytes = wire::tell_frame_bytes(view);
+    if (!wire::tell_is_sendable(view, frame_bytes_max_)) [[unlikely]] {
+        const bool large = bytes - wire::frame_header_bytes > frame_bytes_max_;
+        lifeline_->use([&](net::Runtime&, Counters& c) {
+            (large ? c.tells_refused_too_large : c.tells_refused_not_utf8).add();
+        });
+        return large ? TellResult::TooLarge : TellResult::NoRoute;
+    }
+    if (bytes <= Outbox::own_buffer_bytes_min) [[likely]]
+        return answer(outbox_.put(bytes, [&](std::byte* out) { wire::write_tell(out, view, bytes); }));
+    const Outbox::Put room = outbox_.probe(bytes);
+    if (room != Outbox::Put::Queued) return answer(room);
+    Buffer* buffer = Buffer::allocate(bytes);
+    wire::write_tell(buffer->data(), view, bytes);
+    return answer(outbox_.put(Slice::adopt(buffer, {buffer->data(), bytes})));
+}
+
+TellResult Association::answer(Outbox::Put put) {
+    switch (put) {
+    case Outbox::Put::Queued: return TellResult::Queued;
+    case Outbox::Put::Wake: wake_runner(); return TellResult::Queued;
+    case Outbox::Put::Full:
+        lifeline_->use([](net::Runtime&, Counters& c) { c.tells_refused_full.add(); });
+        return TellResult::Full;
+    case Outbox::Put::Closed:
+        lifeline_->use([](net::Runtime&, Counters& c) { c.tells_refused_no_route.add(); });
+        return TellResult::NoRoute;
+    }
+    return TellResult::NoRoute;
+}
+
+void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResult)> done) {
+    const wire::TellView view = view_of(tell);
+    const std::size_t bytes = wire::tell_frame_bytes(view);
+    TellResult refused = TellResult::NoRoute;
+    if (wire::tell_is_sendable(view, frame_bytes_max_)) {
+        Buffer* buffer = Buffer::allocate(bytes);
+        wire::write_tell(buffer->data(), view, bytes);
+        const Outbox::Put put =
+            outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
+        refused = answer(put);
+        if (refused == TellResult::Queued) return; // `done` is called when it really is
+    } else if (bytes - wire::frame_header_bytes > frame_bytes_max_) {
+        refused = TellResult::TooLarge;
+    }
+    lifeline_->use([&](net::Runtime& runtime, Counters&) {
+        runtime.post([done = std::move(done), refused]() mutable { done(refused); });
+    });
+}
+
+void Association::wake_runner() {
+    bool here = false;
+    lifeline_->use([&](net::Runtime& runtime, Counters&) {
+        here = runtime.in_runtime_thread();
+        if (!here) runtime.post([self = shared_from_this()] { self->kick(); });
+    });
+    if (here) kick(); // on this thread the transport cannot go away meanwhile
+}
+
+// --- the Runtime's thread ---------------------------------------------------------------------------------
+
+std::string Association::peer_text() const { return address_.to_string(); }
+
+void Association::send(std::optional<Uid> to, wire::EncodedMessage message) {
+    Counters& counters = hub_->counters();
+    if (blocked_ && to && known_ && *to == known_->uid()) {
+        counters.messages_quarantined.add();
+        return;
+    }
+    if (link_ && to && *to != link_->peer.uid()) {
+        counters.messages_other_incarnation.add();
+        return;
+    }
+    if (messages_.size() >= hub_->options().membership_queue_max) {
+        // The newest of periodic messages supersede the oldest.
+        messages_.erase(messages_.begin());
+        counters.messages_full.add();
+    }
+    messages_.push_back({to, std::move(message), hub_->now() + Hub::message_ttl});
+    kick();
+}
+
+void Association::kick() {
+    const std::shared_ptr<Hub> hub = weak_hub_.lock();
+    if (!hub || !hub->started() || hub->tasks().stopping()) return;
+    if (wake_) {
+        wake_->notify();
+        return;
+    }
+    if (state_ != State::Idle) return; // run() is about to begin
+    state_ = State::Backoff;
+    hub->association_runs(*this);
+    hub->tasks().spawn(run(shared_from_this(), hub));
+}
+
+void Association::seen_alive(const UniqueAddress& peer) {
+    met(peer);
+    if (state_ != State::Backoff) return;
+    next_attempt_ = hub_->now();
+    failures_ = 0;
+    if (wake_) wake_->notify();
+}
+
+/// `peer` is the incarnation at the address now, whoever was there before.
+void Association::met(const UniqueAddress& peer) {
+    if (known_ == peer) return;
+    if (known_) {
+        // What was accepted while the link led to the former incarnation was meant for that one.
+        const Outbox::Batch dropped = outbox_.drop_before(stale_mark_);
+        hub_->counters().tells_other_incarnation.add(dropped.frames);
+    }
+    known_ = peer;
+    if (std::exchange(blocked_, false)) outbox_.set_closed(hub_->stopping());
+}
+
+void Association::quarantine(const UniqueAddress& node, bool harmless) {
+    if (!known_) known_ = node;
+    if (*known_ != node) return;
+    blocked_ = true;
+    outbox_.set_closed(true);
+    drop_tells(hub_->counters().tells_quarantined);
+    drop_messages(hub_->counters().messages_quarantined);
+    probes_left_ = 0;
+    if (link_) link_->closing = harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined;
+    if (wake_) wake_->notify();
+}
+
+void Association::renew() {
+    drop_messages(hub_->counters().messages_other_incarnation);
+    if (link_) link_->closing = wire::GoodbyeReason::Incarnation;
+    if (wake_) wake_->notify();
+}
+
+void Association::shut_down() {
+    outbox_.set_closed(true);
+    probes_left_ = 0;
+    // What failed until now will not succeed in time; what is being tried may.
+    if (state_ == State::Backoff && failures_ > 0)
+        drop_all(hub_->counters().tells_shutdown, hub_->counters().messages_shutdown);
+    if (link_ && !link_->closing) link_->closing = wire::GoodbyeReason::Stopping;
+    if (wake_) wake_->notify();
+}
+
+void Association::drop_all(Counter& tells, Counter& messages) {
+    drop_tells(tells);
+    drop_messages(messages);
+}
+
+void Association::drop_tells(Counter& counter) {
+    std::vector<Outbox::Done> failed;
+    const Outbox::Batch dropped = outbox_.drop_all(failed);
+    counter.add(dropped.frames);
+    fail_waiting(std::move(failed));
+    finish_granted();
+}
+
+/// Through the Runtime: a callback may call anything, and whoever drops is in the middle of something.
+void Association::fail_waiting(std::vector<Outbox::Done> failed) {
+    for (auto& done : failed)
+        hub_->runtime().post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
+}
+
+void Association::finish_granted() {
+    for (auto& done : outbox_.take_granted())
+        hub_->runtime().post([done = std::move(done)]() mutable { done(TellResult::Queued); });
+}
+
+void Association::drop_messages(Counter& counter) {
+    counter.add(messages_.size());
+    std::vector<Message>{}.swap(messages_);
+}
+
+void Association::expire_messages(Instant now) {
+    // In the order of sending, so the expired ones are in front.
+    const auto fresh = std::find_if(messages_.begin(), messages_.end(),
+                                    [now](const Message& m) { return m.expires > now; });
+    if (fresh == messages_.begin()) return;
+    hub_->counters().messages_expired.add(static_cast<std::uint64_t>(fresh - messages_.begin()));
+    messages_.erase(messages_.begin(), fresh);
+}
+
+void Association::sweep(Instant now) {
+    if (!link_ || link_->ended) return;
+    OutboundLink& link = *link_;
+    const auto& options = hub_->options();
+    if (link.send_started) {
+        if (now - *link.send_started < options.half_open_timeout) return;
+        hub_->counters().links_half_open.add();
+        hub_->log().warning("transport.link.half_open", peer_text(),
+                            {{"waited_ms", fmt::to_string((now - *link.send_started) / std::chrono::milliseconds{1})}});
+        link.error = Error{Errc::timed_out, peer_text(), "nothing was acknowledged: the peer or the path is gone", {}};
+        link.send_started.reset();
+        link.connection->close(net::Close::Abort);
+        return;
+    }
+    if (now - link.last_sent >= options.association_idle_timeout && !link.closing) {
+        link.closing = wire::GoodbyeReason::Link;
+        if (wake_) wake_->notify();
+    }
+}
+
+} // namespace muster::transport

@@ -1,0 +1,151 @@
+#pragma once
+/// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a loss.
+#include <cstdint>
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <muster/net/task_group.hpp>
+#include <muster/transport/transport.hpp>
+#include <muster/wire/frame.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "frame_reader.hpp"
+#include "lifeline.hpp"
+#include "outbox.hpp"
+
+namespace muster::transport {
+
+class AbortAt;
+class Hub;
+
+/// One open connection of an association, after the handshake.
+struct OutboundLink {
+    OutboundLink(std::shared_ptr<net::Connection> c, std::size_t frame_bytes_max, UniqueAddress own);
+    ~OutboundLink();
+
+    std::shared_ptr<net::Connection> connection;
+    FrameReader reader;      ///< what the acceptor says: only Goodbye
+    UniqueAddress self;      ///< what our Hello said
+    UniqueAddress peer;      ///< what its reply said
+    bool peer_is_newer = false;
+    Instant established;
+    Instant last_sent;                       ///< or established
+    std::optional<Instant> send_started;     ///< while a send is in flight
+    std::optional<wire::GoodbyeReason> said; ///< the peer's Goodbye
+    std::optional<wire::GoodbyeReason> closing; ///< ours, to be said
+    bool closed = false;                     ///< we closed in order: the end that follows is no loss
+    bool ended = false;          ///< read() is over: nothing more comes
+    std::optional<Error> error;  ///< why, when nobody said goodbye
+    std::unique_ptr<AbortAt> lingering; ///< once closed: the peer's end is not awaited for ever
+};
+
+/// States: Idle (no connection, nothing to send: no coroutine, no chunk, under 2 KiB), Connecting, Handshaking,
+/// Active, Backoff. One coroutine, run(), goes through them; a second one reads while Active. There is never a
+/// second connection, however many threads tell at once.
+///
+/// tell() and tell_when_room() may be called from any thread, also when the transport is gone. Everything else
+/// belongs to the Runtime's thread.
+class Association final : public TellRoute::Target, public std::enable_shared_from_this<Association> {
+public:
+    enum class State : std::uint8_t { Idle, Connecting, Handshaking, Active, Backoff };
+
+    Association(const std::shared_ptr<Hub>& hub, Address address);
+    ~Association() override;
+
+    TellResult tell(const Tell& tell) override;
+    void tell_when_room(const Tell& tell, UniqueFunction<void(TellResult)> done);
+
+    const Address& address() const noexcept { return address_; }
+    State state() const noexcept { return state_; }
+    /// The incarnation last seen there, in either direction.
+    const std::optional<UniqueAddress>& known() const noexcept { return known_; }
+
+    /// `to`: write it to that incarnation only.
+    void send(std::optional<Uid> to, wire::EncodedMessage message);
+    /// Something may be there to send: makes run() look, or starts it.
+    void kick();
+    /// A handshake of this peer arrived from the other side: it is alive, so a wait to reconnect is over.
+    void seen_alive(const UniqueAddress& peer);
+    /// If `node` is the incarnation this association leads to: drops what is queued and answers NoRoute until
+    /// another incarnation appears.
+    void quarantine(const UniqueAddress& node, bool harmless);
+    /// This node got another uid: reconnects under it.
+    void renew();
+    /// Answers NoRoute from now on; run() flushes and ends.
+    void shut_down();
+    /// Drops what is left.
+    void drop_all(Counter& tells, Counter& messages);
+    /// Deadlines of the open link: idle, half-open.
+    void sweep(Instant now);
+    bool dormant() const { return state_ == State::Idle && !wake_ && outbox_.empty(); }
+
+private:
+    struct Message {
+        std::optional<Uid> to;
+        wire::EncodedMessage encoded;
+        Instant expires;
+    };
+    struct Batch; // what one send carries
+
+    TellResult answer(Outbox::Put put);
+    void count_refusal(TellResult result);
+    bool encode_large(const wire::TellView& tell, std::size_t bytes, Slice& out) const;
+    void wake_runner();
+    void finish_granted();
+    void fail_waiting(std::vector<Outbox::Done> failed);
+
+    net::Task<void> run(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub);
+    net::Task<void> run_until_idle();
+    bool has_work() const;
+    bool rest();
+
+    net::Task<std::shared_ptr<OutboundLink>> open_link();
+    net::Task<result<std::unique_ptr<net::Connection>>> connect();
+    net::Task<result<wire::HelloReply>> shake_hands(OutboundLink& link);
+    bool judge_reply(const std::shared_ptr<OutboundLink>& link, const wire::HelloReply& reply);
+    void connect_failed(const Error& error, bool refused);
+    void refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused);
+    void attempt_failed(bool permanent);
+    Duration backoff(std::uint32_t failures);
+    void established(OutboundLink& link);
+    void met(const UniqueAddress& peer);
+
+    net::Task<void> serve(std::shared_ptr<OutboundLink> link);
+    net::Task<void> read(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub,
+                         std::shared_ptr<OutboundLink> link);
+    net::Task<void> read_until_end(OutboundLink& link);
+    bool on_frame(OutboundLink& link, const FrameReader::Frame& frame);
+    net::Task<void> last_words(OutboundLink& link);
+    void collect(OutboundLink& link, Batch& batch);
+    net::Task<bool> write(OutboundLink& link, Batch& batch);
+    net::Task<void> say_goodbye(OutboundLink& link);
+    void protocol_error(OutboundLink& link, const std::string& detail);
+    void link_ended(OutboundLink& link);
+    void expire_messages(Instant now);
+    void drop_tells(Counter& counter);
+    void drop_messages(Counter& counter);
+    std::string peer_text() const;
+
+    const Address address_;
+    const std::weak_ptr<Hub> weak_hub_;
+    Hub* hub_; // valid on the Runtime's thread while run() holds the Hub, and in calls from the Hub
+    const std::shared_ptr<Lifeline> lifeline_;
+    const std::size_t frame_bytes_max_;
+    Outbox outbox_;
+
+    State state_ = State::Idle;
+    bool blocked_ = false; // quarantined: until another incarnation appears
+    std::uint8_t probes_left_ = 0;
+    std::uint32_t failures_ = 0;    // attempts in a row
+    std::uint32_t short_links_ = 0; // in a row: a peer that takes connections and drops them
+    net::Signal* wake_ = nullptr; // of run(), while it runs
+    std::shared_ptr<OutboundLink> link_;
+    std::optional<UniqueAddress> known_;
+    std::uint64_t stale_mark_ = 0; // tells before it were meant for known_
+    Instant next_attempt_{};
+    std::optional<Instant> failing_since_;
+    std::vector<Message> messages_;
+};
+
+} // namespace muster::transport

@@ -1,0 +1,486 @@
+#include <algorithm>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+#include <utility>
+
+#include "association.hpp"
+#include "hub.hpp"
+
+namespace muster::transport {
+namespace asio = boost::asio;
+namespace {
+
+/// One gathered send: large enough to amortise the system call, small enough that a heartbeat, which waits for
+/// the send in flight, waits for two chunks at most.
+constexpr std::size_t send_bytes_max = 128 * 1024;
+/// The kernel's queue of unsent bytes is kept as short, for the same reason.
+constexpr std::uint32_t notsent_lowat = 128 * 1024;
+/// Sends that complete at once before other work of the loop gets its turn.
+constexpr int sends_per_turn_max = 16;
+/// After a loss: attempts made even with nothing to send, and their distance (protocol.md §12.7 wants two
+/// refusals at least 20 ms apart).
+constexpr std::uint8_t evidence_probes = 3;
+constexpr std::chrono::milliseconds evidence_probe_distance{25};
+constexpr std::chrono::milliseconds last_words_timeout{100};
+/// Of one send: keeps the gathered parts below the system's limit (IOV_MAX).
+constexpr std::size_t messages_per_send_max = 256;
+/// Links of a peer that end young, before reconnecting waits.
+constexpr std::uint32_t short_links_tolerated = 3;
+
+} // namespace
+
+OutboundLink::OutboundLink(std::shared_ptr<net::Connection> c, std::size_t frame_bytes_max, UniqueAddress own)
+    : connection(std::move(c)), reader(frame_bytes_max), self(std::move(own)) {}
+OutboundLink::~OutboundLink() = default;
+
+struct Association::Batch {
+    std::vector<Slice> parts;
+    Outbox::Batch tells;
+    std::size_t messages = 0;
+    std::size_t bytes = 0;
+};
+
+net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> hub) {
+    net::Signal wake{hub->runtime()};
+    wake_ = &wake;
+    outbox_.wake();
+    co_await run_until_idle();
+    wake_ = nullptr;
+    state_ = State::Idle;
+    hub->association_rests(*this);
+    // A tell may have come between the last look and here, on another thread: its wake-up is on its way.
+}
+
+bool Association::has_work() const { return probes_left_ > 0 || !messages_.empty() || !outbox_.empty(); }
+
+/// Nothing to do: true when it stays so until the next kick().
+bool Association::rest() {
+    finish_granted();
+    if (!outbox_.sleep()) return false;
+    std::vector<Message>{}.swap(messages_);
+    return true;
+}
+
+net::Task<void> Association::run_until_idle() {
+    while (!hub_->tasks().stopping()) {
+        const Instant now = hub_->now();
+        expire_messages(now);
+        if (!has_work() && rest()) co_return;
+        if (now < next_attempt_) {
+            state_ = State::Backoff;
+            co_await wake_->wait_until(next_attempt_);
+            continue;
+        }
+        auto link = co_await open_link();
+        if (!link) continue;
+        co_await serve(link);
+        link_ended(*link);
+    }
+}
+
+// --- connecting -------------------------------------------------------------------------------------------
+
+net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
+    state_ = State::Connecting;
+    auto connected = co_await connect();
+    if (!connected) co_return nullptr;
+    state_ = State::Handshaking;
+    auto link = std::make_shared<OutboundLink>(std::move(*connected), hub_->options().unauthenticated_bytes_max,
+                                               hub_->self());
+    auto reply = co_await shake_hands(*link);
+    if (hub_->tasks().stopping()) co_return nullptr;
+    if (!reply) {
+        const Error& error = reply.error();
+        (error == Errc::timed_out ? hub_->counters().handshakes_timed_out : hub_->counters().handshakes_failed).add();
+        hub_->log().warning("transport.handshake.failed", peer_text(), {{"error", error.message()}, {"side", "dialler"}});
+        attempt_failed(false);
+        co_return nullptr;
+    }
+    if (!judge_reply(link, *reply)) co_return nullptr;
+    established(*link);
+    co_return link;
+}
+
+net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
+    const Instant deadline = hub_->now() + hub_->options().connect_timeout;
+    auto resolved = co_await hub_->runtime().resolve(*address_.host, *address_.port, deadline);
+    if (!resolved) {
+        if (resolved.error() != Errc::cancelled) {
+            hub_->counters().resolves_failed.add();
+            hub_->log().warning("transport.resolve.failed", peer_text(), {{"error", resolved.error().message()}});
+            attempt_failed(false);
+        }
+        co_return resolved.error();
+    }
+    const std::vector<net::Endpoint> endpoints = std::move(*resolved);
+    Error last{Errc::not_found, peer_text(), "the name has no address", {}};
+    bool all_refused = !endpoints.empty();
+    for (std::size_t i = 0; i < endpoints.size(); ++i) {
+        // An address that does not answer leaves its share of the time to the others.
+        const Instant now = hub_->now();
+        const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
+        const net::ConnectOptions options{.deadline = now + share, .notsent_lowat = notsent_lowat};
+        auto connection = co_await hub_->runtime().connect(endpoints[i], options);
+        if (connection) co_return std::move(*connection);
+        if (connection.error() == Errc::cancelled) co_return connection.error();
+        if (connection.error() != Errc::refused) all_refused = false;
+        last = connection.error();
+    }
+    connect_failed(last, all_refused);
+    co_return last;
+}
+
+void Association::connect_failed(const Error& error, bool refused) {
+    hub_->counters().connects_failed.add();
+    if (refused) hub_->counters().connects_refused.add();
+    hub_->log().warning("transport.connect.failed", peer_text(),
+                        {{"error", error.message()}, {"attempt", fmt::to_string(failures_ + 1)}});
+    if (refused) {
+        // Copied: the handler may do anything with this association.
+        const std::optional<UniqueAddress> gone = known_;
+        if (gone) hub_->report(*gone, LinkEvent::ReconnectRefused);
+        hub_->report_connect_refused(address_);
+    }
+    attempt_failed(false);
+}
+
+/// Sets the time of the next attempt. `permanent`: it will fail again in the same way, so nothing is kept for it.
+void Association::attempt_failed(bool permanent) {
+    const auto& options = hub_->options();
+    const Instant now = hub_->now();
+    state_ = State::Backoff;
+    if (!failing_since_) failing_since_ = now;
+    if (failures_ < 64) ++failures_;
+    if (permanent) {
+        drop_all(hub_->counters().tells_refused_by_peer, hub_->counters().messages_no_route);
+        probes_left_ = 0;
+        next_attempt_ = now + options.backoff_max / 2 + hub_->random_up_to(options.backoff_max / 2);
+        return;
+    }
+    if (hub_->stopping()) {
+        drop_all(hub_->counters().tells_shutdown, hub_->counters().messages_shutdown);
+        return;
+    }
+    if (now - *failing_since_ >= options.association_idle_timeout) {
+        failing_since_ = now;
+        drop_tells(hub_->counters().tells_unreachable);
+    }
+    if (probes_left_ > 0 && --probes_left_ > 0) {
+        next_attempt_ = now + evidence_probe_distance;
+        return;
+    }
+    next_attempt_ = now + backoff(failures_);
+}
+
+/// Exponential with full jitter: peers that lost the same node do not come back in step.
+Duration Association::backoff(std::uint32_t failures) {
+    const auto& options = hub_->options();
+    Duration bound = options.backoff_min;
+    for (std::uint32_t i = 1; i < failures && bound < options.backoff_max; ++i) bound *= 2;
+    return hub_->random_up_to(std::min<Duration>(bound, options.backoff_max));
+}
+
+// --- handshake --------------------------------------------------------------------------------------------
+
+net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link) {
+    const AbortAt deadline{hub_->runtime(), hub_->now() + hub_->options().handshake_timeout, link.connection};
+    const auto late = [this] { return Error{Errc::timed_out, peer_text(), "no reply to Hello in time", {}}; };
+    auto hello = wire::encode_frame(make_hello(hub_->identity(), address_), wire::frame_bytes_max_default);
+    if (!hello) co_return hello.error();
+    const std::vector<Slice> parts{std::move(*hello)};
+    auto sent = co_await link.connection->send(parts);
+    if (!sent) co_return deadline.expired() ? late() : sent.error();
+    FrameReader::Frame frame;
+    FrameReader::Next next = FrameReader::Next::NeedMore;
+    while ((next = link.reader.next(frame)) == FrameReader::Next::NeedMore) {
+        auto received = co_await link.connection->receive();
+        if (!received) co_return deadline.expired() ? late() : received.error();
+        link.reader.feed(std::move(*received));
+    }
+    if (next == FrameReader::Next::TooLarge) {
+        hub_->counters().frames_too_large.add();
+        co_return Error{Errc::too_large, fmt::format("frame of {} bytes", link.reader.claimed()),
+                        "a HelloReply was expected: is this a muster node?", {}};
+    }
+    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = true});
+    if (!decoded) {
+        hub_->counters().frames_malformed.add();
+        co_return decoded.error();
+    }
+    auto* reply = std::get_if<wire::HelloReply>(&*decoded);
+    if (!reply) {
+        hub_->counters().frames_malformed.add();
+        co_return Error{Errc::malformed, "first frame", "a HelloReply was expected: is this a muster node?", {}};
+    }
+    co_return std::move(*reply);
+}
+
+/// Whether the link may be used. If not, what follows from it is done.
+bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const wire::HelloReply& reply) {
+    // A refusal first: what differs is in it, in the peer's words.
+    if (const auto* refused = std::get_if<wire::HelloRefused>(&reply.answer)) {
+        refused_by_peer(reply, *refused);
+        return false;
+    }
+    const auto leave = [&](wire::GoodbyeReason reason, std::string_view detail) {
+        hub_->farewell(link->connection, hub_->encode_goodbye(reason, detail));
+    };
+    if (const auto wrong = check_reply(hub_->identity(), address_, reply)) {
+        hub_->counters().handshakes_refused.add();
+        hub_->log().warning("transport.handshake.refused", peer_text(),
+                            {{"reason", wrong->message()}, {"by", "this node"}, {"side", "dialler"}});
+        leave(wire::GoodbyeReason::Protocol, wrong->message());
+        attempt_failed(true);
+        return false;
+    }
+    if (link->self != hub_->self()) { // renewed meanwhile: that Hello was of another incarnation
+        leave(wire::GoodbyeReason::Incarnation, {});
+        return false;
+    }
+    if (const auto quarantined = hub_->quarantined(reply.from); quarantined != Hub::Quarantined::No) {
+        const bool harmless = quarantined == Hub::Quarantined::Harmless;
+        known_ = reply.from;
+        quarantine(reply.from, harmless);
+        leave(harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined, {});
+        attempt_failed(true);
+        return false;
+    }
+    link->peer = reply.from;
+    link->peer_is_newer = reply.version_max > wire::wire_version_max;
+    return true;
+}
+
+void Association::refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused) {
+    hub_->counters().handshakes_refused.add();
+    hub_->log().warning("transport.handshake.refused", peer_text(),
+                        {{"reason", std::string{wire::to_string(refused.reason)}},
+                         {"detail", refused.detail},
+                         {"by", reply.from.to_string()},
+                         {"side", "dialler"}});
+    switch (refused.reason) {
+    case wire::RefusalReason::Overloaded:
+    case wire::RefusalReason::Stopping: attempt_failed(false); return;
+    case wire::RefusalReason::Quarantined:
+        attempt_failed(true);
+        hub_->report_quarantined_by(reply.from);
+        return;
+    case wire::RefusalReason::WrongCluster:
+    case wire::RefusalReason::WrongVersion:
+    case wire::RefusalReason::WrongAddress:
+    case wire::RefusalReason::WrongIncarnation:
+    case wire::RefusalReason::Protocol: attempt_failed(true); return;
+    }
+}
+
+void Association::established(OutboundLink& link) {
+    link.reader.set_frame_bytes_max(frame_bytes_max_);
+    link.established = link.last_sent = hub_->now();
+    failing_since_.reset();
+    failures_ = 0;
+    probes_left_ = 0;
+    const std::optional<UniqueAddress> before = known_;
+    met(link.peer);
+    hub_->counters().handshakes_done.add();
+    hub_->counters().outbound.add(1);
+    hub_->log().debug("transport.link.established", peer_text(),
+                      {{"node", link.peer.to_string()}, {"direction", "outbound"}});
+    if (before && *before != link.peer) hub_->report(*before, LinkEvent::OtherIncarnation);
+    hub_->report(link.peer, LinkEvent::Established);
+}
+
+// --- the open link ----------------------------------------------------------------------------------------
+
+net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
+    state_ = State::Active;
+    link_ = link;
+    if (hub_->stopping()) link->closing = wire::GoodbyeReason::Stopping;
+    hub_->tasks().spawn(read(shared_from_this(), hub_->shared_from_this(), link));
+    Batch batch;
+    int sends = 0;
+    while (!link->ended && !hub_->tasks().stopping()) {
+        const bool at_once = link->closing == wire::GoodbyeReason::Quarantined ||
+                             link->closing == wire::GoodbyeReason::Incarnation;
+        if (!at_once) collect(*link, batch);
+        if (!batch.parts.empty()) {
+            if (link->closing == wire::GoodbyeReason::Link) link->closing.reset(); // no longer idle
+            if (!co_await write(*link, batch)) break;
+            if (++sends % sends_per_turn_max == 0) {
+                auto turn = asio::post(asio::deferred);
+                co_await std::move(turn);
+            }
+            continue;
+        }
+        if (link->closing) {
+            co_await say_goodbye(*link);
+            break;
+        }
+        if (!outbox_.sleep()) {
+            finish_granted();
+            continue;
+        }
+        co_await wake_->wait();
+        outbox_.wake();
+    }
+    outbox_.wake();
+    co_await last_words(*link);
+    link_.reset();
+}
+
+/// After a failed send: what the peer said before it went (a Goodbye, perhaps) is still to be read.
+net::Task<void> Association::last_words(OutboundLink& link) {
+    if (link.closed || link.ended) co_return;
+    const AbortAt enough{hub_->runtime(), hub_->now() + last_words_timeout, link.connection};
+    while (!link.ended && !hub_->tasks().stopping()) co_await wake_->wait();
+}
+
+/// Membership messages first, then tells up to the size of one send.
+void Association::collect(OutboundLink& link, Batch& batch) {
+    batch.parts.clear();
+    batch.messages = batch.bytes = 0;
+    batch.tells = {};
+    if (!messages_.empty()) {
+        expire_messages(hub_->now());
+        const std::size_t count = std::min(messages_.size(), messages_per_send_max);
+        for (std::size_t i = 0; i < count; ++i) {
+            Message& message = messages_[i];
+            if (message.to && *message.to != link.peer.uid()) {
+                hub_->counters().messages_other_incarnation.add();
+                continue;
+            }
+            ++batch.messages;
+            batch.bytes += message.encoded.bytes();
+            batch.parts.push_back(std::move(message.encoded.head));
+            if (!message.encoded.body.empty()) batch.parts.push_back(std::move(message.encoded.body));
+        }
+        messages_.erase(messages_.begin(), messages_.begin() + static_cast<std::ptrdiff_t>(count));
+    }
+    if (batch.bytes < send_bytes_max) {
+        batch.tells = outbox_.take(batch.parts, send_bytes_max - batch.bytes);
+        batch.bytes += batch.tells.bytes;
+    }
+}
+
+/// False when the link is lost, and what the batch carried with it.
+net::Task<bool> Association::write(OutboundLink& link, Batch& batch) {
+    link.send_started = link.last_sent = hub_->now();
+    auto sent = co_await link.connection->send(batch.parts);
+    link.send_started.reset();
+    batch.parts.clear();
+    Counters& counters = hub_->counters();
+    if (batch.tells.bytes) {
+        outbox_.sent(batch.tells.bytes);
+        finish_granted();
+    }
+    if (!sent) {
+        counters.tells_lost.add(batch.tells.frames);
+        counters.messages_lost.add(batch.messages);
+        if (!link.error) link.error = sent.error();
+        co_return false;
+    }
+    counters.sends.add();
+    counters.bytes_sent.add(batch.bytes);
+    counters.tells_sent.add(batch.tells.frames);
+    counters.messages_sent.add(batch.messages);
+    co_return true;
+}
+
+net::Task<void> Association::say_goodbye(OutboundLink& link) {
+    link.closed = true;
+    if (*link.closing == wire::GoodbyeReason::Link) hub_->counters().links_idle_closed.add();
+    const std::vector<Slice> parts{hub_->encode_goodbye(*link.closing, {})};
+    link.send_started = hub_->now();
+    co_await link.connection->send(parts);
+    link.send_started.reset();
+    link.connection->close(net::Close::Graceful); // read() waits for the peer's end
+    link.lingering = std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link.connection);
+}
+
+net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> /*hub*/,
+                                  std::shared_ptr<OutboundLink> link) {
+    co_await read_until_end(*link);
+    link->ended = true;
+    link->lingering.reset();
+    // Nobody reads on the other side any more: a send in flight would wait for nothing.
+    if (!link->closed) link->connection->close(net::Close::Abort);
+    if (link_ == link && wake_) wake_->notify();
+}
+
+net::Task<void> Association::read_until_end(OutboundLink& link) {
+    for (;;) {
+        FrameReader::Frame frame;
+        FrameReader::Next next = FrameReader::Next::NeedMore;
+        while ((next = link.reader.next(frame)) == FrameReader::Next::Frame) {
+            if (!link.closed && !on_frame(link, frame)) co_return;
+        }
+        if (next == FrameReader::Next::TooLarge) {
+            hub_->counters().frames_too_large.add();
+            protocol_error(link, fmt::format("frame of {} bytes, {} are allowed", link.reader.claimed(),
+                                             link.reader.frame_bytes_max()));
+            co_return;
+        }
+        link.reader.detach();
+        auto received = co_await link.connection->receive();
+        if (!received) {
+            if (!link.error) link.error = received.error();
+            co_return;
+        }
+        link.reader.feed(std::move(*received));
+    }
+}
+
+/// False when the link ends with this frame.
+bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) {
+    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = link.peer_is_newer});
+    if (!decoded) {
+        hub_->counters().frames_malformed.add();
+        protocol_error(link, decoded.error().message());
+        return false;
+    }
+    if (std::holds_alternative<wire::UnknownFrame>(*decoded)) {
+        hub_->counters().frames_unknown.add();
+        return true;
+    }
+    const auto* goodbye = std::get_if<wire::Goodbye>(&*decoded);
+    if (!goodbye) {
+        hub_->counters().frames_malformed.add();
+        protocol_error(link, "only Goodbye is said on the accepting side");
+        return false;
+    }
+    link.said = goodbye->reason;
+    hub_->log().write(is_noteworthy(goodbye->reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye", peer_text(),
+                      {{"reason", std::string{wire::to_string(goodbye->reason)}},
+                       {"detail", goodbye->detail},
+                       {"direction", "outbound"}});
+    if (goodbye->reason == wire::GoodbyeReason::Quarantined) hub_->report_quarantined_by(link.peer);
+    return false;
+}
+
+void Association::protocol_error(OutboundLink& link, const std::string& detail) {
+    hub_->log().warning("transport.link.malformed", peer_text(), {{"detail", detail}, {"direction", "outbound"}});
+    link.error = Error{Errc::malformed, peer_text(), detail, {}};
+    link.said = wire::GoodbyeReason::Protocol; // whoever talks nonsense is no dead process
+}
+
+void Association::link_ended(OutboundLink& link) {
+    const Instant now = hub_->now();
+    hub_->counters().outbound.add(-1);
+    stale_mark_ = outbox_.mark();
+    const bool lost = !link.said && !link.closed;
+    const bool young = now - link.established < hub_->options().backoff_max;
+    short_links_ = young ? short_links_ + 1 : 0;
+    next_attempt_ = now;
+    if (short_links_ > short_links_tolerated) next_attempt_ += backoff(short_links_ - short_links_tolerated);
+    state_ = State::Backoff;
+    if (hub_->tasks().stopping()) return;
+    if (!lost) {
+        hub_->report(link.peer, link.said ? event_of(*link.said) : LinkEvent::GoodbyeLink);
+        return;
+    }
+    hub_->counters().links_broken.add();
+    hub_->log().info("transport.link.broken", peer_text(), {{"error", link.error ? link.error->message() : "unknown"}, {"direction", "outbound"}});
+    if (!hub_->stopping() && !blocked_) probes_left_ = evidence_probes;
+    hub_->report(link.peer, LinkEvent::EndedWithoutGoodbye);
+}
+
+} // namespace muster::transport

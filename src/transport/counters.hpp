@@ -1,0 +1,103 @@
+#pragma once
+/// The transport's counters, looked up once. src/doc/metrics.md says what each counts.
+#include <muster/metrics.hpp>
+
+namespace muster::transport {
+
+struct Counters {
+    explicit Counters(Metrics& m)
+        : tells_sent(m.counter("transport.tells.sent")),
+          tells_delivered(m.counter("transport.tells.delivered")),
+          tells_copied(m.counter("transport.tells.copied")),
+          tells_sink_failed(m.counter("transport.tells.dropped.sink_failed")),
+          tells_refused_full(m.counter("transport.tells.refused.full")),
+          tells_refused_no_route(m.counter("transport.tells.refused.no_route")),
+          tells_refused_too_large(m.counter("transport.tells.refused.too_large")),
+          tells_refused_not_utf8(m.counter("transport.tells.refused.not_utf8")),
+          tells_lost(m.counter("transport.tells.dropped.link_ended")),
+          tells_unreachable(m.counter("transport.tells.dropped.unreachable")),
+          tells_refused_by_peer(m.counter("transport.tells.dropped.refused")),
+          tells_other_incarnation(m.counter("transport.tells.dropped.other_incarnation")),
+          tells_quarantined(m.counter("transport.tells.dropped.quarantined")),
+          tells_shutdown(m.counter("transport.tells.dropped.shutdown")),
+          messages_sent(m.counter("transport.messages.sent")),
+          messages_received(m.counter("transport.messages.received")),
+          messages_full(m.counter("transport.messages.dropped.full")),
+          messages_expired(m.counter("transport.messages.dropped.expired")),
+          messages_no_route(m.counter("transport.messages.dropped.no_route")),
+          messages_encoding(m.counter("transport.messages.dropped.encoding")),
+          messages_lost(m.counter("transport.messages.dropped.link_ended")),
+          messages_other_incarnation(m.counter("transport.messages.dropped.other_incarnation")),
+          messages_quarantined(m.counter("transport.messages.dropped.quarantined")),
+          messages_shutdown(m.counter("transport.messages.dropped.shutdown")),
+          bytes_sent(m.counter("transport.bytes.sent")), bytes_received(m.counter("transport.bytes.received")),
+          sends(m.counter("transport.sends")), frames_unknown(m.counter("transport.frames.skipped.unknown")),
+          frames_foreign(m.counter("transport.frames.skipped.foreign")),
+          frames_malformed(m.counter("transport.frames.malformed")),
+          frames_too_large(m.counter("transport.frames.too_large")),
+          connects_failed(m.counter("transport.connects.failed")),
+          connects_refused(m.counter("transport.connects.refused")),
+          resolves_failed(m.counter("transport.resolves.failed")),
+          accepts_failed(m.counter("transport.accepts.failed")),
+          accepts_over_limit(m.counter("transport.accepts.over_limit")),
+          handshakes_done(m.counter("transport.handshakes.done")),
+          handshakes_refused(m.counter("transport.handshakes.refused")),
+          handshakes_failed(m.counter("transport.handshakes.failed")),
+          handshakes_timed_out(m.counter("transport.handshakes.timed_out")),
+          links_half_open(m.counter("transport.links.half_open")),
+          links_idle_closed(m.counter("transport.links.idle_closed")),
+          links_broken(m.counter("transport.links.broken")),
+          links_superseded(m.counter("transport.links.superseded")),
+          outbound(m.gauge("transport.links.outbound")), inbound(m.gauge("transport.links.inbound")),
+          associations(m.gauge("transport.associations")) {}
+
+    Counter& tells_sent;
+    Counter& tells_delivered;
+    Counter& tells_copied;
+    Counter& tells_sink_failed;
+    Counter& tells_refused_full;
+    Counter& tells_refused_no_route;
+    Counter& tells_refused_too_large;
+    Counter& tells_refused_not_utf8;
+    Counter& tells_lost;
+    Counter& tells_unreachable;
+    Counter& tells_refused_by_peer;
+    Counter& tells_other_incarnation;
+    Counter& tells_quarantined;
+    Counter& tells_shutdown;
+    Counter& messages_sent;
+    Counter& messages_received;
+    Counter& messages_full;
+    Counter& messages_expired;
+    Counter& messages_no_route;
+    Counter& messages_encoding;
+    Counter& messages_lost;
+    Counter& messages_other_incarnation;
+    Counter& messages_quarantined;
+    Counter& messages_shutdown;
+    Counter& bytes_sent;
+    Counter& bytes_received;
+    Counter& sends;
+    Counter& frames_unknown;
+    Counter& frames_foreign;
+    Counter& frames_malformed;
+    Counter& frames_too_large;
+    Counter& connects_failed;
+    Counter& connects_refused;
+    Counter& resolves_failed;
+    Counter& accepts_failed;
+    Counter& accepts_over_limit;
+    Counter& handshakes_done;
+    Counter& handshakes_refused;
+    Counter& handshakes_failed;
+    Counter& handshakes_timed_out;
+    Counter& links_half_open;
+    Counter& links_idle_closed;
+    Counter& links_broken;
+    Counter& links_superseded;
+    Gauge& outbound;
+    Gauge& inbound;
+    Gauge& associations;
+};
+
+} // namespace muster::transport

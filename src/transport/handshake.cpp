@@ -1,0 +1,88 @@
+#include "handshake.hpp"
+
+#include <fmt/format.h>
+#include <utility>
+
+namespace muster::transport {
+
+using wire::GoodbyeReason;
+using wire::RefusalReason;
+
+wire::Hello make_hello(const Identity& mine, const Address& to) {
+    wire::Hello hello;
+    hello.cluster_name = mine.cluster_name;
+    hello.from = mine.self;
+    hello.to = to;
+    return hello;
+}
+
+wire::HelloReply refuse(const Identity& mine, RefusalReason reason, std::string detail) {
+    wire::HelloReply reply;
+    reply.cluster_name = mine.cluster_name;
+    reply.from = mine.self;
+    reply.answer = wire::HelloRefused{reason, std::move(detail)};
+    return reply;
+}
+
+wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bool quarantined) {
+    if (hello.cluster_name != mine.cluster_name)
+        return refuse(mine, RefusalReason::WrongCluster,
+                      fmt::format("this is cluster {}, not {}", mine.cluster_name, hello.cluster_name));
+    const auto version = wire::common_version(hello);
+    if (!version)
+        return refuse(mine, RefusalReason::WrongVersion,
+                      fmt::format("wire versions {} to {} are spoken here, {} to {} were offered",
+                                  wire::wire_version_min, wire::wire_version_max, hello.version_min,
+                                  hello.version_max));
+    if (hello.to != mine.self.address())
+        return refuse(mine, RefusalReason::WrongAddress,
+                      fmt::format("this is {}, not {}: dial the advertised address",
+                                  mine.self.address().to_string(), hello.to.to_string()));
+    if (hello.from.address() == mine.self.address() && hello.from.uid() != mine.self.uid())
+        return refuse(mine, RefusalReason::WrongAddress,
+                      fmt::format("{} is this node's own address: advertise another one",
+                                  hello.from.address().to_string()));
+    if (quarantined)
+        return refuse(mine, RefusalReason::Quarantined,
+                      fmt::format("{} is quarantined: only a restart ends that", hello.from.to_string()));
+    wire::HelloReply reply;
+    reply.cluster_name = mine.cluster_name;
+    reply.from = mine.self;
+    reply.answer = wire::HelloAccepted{*version, 0};
+    return reply;
+}
+
+std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply) {
+    if (reply.cluster_name != mine.cluster_name)
+        return Error{Errc::mismatch, fmt::format("cluster {}", reply.cluster_name),
+                     fmt::format("this node belongs to cluster {}", mine.cluster_name), {}};
+    if (reply.from.address() != dialled)
+        return Error{Errc::mismatch, fmt::format("node {}", reply.from.to_string()),
+                     fmt::format("{} was dialled: use the address the node advertises", dialled.to_string()), {}};
+    const auto* accepted = std::get_if<wire::HelloAccepted>(&reply.answer);
+    if (accepted && (accepted->version < wire::wire_version_min || accepted->version > wire::wire_version_max))
+        return Error{Errc::mismatch, fmt::format("wire version {}", accepted->version),
+                     fmt::format("{} to {} were offered", wire::wire_version_min, wire::wire_version_max), {}};
+    return std::nullopt;
+}
+
+LinkEvent event_of(GoodbyeReason reason) noexcept {
+    switch (reason) {
+    case GoodbyeReason::Stopping:
+    case GoodbyeReason::Incarnation: // that incarnation is gone for good
+        return LinkEvent::GoodbyeStopping;
+    case GoodbyeReason::Link:
+    case GoodbyeReason::Quarantined:
+    case GoodbyeReason::Superseded:
+    case GoodbyeReason::Protocol:
+    case GoodbyeReason::Overloaded: break; // the process lives
+    }
+    return LinkEvent::GoodbyeLink;
+}
+
+bool is_noteworthy(GoodbyeReason reason) noexcept {
+    return reason == GoodbyeReason::Protocol || reason == GoodbyeReason::Overloaded ||
+           reason == GoodbyeReason::Quarantined;
+}
+
+} // namespace muster::transport

@@ -1,0 +1,34 @@
+#pragma once
+/// The handshake's decisions, as values: what each side says and when it refuses (design.md §3, §6).
+#include <muster/address.hpp>
+#include <muster/cluster/core.hpp>
+#include <muster/error.hpp>
+#include <muster/wire/frame.hpp>
+#include <optional>
+#include <string>
+
+namespace muster::transport {
+
+/// What this side says of itself. Features: none yet; TellPart and interned tells come with the data path.
+struct Identity {
+    std::string cluster_name;
+    UniqueAddress self;
+};
+
+wire::Hello make_hello(const Identity& mine, const Address& to);
+
+/// The acceptor's answer to `hello`. `quarantined`: whether hello.from is, here.
+wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bool quarantined);
+/// The refusal of something that is no Hello at all, or of anybody (Overloaded, Stopping).
+wire::HelloReply refuse(const Identity& mine, wire::RefusalReason reason, std::string detail);
+
+/// What the dialler makes of the reply: nothing wrong, or Errc::mismatch naming what differs. A refusal by the
+/// peer is none of its business: look at reply.answer first.
+std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply);
+
+/// What the end of a link by this Goodbye means to the node.
+LinkEvent event_of(wire::GoodbyeReason reason) noexcept;
+/// Whether an operator should read of it.
+bool is_noteworthy(wire::GoodbyeReason reason) noexcept;
+
+} // namespace muster::transport

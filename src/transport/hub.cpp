@@ -1,0 +1,377 @@
+#include "hub.hpp"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <cstring>
+#include <exception>
+#include <fmt/format.h>
+#include <utility>
+
+#include "association.hpp"
+#include "inbound.hpp"
+
+namespace muster::transport {
+namespace asio = boost::asio;
+namespace {
+
+/// After the system had no descriptor or memory for a connection: the peer waits in the backlog.
+constexpr std::chrono::milliseconds accept_retry{100};
+constexpr std::chrono::milliseconds sweep_interval_min{5};
+constexpr std::chrono::milliseconds sweep_interval_max{1000};
+/// How often a full table is searched for associations nobody uses.
+constexpr std::chrono::seconds dormant_search_interval{1};
+
+} // namespace
+
+AbortAt::AbortAt(net::Runtime& runtime, Instant deadline, std::shared_ptr<net::Connection> connection)
+    : runtime_(runtime) {
+    auto abort = [this, connection = std::move(connection)] {
+        timer_ = net::TimerId::None;
+        expired_ = true;
+        connection->close(net::Close::Abort);
+    };
+    timer_ = runtime_.schedule(deadline, std::move(abort));
+}
+
+AbortAt::~AbortAt() {
+    if (timer_ != net::TimerId::None) runtime_.cancel(timer_);
+}
+
+Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net::Listener> listener,
+         UniqueAddress self)
+    : runtime_(runtime), options_(std::move(options)), counters_(runtime.metrics()),
+      lifeline_(std::make_shared<Lifeline>(runtime, counters_)),
+      retained_(std::make_shared<RetainedBytes>(options_.retained_bytes_max)), tasks_(runtime),
+      listener_(std::move(listener)), self_(std::move(self)) {
+    runtime_.fill_entropy(std::as_writable_bytes(std::span{&random_state_, 1}));
+}
+
+Hub::~Hub() = default;
+
+UniqueAddress Hub::self() const {
+    const std::scoped_lock lock{self_mutex_};
+    return self_;
+}
+
+Duration Hub::random_up_to(Duration bound) {
+    // splitmix64: jitter needs no more.
+    random_state_ += 0x9e3779b97f4a7c15U;
+    std::uint64_t x = random_state_;
+    x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
+    x ^= x >> 31U;
+    return Duration{static_cast<std::int64_t>(x % (static_cast<std::uint64_t>(bound.count()) + 1))};
+}
+
+void Hub::start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink) {
+    handler_ = &handler;
+    sink_ = std::move(sink);
+    started_ = true;
+    tasks_.spawn(accept_loop(shared_from_this()));
+    for (const auto& association : all_associations())
+        if (!association->dormant()) association->kick();
+}
+
+// --- associations -----------------------------------------------------------------------------------------
+
+std::shared_ptr<Association> Hub::association(const Address& to) {
+    if (!to.host || !to.port || *to.port == 0 || to.protocol != options_.protocol || to.system != options_.cluster_name)
+        return nullptr;
+    const std::scoped_lock lock{table_mutex_};
+    if (table_closed_) return nullptr;
+    if (const auto found = table_.find(to); found != table_.end()) return found->second;
+    if (table_.size() >= options_.associations_max) {
+        forget_dormant();
+        if (table_.size() >= options_.associations_max) return nullptr;
+    }
+    auto made = std::make_shared<Association>(shared_from_this(), to);
+    table_.emplace(to, made);
+    counters_.associations.add(1);
+    return made;
+}
+
+/// In the order of addresses: what happens to all of them happens in the same order in every run.
+std::vector<std::shared_ptr<Association>> Hub::all_associations() {
+    std::vector<std::shared_ptr<Association>> all;
+    {
+        const std::scoped_lock lock{table_mutex_};
+        for (const auto& [address, association] : table_) all.push_back(association);
+    }
+    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->address() < b->address(); });
+    return all;
+}
+
+void Hub::close_table() {
+    const std::scoped_lock lock{table_mutex_};
+    table_closed_ = true;
+}
+
+/// Under table_mutex_. Drops associations that nobody holds a route to and that have nothing to do.
+void Hub::forget_dormant() {
+    if (!runtime_.in_runtime_thread()) { // only there can one see what is dormant
+        if (std::exchange(forgetting_, true)) return;
+        runtime_.post([weak = weak_from_this()] {
+            const auto hub = weak.lock();
+            if (!hub) return;
+            const std::scoped_lock lock{hub->table_mutex_};
+            hub->forgetting_ = false;
+            hub->forget_dormant();
+        });
+        return;
+    }
+    if (table_searched_ && now() - *table_searched_ < dormant_search_interval) return;
+    table_searched_ = now();
+    const auto before = table_.size();
+    std::erase_if(table_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->dormant(); });
+    counters_.associations.add(-static_cast<std::int64_t>(before - table_.size()));
+}
+
+void Hub::send(const Destination& to, const ClusterMessage& message) {
+    if (stopping_) {
+        counters_.messages_shutdown.add();
+        return;
+    }
+    const auto association = this->association(to.address);
+    if (!association) {
+        counters_.messages_no_route.add();
+        log().warning("transport.message.no_route", to.address.to_string(), {{"message", std::string{name_of(message)}}});
+        return;
+    }
+    auto encoded = wire::encode_message(message, envelopes_, options_.frame_bytes_max);
+    if (!encoded) {
+        counters_.messages_encoding.add();
+        log().error("transport.message.not_encoded", to.address.to_string(),
+                    {{"message", std::string{name_of(message)}}, {"error", encoded.error().message()}});
+        return;
+    }
+    association->send(to.uid, std::move(*encoded));
+}
+
+void Hub::association_runs(Association& association) {
+    running_.push_back(&association);
+    arm_sweep();
+}
+
+void Hub::association_rests(Association& association) { std::erase(running_, &association); }
+
+void Hub::arm_sweep() {
+    if (sweep_timer_ != net::TimerId::None || stopping_) return;
+    const auto shortest = std::min(options_.association_idle_timeout, options_.half_open_timeout);
+    const auto interval = std::clamp(shortest / 8, sweep_interval_min, sweep_interval_max);
+    auto action = [weak = weak_from_this()] {
+        if (const auto hub = weak.lock()) {
+            hub->sweep_timer_ = net::TimerId::None;
+            hub->sweep();
+        }
+    };
+    sweep_timer_ = runtime_.schedule(now() + interval, std::move(action));
+}
+
+void Hub::sweep() {
+    const Instant at = now();
+    for (Association* association : running_) association->sweep(at);
+    for (const auto& link : inbound_) link->sweep(at);
+    if (!running_.empty() || !inbound_.empty()) arm_sweep();
+}
+
+// --- inbound ----------------------------------------------------------------------------------------------
+
+net::Task<void> Hub::accept_loop(std::shared_ptr<Hub> /*keep*/) {
+    bool exhausted = false;
+    while (!tasks_.stopping() && !stopping_) {
+        auto connection = co_await listener_->accept();
+        if (connection) {
+            if (std::exchange(exhausted, false)) log().warning("transport.accept.recovered", listener_->local().to_string());
+            accepted(std::move(*connection));
+            continue;
+        }
+        const Error& error = connection.error();
+        if (error == Errc::cancelled || error == Errc::closed) break;
+        counters_.accepts_failed.add();
+        // One line per shortage, not one per attempt.
+        if (!std::exchange(exhausted, true))
+            log().error("transport.accept.failed", listener_->local().to_string(),
+                        {{"error", error.message()}, {"retry_ms", fmt::to_string(accept_retry.count())}});
+        co_await runtime_.sleep_for(accept_retry);
+    }
+}
+
+void Hub::accepted(std::unique_ptr<net::Connection> connection) {
+    if (inbound_.size() >= options_.inbound_connections_max) {
+        counters_.accepts_over_limit.add();
+        log().warning("transport.accept.over_limit", connection->remote().to_string(),
+                      {{"inbound_connections_max", fmt::to_string(options_.inbound_connections_max)}});
+        connection->close(net::Close::Abort);
+        return;
+    }
+    auto link = std::make_shared<InboundLink>(*this, std::move(connection));
+    inbound_.push_back(link);
+    counters_.inbound.set(static_cast<std::int64_t>(inbound_.size()));
+    arm_sweep();
+    tasks_.spawn(link->run(link, shared_from_this()));
+}
+
+void Hub::inbound_established(InboundLink& link) {
+    const UniqueAddress peer = link.peer();
+    counters_.handshakes_done.add();
+    log().debug("transport.link.established", peer.address().to_string(),
+                {{"node", peer.to_string()}, {"direction", "inbound"}});
+    // One connection per direction, and one incarnation per address: what is older has been replaced, even if
+    // its end has not been heard of.
+    const auto links = inbound_;
+    for (const auto& other : links) {
+        if (other.get() == &link || !other->established() || other->peer().address() != peer.address()) continue;
+        if (other->peer() == peer && other->lane() != link.lane()) continue;
+        counters_.links_superseded.add();
+        log().info("transport.link.superseded", peer.address().to_string(),
+                   {{"old", other->peer().to_string()}, {"new", peer.to_string()}});
+        other->close(wire::GoodbyeReason::Superseded, "a later connection took over");
+    }
+    if (const auto association = this->association(peer.address())) association->seen_alive(peer);
+    report(peer, LinkEvent::Established);
+}
+
+void Hub::inbound_ended(InboundLink& link) {
+    std::erase_if(inbound_, [&link](const auto& other) { return other.get() == &link; });
+    counters_.inbound.set(static_cast<std::int64_t>(inbound_.size()));
+}
+
+void Hub::close_inbound(wire::GoodbyeReason reason, std::string_view detail) {
+    const auto links = inbound_; // closing may end some
+    for (const auto& link : links) link->close(reason, detail);
+}
+
+// --- quarantine -------------------------------------------------------------------------------------------
+
+Hub::Quarantined Hub::quarantined(const UniqueAddress& node) {
+    const auto found = quarantined_.find(node);
+    if (found == quarantined_.end()) return Quarantined::No;
+    if (found->second.until <= now()) {
+        quarantined_.erase(found);
+        return Quarantined::No;
+    }
+    return found->second.harmless ? Quarantined::Harmless : Quarantined::Yes;
+}
+
+void Hub::quarantine(const UniqueAddress& node, bool harmless) {
+    if (quarantined_.size() >= quarantined_max && !quarantined_.contains(node)) {
+        const auto first = std::min_element(quarantined_.begin(), quarantined_.end(), [](const auto& a, const auto& b) {
+            return a.second.until < b.second.until;
+        });
+        quarantined_.erase(first);
+    }
+    QuarantineEntry& entry = quarantined_[node];
+    entry = {now() + options_.quarantine_for, harmless};
+    log().info("transport.quarantined", node.address().to_string(),
+               {{"node", node.to_string()}, {"harmless", harmless ? "yes" : "no"}});
+    if (const auto association = this->association(node.address())) association->quarantine(node, harmless);
+    const auto links = inbound_;
+    for (const auto& link : links)
+        if (link->peer() == node)
+            link->close(harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined, {});
+}
+
+// --- the node's wishes ------------------------------------------------------------------------------------
+
+void Hub::renew_incarnation(Uid uid) {
+    UniqueAddress renewed{self_.address(), uid};
+    {
+        const std::scoped_lock lock{self_mutex_};
+        self_ = std::move(renewed);
+    }
+    log().info("transport.incarnation.renewed", {}, {{"self", self_.to_string()}});
+    const auto running = running_;
+    for (Association* association : running) association->renew();
+    close_inbound(wire::GoodbyeReason::Incarnation, {});
+}
+
+void Hub::shutdown(Instant deadline, UniqueFunction<void()> done) {
+    if (std::exchange(stopping_, true)) {
+        runtime_.post(std::move(done));
+        return;
+    }
+    handler_ = nullptr;
+    listener_->close();
+    close_table();
+    for (const auto& association : all_associations()) association->shut_down();
+    close_inbound(wire::GoodbyeReason::Stopping, {});
+    auto ended = [keep = shared_from_this()](const std::exception_ptr&) {};
+    asio::co_spawn(runtime_.executor(), finish(shared_from_this(), deadline, std::move(done)), std::move(ended));
+}
+
+/// Not one of tasks_, since it waits for them.
+net::Task<void> Hub::finish(std::shared_ptr<Hub> hub, Instant deadline, UniqueFunction<void()> done) {
+    auto late = [weak = std::weak_ptr{hub}] {
+        if (const auto h = weak.lock()) {
+            h->log().warning("transport.shutdown.late", {},
+                             {{"associations", fmt::to_string(h->running_.size())},
+                              {"inbound", fmt::to_string(h->inbound_.size())}});
+            h->tasks_.cancel();
+        }
+    };
+    const net::TimerId timer = hub->runtime_.schedule(deadline, std::move(late));
+    co_await hub->tasks_.join();
+    hub->runtime_.cancel(timer);
+    hub->tasks_.cancel(); // nothing starts any more
+    for (const auto& association : hub->all_associations())
+        association->drop_all(hub->counters_.tells_shutdown, hub->counters_.messages_shutdown);
+    hub->sink_.reset();
+    hub->lifeline_->cut();
+    done();
+}
+
+void Hub::abandon() {
+    if (std::exchange(abandoned_, true)) return;
+    stopping_ = true;
+    handler_ = nullptr;
+    sink_.reset();
+    lifeline_->cut();
+    close_table();
+    for (const auto& association : all_associations()) {
+        association->shut_down();
+        association->drop_all(counters_.tells_shutdown, counters_.messages_shutdown);
+    }
+    if (sweep_timer_ != net::TimerId::None) runtime_.cancel(std::exchange(sweep_timer_, net::TimerId::None));
+    listener_->close();
+    tasks_.cancel();
+    // The tasks hold the Hub, and it holds the group they belong to: somebody has to hold it until they ended.
+    auto ended = [keep = shared_from_this()](const std::exception_ptr&) {};
+    asio::co_spawn(runtime_.executor(), outlive(shared_from_this()), std::move(ended));
+}
+
+net::Task<void> Hub::outlive(std::shared_ptr<Hub> hub) { co_await hub->tasks_.join(); }
+
+// --- small things -----------------------------------------------------------------------------------------
+
+void Hub::report(const UniqueAddress& peer, LinkEvent event) {
+    if (handler_) handler_->on_link(peer, event);
+}
+void Hub::report_connect_refused(const Address& peer) {
+    if (handler_) handler_->on_connect_refused(peer);
+}
+void Hub::report_quarantined_by(const UniqueAddress& peer) {
+    if (handler_) handler_->on_quarantined_by(peer);
+}
+
+Slice Hub::encode_goodbye(wire::GoodbyeReason reason, std::string_view detail) {
+    auto encoded = wire::encode_frame(wire::Goodbye{reason, std::string{detail}}, wire::frame_bytes_max_default);
+    return encoded ? std::move(*encoded) : Slice{};
+}
+
+void Hub::farewell(std::shared_ptr<net::Connection> connection, Slice frame) {
+    tasks_.spawn(say_farewell(shared_from_this(), std::move(connection), std::move(frame)));
+}
+
+net::Task<void> Hub::say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection, Slice frame) {
+    const AbortAt enough{keep->runtime_, keep->now() + linger, connection};
+    const std::vector<Slice> parts{std::move(frame)};
+    auto sent = co_await connection->send(parts);
+    if (!sent) co_return;
+    connection->close(net::Close::Graceful);
+    for (;;) {
+        auto received = co_await connection->receive();
+        if (!received) co_return;
+    }
+}
+
+} // namespace muster::transport

@@ -1,0 +1,160 @@
+#pragma once
+/// Everything of one TcpClusterTransport: its associations, inbound links, listener and identity.
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <muster/net/task_group.hpp>
+#include <muster/transport/tcp.hpp>
+#include <muster/wire/envelope.hpp>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "counters.hpp"
+#include "handshake.hpp"
+#include "lifeline.hpp"
+#include "retained.hpp"
+
+namespace muster::transport {
+
+class Association;
+class InboundLink;
+
+/// Aborts a connection at a deadline unless it is destroyed before. Runtime's thread.
+class AbortAt {
+public:
+    AbortAt(net::Runtime& runtime, Instant deadline, std::shared_ptr<net::Connection> connection);
+    ~AbortAt();
+    AbortAt(const AbortAt&) = delete;
+    AbortAt& operator=(const AbortAt&) = delete;
+    bool expired() const noexcept { return expired_; }
+
+private:
+    net::Runtime& runtime_;
+    net::TimerId timer_;
+    bool expired_ = false;
+};
+
+/// Shared by the transport and its coroutines. All on the Runtime's thread unless marked "any thread".
+class Hub : public std::enable_shared_from_this<Hub> {
+public:
+    /// How long a closing side waits for the other's end of the stream.
+    static constexpr std::chrono::milliseconds linger{2000};
+    /// Quarantined incarnations remembered; beyond it those that expire first are forgotten.
+    static constexpr std::size_t quarantined_max = 65'536;
+    /// A membership message that could not be written within gossip-time-to-live (protocol.md §6.1) is stale.
+    static constexpr std::chrono::milliseconds message_ttl{2000};
+
+    Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net::Listener> listener,
+        UniqueAddress self);
+    virtual ~Hub();
+    Hub(const Hub&) = delete;
+    Hub& operator=(const Hub&) = delete;
+
+    // --- the transport's interface ------------------------------------------------------------------------
+    UniqueAddress self() const; ///< any thread
+    void start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink);
+    void send(const Destination& to, const ClusterMessage& message);
+    /// Any thread. Null when `to` cannot be a peer or the transport is at a limit.
+    std::shared_ptr<Association> association(const Address& to);
+    void quarantine(const UniqueAddress& node, bool harmless);
+    void renew_incarnation(Uid uid);
+    void shutdown(Instant deadline, UniqueFunction<void()> done);
+    /// The transport is destroyed: aborts everything; the coroutines keep the Hub until they have ended.
+    void abandon();
+
+    // --- for associations and inbound links ---------------------------------------------------------------
+    net::Runtime& runtime() noexcept { return runtime_; }
+    const TcpTransportOptions& options() const noexcept { return options_; }
+    Counters& counters() noexcept { return counters_; }
+    Logger& log() noexcept { return runtime_.log(); }
+    net::TaskGroup& tasks() noexcept { return tasks_; }
+    const std::shared_ptr<Lifeline>& lifeline() noexcept { return lifeline_; }
+    const std::shared_ptr<RetainedBytes>& retained() noexcept { return retained_; }
+    /// Gossips that arrive share memory with the one before, whoever sends them.
+    wire::Interner& interner() noexcept { return interner_; }
+    /// Null before start() and once the transport shuts down: nobody wants to know any more.
+    TransportHandler* handler() noexcept { return handler_; }
+    RemoteMessageSink* sink() noexcept { return sink_.get(); }
+    Identity identity() const { return {options_.cluster_name, self_}; }
+    bool started() const noexcept { return started_; }
+    bool stopping() const noexcept { return stopping_; }
+    Instant now() const noexcept { return runtime_.monotonic_now(); }
+    /// Uniform in [0, bound].
+    Duration random_up_to(Duration bound);
+
+    enum class Quarantined : std::uint8_t { No, Harmless, Yes };
+    Quarantined quarantined(const UniqueAddress& node);
+
+    /// Calls the handler while there is one.
+    void report(const UniqueAddress& peer, LinkEvent event);
+    void report_connect_refused(const Address& peer);
+    void report_quarantined_by(const UniqueAddress& peer);
+
+    /// A handshake done by an inbound link: ends older links it replaces and tells the association.
+    void inbound_established(InboundLink& link);
+    void inbound_ended(InboundLink& link);
+    void association_runs(Association& association);
+    void association_rests(Association& association);
+    /// Sends `frame`, closes in order and waits a little for the peer's end, in a task of its own. Nobody else
+    /// uses the connection any more.
+    void farewell(std::shared_ptr<net::Connection> connection, Slice frame);
+    Slice encode_goodbye(wire::GoodbyeReason reason, std::string_view detail);
+
+private:
+    struct QuarantineEntry {
+        Instant until;
+        bool harmless = false;
+    };
+
+    net::Task<void> accept_loop(std::shared_ptr<Hub> keep);
+    void accepted(std::unique_ptr<net::Connection> connection);
+    net::Task<void> say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection,
+                                 Slice frame);
+    static net::Task<void> finish(std::shared_ptr<Hub> hub, Instant deadline, UniqueFunction<void()> done);
+    static net::Task<void> outlive(std::shared_ptr<Hub> hub);
+    void arm_sweep();
+    void sweep();
+    void forget_dormant();
+    std::vector<std::shared_ptr<Association>> all_associations();
+    void close_table();
+    void close_inbound(wire::GoodbyeReason reason, std::string_view detail);
+
+    net::Runtime& runtime_;
+    const TcpTransportOptions options_;
+    Counters counters_;
+    const std::shared_ptr<Lifeline> lifeline_;
+    const std::shared_ptr<RetainedBytes> retained_;
+    net::TaskGroup tasks_;
+    std::unique_ptr<net::Listener> listener_;
+    wire::EnvelopeEncoder envelopes_;
+    wire::Interner interner_;
+
+    mutable std::mutex self_mutex_; // written on the Runtime's thread only, which may read without it
+    UniqueAddress self_;
+
+    TransportHandler* handler_ = nullptr;
+    std::shared_ptr<RemoteMessageSink> sink_;
+    bool started_ = false;
+    bool stopping_ = false;
+    bool abandoned_ = false;
+
+    std::mutex table_mutex_;
+    std::unordered_map<Address, std::shared_ptr<Association>> table_;
+    bool table_closed_ = false;
+    bool forgetting_ = false;
+    std::optional<Instant> table_searched_;
+
+    std::vector<Association*> running_;                 // those with a coroutine, which keeps them alive
+    std::vector<std::shared_ptr<InboundLink>> inbound_; // in the order of arrival
+    std::map<UniqueAddress, QuarantineEntry> quarantined_;
+    net::TimerId sweep_timer_ = net::TimerId::None;
+    std::uint64_t random_state_ = 0;
+};
+
+} // namespace muster::transport

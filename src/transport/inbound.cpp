@@ -1,0 +1,322 @@
+#include "inbound.hpp"
+
+#include <algorithm>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <fmt/format.h>
+#include <utility>
+#include <vector>
+
+#include "hub.hpp"
+
+namespace muster::transport {
+namespace asio = boost::asio;
+namespace {
+
+/// Receives that need no wait before other work of the loop gets its turn.
+constexpr int receives_per_turn_max = 32;
+/// A RemoteTell's first byte: its variant index is one byte long.
+constexpr std::byte tell_variant{static_cast<std::uint8_t>(wire::FrameKind::RemoteTell)};
+
+} // namespace
+
+InboundLink::InboundLink(Hub& hub, std::unique_ptr<net::Connection> connection)
+    : hub_(hub), connection_(std::move(connection)), reader_(hub.options().unauthenticated_bytes_max),
+      received_(hub.now()) {}
+
+InboundLink::~InboundLink() = default;
+
+std::string InboundLink::peer_text() const {
+    return peer_.is_unknown() ? connection_->remote().to_string() : peer_.address().to_string();
+}
+
+net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
+    deadline_ = std::make_unique<AbortAt>(hub->runtime(), hub->now() + hub->options().handshake_timeout, connection_);
+    co_await receive_until_end();
+    ended();
+    hub->inbound_ended(*keep);
+}
+
+net::Task<void> InboundLink::receive_until_end() {
+    for (int receives = 0;;) {
+        Slice bytes;
+        if (!connection_->try_receive(bytes)) {
+            reader_.detach();
+            let_go_of_buffer();
+            auto received = co_await connection_->receive();
+            if (!received) {
+                error_ = received.error();
+                co_return;
+            }
+            bytes = std::move(*received);
+        } else if (++receives % receives_per_turn_max == 0) {
+            auto turn = asio::post(asio::deferred);
+            co_await std::move(turn);
+        }
+        if (hub_.tasks().stopping()) co_return;
+        if (phase_ == Phase::Closing) continue;
+        received_ = hub_.now();
+        hub_.counters().bytes_received.add(bytes.size());
+        reader_.feed(std::move(bytes));
+        while (take_frames() == Step::Greeted) {
+            if (!co_await reply()) co_return;
+        }
+    }
+}
+
+InboundLink::Step InboundLink::take_frames() {
+    FrameReader::Frame frame;
+    FrameReader::Next next = FrameReader::Next::NeedMore;
+    std::uint64_t tells = 0;
+    Step step = Step::More;
+    while (phase_ != Phase::Closing && (next = reader_.next(frame)) == FrameReader::Next::Frame) {
+        if (phase_ == Phase::Greeting) {
+            reply_ = greet(frame);
+            step = Step::Greeted;
+            break;
+        }
+        wire::TellView tell;
+        if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell)) [[likely]] {
+            ++tells;
+            deliver(tell, frame);
+        } else if (!on_rare_frame(frame)) {
+            break;
+        }
+    }
+    if (tells) hub_.counters().tells_delivered.add(tells);
+    if (next != FrameReader::Next::TooLarge) return step;
+    hub_.counters().frames_too_large.add();
+    malformed(fmt::format("frame of {} bytes, {} are allowed", reader_.claimed(), reader_.frame_bytes_max()));
+    return phase_ == Phase::Replying ? Step::Greeted : Step::More;
+}
+
+// --- handshake --------------------------------------------------------------------------------------------
+
+/// What to answer to the first frame.
+wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
+    phase_ = Phase::Replying;
+    const Identity mine = hub_.identity();
+    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = true});
+    const auto* hello = decoded ? std::get_if<wire::Hello>(&*decoded) : nullptr;
+    if (!hello) {
+        hub_.counters().frames_malformed.add();
+        return refuse(mine, wire::RefusalReason::Protocol,
+                      decoded ? "the first frame is no Hello" : decoded.error().message());
+    }
+    peer_ = hello->from;
+    lane_ = hello->lane;
+    peer_is_newer_ = hello->version_max > wire::wire_version_max;
+    if (hub_.stopping()) return refuse(mine, wire::RefusalReason::Stopping, "this node shuts down");
+    return answer_hello(mine, *hello, hub_.quarantined(hello->from) != Hub::Quarantined::No);
+}
+
+/// Sends reply_. False when the connection is lost.
+net::Task<bool> InboundLink::reply() {
+    const auto* refused = std::get_if<wire::HelloRefused>(&reply_.answer);
+    if (refused) {
+        hub_.counters().handshakes_refused.add();
+        hub_.log().warning("transport.handshake.refused", peer_text(),
+                           {{"reason", std::string{wire::to_string(refused->reason)}},
+                            {"detail", refused->detail},
+                            {"by", "this node"},
+                            {"from", connection_->remote().to_string()},
+                            {"side", "acceptor"}});
+    }
+    auto encoded = wire::encode_frame(std::move(reply_), wire::frame_bytes_max_default);
+    if (encoded) {
+        const std::vector<Slice> parts{std::move(*encoded)};
+        auto sent = co_await connection_->send(parts);
+        if (!sent) {
+            error_ = sent.error();
+            co_return false;
+        }
+    }
+    if (refused) {
+        phase_ = Phase::Closing;
+        connection_->close(net::Close::Graceful);
+        linger();
+        co_return true;
+    }
+    deadline_.reset();
+    reader_.set_frame_bytes_max(hub_.options().frame_bytes_max);
+    phase_ = Phase::Open;
+    was_open_ = true;
+    hub_.inbound_established(*this);
+    if (closing_) { // asked for while the reply was on its way
+        const wire::GoodbyeReason reason = *std::exchange(closing_, std::nullopt);
+        close(reason, closing_detail_);
+    }
+    co_return true;
+}
+
+// --- frames -----------------------------------------------------------------------------------------------
+
+void InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
+    if (!frame.in_place || !frame.owner) {
+        hand_over(tell, frame.owner ? Slice{tell.payload, frame.owner} : Slice::copy_of(tell.payload));
+        return;
+    }
+    if (!lease_ || lease_->source() != frame.owner) [[unlikely]]
+        lease(*frame.owner);
+    if (hub_.retained()->exhausted()) [[unlikely]] {
+        hub_.counters().tells_copied.add();
+        hand_over(tell, Slice::copy_of(tell.payload));
+        return;
+    }
+    view_.view(tell.payload);
+    hand_over(tell, view_);
+}
+
+void InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
+    RemoteMessageSink* sink = hub_.sink();
+    if (!sink) return;
+    try {
+        sink->deliver(tell.target_path, tell.manifest, payload, tell.sender_path);
+    } catch (const std::exception& e) {
+        hub_.counters().tells_sink_failed.add();
+        hub_.log().error("transport.sink.failed", peer_text(),
+                         {{"target", std::string{tell.target_path}}, {"error", e.what()}});
+    } catch (...) {
+        hub_.counters().tells_sink_failed.add();
+        hub_.log().error("transport.sink.failed", peer_text(), {{"target", std::string{tell.target_path}}});
+    }
+}
+
+void InboundLink::lease(Buffer& source) {
+    if (lease_ && lease_->repoint(&source)) return;
+    drop_lease();
+    lease_ = ReceiveLease::create(hub_.retained(), source);
+    view_ = Slice::adopt(lease_, {});
+}
+
+/// Before a wait: the lease stays for the next buffer unless somebody holds it.
+void InboundLink::let_go_of_buffer() noexcept {
+    if (lease_ && !lease_->repoint(nullptr)) drop_lease();
+}
+
+/// Who retained a payload keeps the buffer, counted.
+void InboundLink::drop_lease() noexcept {
+    if (!lease_) return;
+    lease_->charge();
+    lease_ = nullptr;
+    view_ = Slice{};
+}
+
+/// Anything but a well-formed tell. False when nothing behind it is to be looked at.
+bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
+    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner},
+                                      {.peer_is_newer = peer_is_newer_, .interner = &hub_.interner()});
+    if (!decoded) {
+        hub_.counters().frames_malformed.add();
+        malformed(decoded.error().message());
+        return false;
+    }
+    if (auto* message = std::get_if<ClusterMessage>(&*decoded)) {
+        hub_.counters().messages_received.add();
+        if (hub_.handler()) hub_.handler()->on_message(peer_, std::move(*message), received_);
+        return true;
+    }
+    if (const auto* goodbye = std::get_if<wire::Goodbye>(&*decoded)) {
+        on_goodbye(*goodbye);
+        return false;
+    }
+    if (std::holds_alternative<wire::UnknownFrame>(*decoded)) {
+        hub_.counters().frames_unknown.add();
+        return true;
+    }
+    if (std::holds_alternative<wire::reference::GossipPdu>(*decoded)) {
+        // The reference's gossip names no incarnation: nothing here can use it.
+        hub_.counters().frames_foreign.add();
+        return true;
+    }
+    hub_.counters().frames_malformed.add();
+    malformed(std::holds_alternative<wire::Hello>(*decoded)
+                  ? "a second Hello"
+                  : fmt::format("a frame that was not agreed upon, variant {}", wire::frame_variant(frame.body).value_or(0)));
+    return false;
+}
+
+void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
+    said_ = goodbye.reason;
+    hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye",
+                     peer_text(),
+                     {{"reason", std::string{wire::to_string(goodbye.reason)}},
+                      {"detail", goodbye.detail},
+                      {"direction", "inbound"}});
+    phase_ = Phase::Closing;
+    connection_->close(net::Close::Graceful);
+    linger();
+    if (goodbye.reason == wire::GoodbyeReason::Quarantined) hub_.report_quarantined_by(peer_);
+}
+
+void InboundLink::malformed(std::string detail) {
+    if (phase_ == Phase::Greeting) {
+        phase_ = Phase::Replying;
+        reply_ = refuse(hub_.identity(), wire::RefusalReason::Protocol, std::move(detail));
+        return;
+    }
+    hub_.log().warning("transport.link.malformed", peer_text(), {{"detail", detail}, {"direction", "inbound"}});
+    close(wire::GoodbyeReason::Protocol, detail);
+}
+
+// --- the end ----------------------------------------------------------------------------------------------
+
+void InboundLink::close(wire::GoodbyeReason reason, std::string_view detail) {
+    if (phase_ == Phase::Closing || closing_) return;
+    if (phase_ == Phase::Greeting) {
+        phase_ = Phase::Closing;
+        connection_->close(net::Close::Abort);
+        return;
+    }
+    closing_ = reason;
+    closing_detail_ = detail;
+    if (phase_ == Phase::Replying) return; // reply() goes on from here
+    phase_ = Phase::Closing;
+    linger();
+    hub_.tasks().spawn(say_goodbye(shared_from_this(), hub_.shared_from_this()));
+}
+
+net::Task<void> InboundLink::say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
+    const std::vector<Slice> parts{hub->encode_goodbye(*keep->closing_, keep->closing_detail_)};
+    co_await keep->connection_->send(parts);
+    keep->connection_->close(net::Close::Graceful);
+}
+
+void InboundLink::linger() {
+    deadline_ = std::make_unique<AbortAt>(hub_.runtime(), hub_.now() + Hub::linger, connection_);
+}
+
+void InboundLink::sweep(Instant now) {
+    const auto& options = hub_.options();
+    const Duration silence_max = std::max<Duration>(3 * options.association_idle_timeout, options.half_open_timeout);
+    if (phase_ != Phase::Open || now - received_ < silence_max) return;
+    hub_.counters().links_half_open.add();
+    hub_.log().warning("transport.link.half_open", peer_text(), {{"direction", "inbound"}});
+    error_ = Error{Errc::timed_out, peer_text(), "the peer fell silent without closing", {}};
+    connection_->close(net::Close::Abort);
+}
+
+void InboundLink::ended() {
+    const bool timed_out = !was_open_ && deadline_ && deadline_->expired() && phase_ != Phase::Closing;
+    deadline_.reset();
+    drop_lease();
+    if (hub_.tasks().stopping()) return;
+    const std::string why = error_ ? error_->message() : std::string{};
+    if (!was_open_) {
+        if (phase_ == Phase::Closing) return; // refused, and said so
+        (timed_out ? hub_.counters().handshakes_timed_out : hub_.counters().handshakes_failed).add();
+        hub_.log().warning(timed_out ? "transport.handshake.timed_out" : "transport.handshake.failed", peer_text(),
+                           {{"error", why}, {"side", "acceptor"}});
+        return;
+    }
+    if (said_ || closing_) {
+        hub_.report(peer_, said_ ? event_of(*said_) : LinkEvent::GoodbyeLink);
+        return;
+    }
+    hub_.counters().links_broken.add();
+    hub_.log().info("transport.link.broken", peer_text(), {{"error", why}, {"direction", "inbound"}});
+    hub_.report(peer_, LinkEvent::EndedWithoutGoodbye);
+}
+
+} // namespace muster::transport

@@ -1,0 +1,85 @@
+#pragma once
+/// A connection that a peer opened to this node: proves who it is, then delivers what it sends.
+#include <cstdint>
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <muster/wire/frame.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "frame_reader.hpp"
+#include "retained.hpp"
+
+namespace muster::transport {
+
+class AbortAt;
+class Hub;
+
+/// One coroutine, run(), from accept to the end of the stream. Runtime's thread.
+class InboundLink final : public std::enable_shared_from_this<InboundLink> {
+public:
+    InboundLink(Hub& hub, std::unique_ptr<net::Connection> connection);
+    ~InboundLink();
+
+    net::Task<void> run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub);
+
+    /// The incarnation its Hello named; the unknown node before.
+    const UniqueAddress& peer() const noexcept { return peer_; }
+    std::uint16_t lane() const noexcept { return lane_; }
+    bool established() const noexcept { return phase_ == Phase::Open; }
+    /// Says Goodbye, delivers nothing more and waits a little for the peer's end. Before the handshake: aborts.
+    void close(wire::GoodbyeReason reason, std::string_view detail);
+    /// Ends a link that has been silent for longer than its peer keeps idle ones.
+    void sweep(Instant now);
+
+private:
+    enum class Phase : std::uint8_t {
+        Greeting, ///< Hello is awaited
+        Replying, ///< HelloReply is being sent
+        Open,
+        Closing, ///< we said the last word: what still comes is not looked at
+    };
+
+    enum class Step : std::uint8_t { More, Greeted };
+
+    net::Task<void> receive_until_end();
+    Step take_frames();
+    wire::HelloReply greet(const FrameReader::Frame& frame);
+    net::Task<bool> reply();
+    net::Task<void> say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub);
+    bool on_frame(const FrameReader::Frame& frame);
+    bool on_rare_frame(const FrameReader::Frame& frame);
+    void on_goodbye(const wire::Goodbye& goodbye);
+    void deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
+    void hand_over(const wire::TellView& tell, const Slice& payload);
+    void lease(Buffer& source);
+    void let_go_of_buffer() noexcept;
+    void drop_lease() noexcept;
+    void malformed(std::string detail);
+    void linger();
+    void ended();
+    std::string peer_text() const;
+
+    Hub& hub_;
+    const std::shared_ptr<net::Connection> connection_;
+    FrameReader reader_;
+    Phase phase_ = Phase::Greeting;
+    bool was_open_ = false;
+    UniqueAddress peer_;
+    std::uint16_t lane_ = 0;
+    bool peer_is_newer_ = false;
+    std::optional<wire::GoodbyeReason> said_;   ///< the peer's last word
+    std::optional<wire::GoodbyeReason> closing_; ///< ours
+    std::string closing_detail_;
+    std::optional<Error> error_;
+    Instant received_{}; ///< when the bytes being looked at arrived
+    std::unique_ptr<AbortAt> deadline_;
+
+    wire::HelloReply reply_; ///< decided, to be sent
+
+    ReceiveLease* lease_ = nullptr;
+    Slice view_; ///< holds our reference on lease_; looks at the payload being delivered
+};
+
+} // namespace muster::transport

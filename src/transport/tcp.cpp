@@ -1,0 +1,121 @@
+#include <muster/transport/tcp.hpp>
+
+#include <fmt/format.h>
+#include <muster/net/runtime.hpp>
+#include <string_view>
+#include <utility>
+
+#include "association.hpp"
+#include "hub.hpp"
+
+namespace muster {
+
+struct TcpClusterTransport::Impl final : transport::Hub {
+    using Hub::Hub;
+};
+
+namespace {
+
+Error setting(std::string_view name, std::string advice) {
+    return Error{Errc::invalid_argument, fmt::format("setting {}", name), std::move(advice), {}};
+}
+
+} // namespace
+
+result<void> TcpTransportOptions::validate() const {
+    if (cluster_name.empty()) return setting("cluster_name", "name the cluster");
+    if (cluster_name.size() > wire::name_bytes_max)
+        return setting("cluster_name", fmt::format("use at most {} bytes", wire::name_bytes_max));
+    if (protocol.empty()) return setting("protocol", "use \"akka.tcp\"");
+    if (listen_host.empty()) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
+    if (advertised_host == "0.0.0.0" || advertised_host == "::" ||
+        (advertised_host.empty() && (listen_host == "0.0.0.0" || listen_host == "::")))
+        return setting("advertised_host", "name an address that peers can dial");
+    if (frame_bytes_max < 4096) return setting("frame_bytes_max", "use at least 4096");
+    if (frame_bytes_max > 0xffff'ffffU) return setting("frame_bytes_max", "use at most 4294967295");
+    if (association_bytes_max == 0) return setting("association_bytes_max", "use at least 1");
+    if (membership_queue_max == 0) return setting("membership_queue_max", "use at least 1");
+    if (inbound_connections_max == 0) return setting("inbound_connections_max", "use at least 1");
+    if (associations_max == 0) return setting("associations_max", "use at least 1");
+    if (unauthenticated_bytes_max < 4096) return setting("unauthenticated_bytes_max", "use at least 4096");
+    if (lanes != 1) return setting("lanes", "use 1");
+    const auto positive = [](std::string_view name, std::chrono::milliseconds value) -> result<void> {
+        if (value <= std::chrono::milliseconds{0}) return setting(name, "use more than 0 ms");
+        return {};
+    };
+    for (const auto& [name, value] : {std::pair{"handshake_timeout", handshake_timeout},
+                                      {"connect_timeout", connect_timeout},
+                                      {"association_idle_timeout", association_idle_timeout},
+                                      {"half_open_timeout", half_open_timeout},
+                                      {"backoff_min", backoff_min},
+                                      {"backoff_max", backoff_max},
+                                      {"quarantine_for", quarantine_for}})
+        if (auto ok = positive(name, value); !ok) return ok;
+    if (backoff_max < backoff_min) return setting("backoff_max", "use at least backoff_min");
+    return {};
+}
+
+TcpClusterTransport::TcpClusterTransport(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+TcpClusterTransport::~TcpClusterTransport() { impl_->abandon(); }
+
+result<std::unique_ptr<TcpClusterTransport>> TcpClusterTransport::listen(net::Runtime& runtime,
+                                                                         TcpTransportOptions options) {
+    if (auto valid = options.validate(); !valid) return valid.error();
+    auto endpoint = net::Endpoint::parse(options.listen_host, options.listen_port);
+    if (!endpoint) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
+    auto listener = runtime.listen(*endpoint, net::ListenOptions{});
+    if (!listener) {
+        runtime.metrics().counter("transport.listens.failed").add();
+        runtime.log().error("transport.listen.failed", endpoint->to_string(), {{"error", listener.error().message()}});
+        return listener.error();
+    }
+    const std::string& host = options.advertised_host.empty() ? options.listen_host : options.advertised_host;
+    const std::uint16_t port = options.advertised_port ? options.advertised_port : (*listener)->local().port;
+    Uid uid;
+    if (options.uid)
+        uid = *options.uid;
+    else
+        runtime.fill_entropy(std::as_writable_bytes(std::span{&uid.value, 1}));
+    UniqueAddress self{Address::remote(options.protocol, options.cluster_name, host, port), uid};
+    auto impl = std::make_shared<Impl>(runtime, std::move(options), std::move(*listener), std::move(self));
+    return std::unique_ptr<TcpClusterTransport>{new TcpClusterTransport{std::move(impl)}};
+}
+
+UniqueAddress TcpClusterTransport::self() const { return impl_->self(); }
+
+void TcpClusterTransport::start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink) {
+    impl_->start(handler, std::move(sink));
+}
+
+void TcpClusterTransport::send(const Destination& to, const ClusterMessage& message) noexcept {
+    impl_->send(to, message);
+}
+
+TellResult TcpClusterTransport::tell(const Address& to, const Tell& tell) {
+    const auto association = impl_->association(to);
+    if (association) return association->tell(tell);
+    impl_->counters().tells_refused_no_route.add();
+    return TellResult::NoRoute;
+}
+
+TellRoute TcpClusterTransport::route(const Address& to) { return TellRoute{impl_->association(to)}; }
+
+void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) {
+    if (const auto association = impl_->association(to)) {
+        association->tell_when_room(tell, std::move(done));
+        return;
+    }
+    impl_->counters().tells_refused_no_route.add();
+    impl_->runtime().post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
+}
+
+void TcpClusterTransport::quarantine(const UniqueAddress& node, bool harmless) { impl_->quarantine(node, harmless); }
+
+void TcpClusterTransport::renew_incarnation(Uid uid) { impl_->renew_incarnation(uid); }
+
+void TcpClusterTransport::shutdown(Instant deadline, UniqueFunction<void()> done) {
+    impl_->shutdown(deadline, std::move(done));
+}
+
+} // namespace muster
