@@ -60,7 +60,7 @@ Stream::~Stream() {
 // --- receiving
 
 void Stream::arm_receive() {
-    if (!receive_.idle() || at_end_ || paused_) return;
+    if (!receive_.idle() || at_end_ || paused_ || context_->closing()) return;
     receive_.self = this;
     context_->start(receive_);
 }
