@@ -32,7 +32,7 @@ TEST_P(Lifetime, TheRuntimeDiesWithEveryOperationInFlight) {
     struct Ends {
         std::unique_ptr<Connection> client, server;
         std::unique_ptr<Listener> listener;
-        std::string text = std::string(64U << 20, 'x');
+        std::string text = std::string(32U << 20, 'x');
     };
     auto ends = std::make_shared<Ends>();
     auto owner = std::make_shared<Owner>(runtime());
@@ -130,7 +130,7 @@ TEST_P(Lifetime, ARuntimeThatNeverRanIsDestroyed) {
 
 TEST_P(Lifetime, ClosedConnectionsGiveTheirDescriptorsBack) {
     auto body = [&]() -> Task<void> {
-        for (int round = 0; round < 3000; ++round) {
+        for (int round = 0; round < 500; ++round) {
             auto pair = co_await connect_pair();
             CO_ASSERT(pair.server);
         }

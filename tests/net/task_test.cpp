@@ -344,7 +344,7 @@ TEST_P(Cancellation, EndsEveryOperation) {
             if (!connection) break;
             fill.push_back(std::move(*connection));
         }
-        const std::string text(64U << 20, 'x');
+        const std::string text(32U << 20, 'x');
         Signal signal(runtime());
         std::map<std::string, Errc> codes;
         auto accept = [&]() -> Task<void> {

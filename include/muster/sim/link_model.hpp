@@ -1,0 +1,67 @@
+#pragma once
+/// What the simulated network does to what is sent: the one place where delays and faults are decided.
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <muster/sim/random.hpp>
+#include <muster/time.hpp>
+#include <span>
+#include <utility>
+
+namespace muster::sim {
+
+/// A machine of the simulated world, numbered from 0 in the order of their creation.
+enum class HostId : std::uint32_t {};
+
+/// One thing on its way between two machines.
+struct Parcel {
+    enum class Kind : std::uint8_t {
+        Connect, ///< SYN
+        Accept,  ///< SYN-ACK
+        Data,
+        Window, ///< room in the receiver's buffer again
+        Finish, ///< FIN
+        Reset,  ///< RST: never repeated
+    };
+    Kind kind{};
+    HostId from{};
+    HostId to{};
+    std::uint64_t connection = 0;
+    std::size_t bytes = 0; ///< payload
+};
+
+/// Loss is not the loss of a packet, but of the attempt to get the parcel across: everything but Reset is
+/// tried again after a growing delay, as TCP does, and what comes later on the same stream waits behind it.
+struct Fate {
+    bool lost = false;
+    Duration delay{};
+};
+
+/// Asked once per attempt, in the order in which things are sent, so `random` may be drawn from freely.
+class LinkModel {
+public:
+    virtual ~LinkModel() = default;
+    virtual Fate decide(const Parcel& parcel, Instant now, Random& random) = 0;
+    /// May change the payload of a Data parcel that arrives.
+    virtual void corrupt(const Parcel& parcel, std::span<std::byte> payload, Random& random);
+};
+
+/// Every pair of machines alike, nothing is lost.
+class UniformLinks final : public LinkModel {
+public:
+    struct Options {
+        Duration latency_min = std::chrono::microseconds(100);
+        Duration latency_max = std::chrono::microseconds(100); ///< uniform between both
+        Duration loopback = std::chrono::microseconds(20);     ///< inside one machine
+        std::uint64_t bytes_per_second = 0;                    ///< per direction of a pair; 0: no limit
+    };
+    UniformLinks() = default;
+    explicit UniformLinks(Options options) : options_(options) {}
+    Fate decide(const Parcel& parcel, Instant now, Random& random) override;
+
+private:
+    Options options_;
+    std::map<std::pair<HostId, HostId>, Instant> busy_until_;
+};
+
+} // namespace muster::sim

@@ -1,0 +1,140 @@
+#pragma once
+/// A world in virtual time (design.md §8): machines, the network between them, and a net::Runtime for every
+/// process. One thread, no clock, no socket; the same seed and the same calls give the same run, byte for byte.
+#include <functional>
+#include <memory>
+#include <muster/net/runtime.hpp>
+#include <muster/sim/link_model.hpp>
+#include <muster/sim/random.hpp>
+#include <string>
+#include <vector>
+
+namespace muster::sim {
+
+class Network;
+class Fabric;
+
+struct NetworkOptions {
+    std::uint64_t seed = 1;
+    Instant start = Instant(std::chrono::hours(1));
+    WallTime wall_start{1'767'225'600'000}; ///< 2026-01-01T00:00:00Z
+    std::shared_ptr<LinkModel> links;       ///< null: UniformLinks
+    /// Bytes of one direction of a connection that were sent and not yet received: then send() waits.
+    std::size_t window_bytes = 256 * 1024;
+    Duration resolve_delay = std::chrono::microseconds(500);
+    /// How a lost attempt is repeated: first after retransmit_min, then doubling up to retransmit_max; after
+    /// retransmit_give_up the connection has timed_out. The defaults are those of Linux.
+    Duration retransmit_min = std::chrono::milliseconds(200);
+    Duration retransmit_max = std::chrono::seconds(120);
+    Duration retransmit_give_up = std::chrono::seconds(924);
+    /// Lost attempts to connect: the first repetition after connect_retry, then doubling, six of them.
+    Duration connect_retry = std::chrono::seconds(1);
+    /// Turns of processes at one instant of virtual time; more is a loop without end in what is simulated.
+    std::uint64_t turns_per_instant_max = 10'000'000;
+};
+
+/// One entry of the run's trace.
+struct TraceEvent {
+    enum class Kind : std::uint8_t {
+        Sent,    ///< a parcel was accepted by the network
+        Lost,    ///< an attempt failed
+        Arrived, ///< a parcel reached its machine
+        Turn,    ///< a process ran; `to` is its machine, `connection` the process number
+        Scenario ///< an action given to Network::at() ran
+    };
+    Kind kind{};
+    Instant when{};
+    Parcel parcel;
+    std::uint64_t payload_hash = 0; ///< of Data parcels
+    /// "3600.000100 arrived data 0>1 #3 120 b5f1.."
+    std::string to_line() const;
+};
+
+/// The clock of one process compared with the world's.
+struct Clock {
+    std::int64_t drift_ppb = 0;               ///< parts per billion: 1'000'000 runs 0.1 % fast
+    std::chrono::milliseconds wall_offset{0}; ///< added to the wall clock
+};
+
+/// One process on a machine. Destroying it is the end of the process: its open connections are reset, and
+/// nobody listens any more. Everything belongs to the thread that runs the Network.
+///
+/// run() and run_until() run the whole Network; stop() ends that. start_thread() is our own bug here.
+class Runtime : public net::Runtime {
+public:
+    virtual HostId host() const noexcept = 0;
+    /// As SIGSTOP: nothing runs, and timers fire late. What the peers send is buffered, then they wait.
+    virtual void pause() noexcept = 0;
+    virtual void resume() noexcept = 0;
+    virtual bool paused() const noexcept = 0;
+    virtual void set_clock(Clock clock) noexcept = 0;
+};
+
+/// The world: virtual time, machines and what happens between them. Outlives its Runtimes.
+class Network {
+public:
+    explicit Network(NetworkOptions options = {});
+    ~Network();
+    Network(const Network&) = delete;
+    Network& operator=(const Network&) = delete;
+
+    /// A machine with the address 10.0.0.1, 10.0.0.2, .. The name resolves to it. Each machine also has
+    /// loopback addresses of its own, and "localhost".
+    HostId add_host(std::string name);
+    HostId add_host(std::string name, std::vector<net::Endpoint> addresses);
+    /// The machine's first address, with this port.
+    net::Endpoint address(HostId host, std::uint16_t port) const;
+    /// Makes `name` resolve to `addresses` (their ports do not matter); none removes it.
+    void set_name(std::string name, std::vector<net::Endpoint> addresses);
+
+    /// A process on `host`. Several share the machine's addresses and ports.
+    std::unique_ptr<Runtime> make_runtime(HostId host, net::RuntimeOptions options = {});
+
+    Instant now() const noexcept;
+    WallTime wall_now() const noexcept;
+    /// For scenarios. What the network draws is drawn from another generator.
+    Random& random() noexcept;
+    LinkModel& links() noexcept;
+
+    /// Runs one turn of one process, or else advances to the next event and lets it happen. False when
+    /// nothing is left to happen.
+    bool step();
+    /// Until stop(), or until nothing is left to happen.
+    void run();
+    /// Everything up to `when`, which is then the time, unless stopped before.
+    void run_until(Instant when);
+    void run_for(Duration duration) { run_until(now() + duration); }
+    /// Until nothing is left to happen or the time is `limit`; whether nothing is left.
+    bool run_until_idle(Instant limit = Instant::max());
+    /// Until `done` says so after a step; false when it has not at `limit`.
+    bool run_until(const std::function<bool()>& done, Instant limit);
+    void stop() noexcept;
+
+    /// Runs `action` outside all processes: the scenario's own events.
+    void at(Instant when, UniqueFunction<void()> action);
+
+    /// Power. A machine that goes down takes its connections with it without a word to the peers; processes on
+    /// it are to be destroyed by the caller. While it is down nothing arrives and nothing leaves.
+    void set_up(HostId host, bool up);
+    bool up(HostId host) const;
+    /// Breaks every connection between two machines; both sides read reset.
+    void reset_connections(HostId a, HostId b);
+    /// Tries again at once what was lost and waits: after a partition that heals, what a real TCP does later.
+    void retry_lost();
+
+    /// Open connections, each counted once per end.
+    std::size_t connections() const noexcept;
+    /// Events that are still to happen, timers of processes not counted.
+    std::size_t events() const noexcept;
+
+    /// A hash of all trace events so far.
+    std::uint64_t trace_hash() const noexcept;
+    std::uint64_t trace_count() const noexcept;
+    /// Called with every trace event.
+    void on_trace(std::function<void(const TraceEvent&)> observer);
+
+private:
+    std::unique_ptr<Fabric> fabric_;
+};
+
+} // namespace muster::sim
