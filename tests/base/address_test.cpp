@@ -100,6 +100,11 @@ INSTANTIATE_TEST_SUITE_P(Texts, AddressRefused,
                                          "ak ka://sys", "akka://sys@ho\x7fst:1", "akka://sys@[1.2.3.4]:1",
                                          "akka://sys@host#7:1"));
 
+TEST(AddressParse, TellsThatAnIpv6HostNeedsBrackets) {
+    EXPECT_THAT(Address::parse("akka://sys@fe80::1:2551").error().message(),
+                testing::HasSubstr("needs brackets"));
+}
+
 TEST(AddressParse, RefusesAHostAboveTheLimitWithoutRepeatingAllOfIt) {
     EXPECT_TRUE(Address::parse("akka://sys@" + std::string(255, 'h') + ":1").has_value());
     const auto parsed = Address::parse("akka://sys@" + std::string(100'000, 'h') + ":1");
