@@ -40,7 +40,8 @@ void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
     if (!settings.eager.eager_gossip || !is_member(self)) return;
     if (std::exchange(eager.look_again, false) || eager.looked_at != state) {
         leader_actions_if_converged(now, out);
-        if (phase == CorePhase::Stopped) return;
+        for (const UniqueAddress& node : std::exchange(eager.welcomes, {}))
+            if (is_member(node)) send_welcome(node, out);
         follow_version(out);
         eager.looked_at = state;
         settle(out);

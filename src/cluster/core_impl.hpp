@@ -93,6 +93,7 @@ struct EagerState {
     std::optional<std::pair<Hash128, Hash128>> announced;
 
     std::vector<Join> waiting_joins;
+    std::vector<UniqueAddress> welcomes; ///< admitted in this input
     std::optional<Instant> last_join_batch;
 };
 

@@ -374,8 +374,14 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
         // The founder numbers itself at once, so that it is the oldest whoever comes next.
         if (state->is_leader(self) && state->convergence(exiting_confirmed)) actions_on_convergence(now, out);
     } else {
-        for (const Join& m : joins)
-            if (m.node != self) send_welcome(m.node, out);
+        for (const Join& m : joins) {
+            if (m.node == self) continue;
+            if (settings.eager.eager_gossip) {
+                eager.welcomes.push_back(m.node); // finish() sends it with what the leader made of the join at once
+            } else {
+                send_welcome(m.node, out);
+            }
+        }
     }
     publish(now, out);
 }

@@ -1,0 +1,293 @@
+// Eager gossip and evidence (protocol.md §6.6, §12.7): agreement within network round trips. No periodic tick runs in
+// most of these tests, so nothing but the eager messages can have done it.
+#include "core_world.hpp"
+
+#include <gtest/gtest.h>
+#include <iostream>
+
+namespace muster::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+ClusterSettings eager_settings() {
+    ClusterSettings s;
+    s.eager.eager_gossip = true;
+    s.eager.death_evidence = true;
+    return s;
+}
+
+/// `n` nodes that are all Up, without a single tick.
+void form(CoreWorld& world, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) world.start(i);
+    world.join(0, 0);
+    for (std::size_t i = 1; i < n; ++i) world.join(i, 0);
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n && world.is_agreed(); }, seconds{1}))
+        << world.describe();
+}
+
+class Sizes : public ::testing::TestWithParam<std::size_t> {};
+
+TEST_P(Sizes, AJoinReachesAgreementWithoutATick) {
+    CoreWorld world(GetParam(), eager_settings());
+    world.ticks = false;
+    const std::size_t n = GetParam();
+    form(world, n);
+    world.run_for(seconds{1});
+    const Duration before = world.elapsed();
+    world.start(n);
+    world.join(n, n / 2);
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n + 1 && world.is_agreed(); }, seconds{1}))
+        << world.describe();
+    EXPECT_LT(world.elapsed() - before, milliseconds{30});
+}
+
+TEST_P(Sizes, ALeaveEndsInRemovalWithoutATick) {
+    CoreWorld world(GetParam() + 100, eager_settings());
+    world.ticks = false;
+    world.exiting_tasks_min = world.exiting_tasks_max = milliseconds{1};
+    const std::size_t n = GetParam();
+    form(world, n);
+    world.run_for(seconds{1});
+    for (const std::size_t leaving : {n - 1, std::size_t{0}}) {
+        const Duration before = world.elapsed();
+        const std::size_t size = world.living_members().size();
+        const Address address = world.node(leaving).address;
+        world.input(leaving, [&](ClusterCore& c, const Now& t, Effects& out) { c.leave(address, t, out); });
+        ASSERT_TRUE(world.run_until(
+            [&] { return world.living_members().size() == size - 1 && world.is_agreed(); }, seconds{1}))
+            << world.describe();
+        EXPECT_LT(world.elapsed() - before, milliseconds{60});
+        EXPECT_TRUE(world.node(leaving).core->is_stopped());
+        if (size == 2) return;
+    }
+}
+
+TEST_P(Sizes, ADownedNodeIsRemovedOnceItHasStopped) {
+    CoreWorld world(GetParam() + 200, eager_settings());
+    world.ticks = false;
+    const std::size_t n = GetParam();
+    form(world, n);
+    world.run_for(seconds{1});
+    const Duration before = world.elapsed();
+    const Address address = world.node(n - 1).address;
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.down(address, t, out); });
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n - 1 && world.is_agreed(); }, seconds{1}))
+        << world.describe();
+    EXPECT_LT(world.elapsed() - before, milliseconds{150});
+    EXPECT_EQ(world.node(n - 1).shutdown, ShutdownReason::Downed);
+}
+
+TEST_P(Sizes, ACrashIsAgreedOnWithinMillisecondsOfItsEvidence) {
+    CoreWorld world(GetParam() + 300, eager_settings());
+    world.ticks = false;
+    const std::size_t n = GetParam();
+    form(world, n);
+    // Everybody talks to everybody once, as heartbeats would.
+    for (std::size_t i = 0; i < n; ++i)
+        world.input(i, [](ClusterCore& c, const Now& t, Effects& out) { c.tick_heartbeat(t, out); });
+    world.run_for(milliseconds{100});
+    const Duration before = world.elapsed();
+    const UniqueAddress dead = world.node(n - 1).core->self();
+    world.crash(n - 1);
+    const auto everybody_knows = [&] {
+        for (const std::size_t i : world.living())
+            if (world.gossip(i).reachability().is_reachable(dead)) return false;
+        return true;
+    };
+    ASSERT_TRUE(world.run_until(everybody_knows, seconds{1})) << world.describe();
+    EXPECT_LT(world.elapsed() - before, milliseconds{60});
+    std::size_t rows = 0;
+    for (const Reachability::Record& r : world.gossip(0).reachability().records()) {
+        EXPECT_EQ(r.status, ReachabilityStatus::Unreachable) << "evidence heals when it was wrong";
+        ++rows;
+    }
+    EXPECT_EQ(rows, 1U) << "the first monitor's row makes the others needless";
+    // And once it is downed it is gone as fast.
+    const Duration downed = world.elapsed();
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.down(dead, t, out); });
+    ASSERT_TRUE(world.run_until([&] { return world.is_agreed(); }, seconds{1})) << world.describe();
+    EXPECT_LT(world.elapsed() - downed, milliseconds{30});
+}
+
+INSTANTIATE_TEST_SUITE_P(Nodes, Sizes, ::testing::Values(2U, 3U, 5U, 9U, 20U));
+
+TEST(EagerGossip, AJoinStormIsUpAfterAFewVersions) {
+    CoreWorld world(7, eager_settings());
+    world.ticks = false;
+    form(world, 40);
+    EXPECT_LT(world.elapsed(), milliseconds{150}) << world.describe();
+}
+
+TEST(EagerGossip, ALostMessageIsRepairedWithoutATick) {
+    // 10 % of what eager gossip sends is lost. Its repairs are bounded, so once in a while the periodic round has to
+    // help; almost every change gets to everybody without it. (Join and Welcome have their own retry.)
+    int known = 0;
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        CoreWorld world(seed, eager_settings());
+        world.ticks = false;
+        form(world, 6);
+        world.run_for(seconds{1});
+        world.filter = [&](std::size_t, std::size_t, const ClusterMessage& m) {
+            return std::holds_alternative<Join>(m) || std::holds_alternative<Welcome>(m) || !world.random.chance(0.1);
+        };
+        world.start(6);
+        world.join(6, 3);
+        const auto is_up_everywhere = [&] {
+            for (std::size_t i = 0; i < 7; ++i)
+                if (world.status_of(i, 6) != MemberStatus::Up) return false;
+            return true;
+        };
+        known += world.run_until(is_up_everywhere, milliseconds{300}) ? 1 : 0;
+    }
+    EXPECT_GE(known, 18);
+}
+
+TEST(EagerGossip, SettledNodesExchangeOnlyStatuses) {
+    CoreWorld world(11, eager_settings());
+    form(world, 6);
+    world.run_for(seconds{3});
+    world.delivered.clear();
+    world.run_for(seconds{10});
+    EXPECT_GT(world.delivered["GossipStatus"], 0U);
+    EXPECT_EQ(world.delivered["GossipEnvelope"], 0U);
+    EXPECT_EQ(world.delivered["SeenAck"], 0U);
+    EXPECT_EQ(world.delivered["Converged"], 0U);
+}
+
+TEST(EagerGossip, AHungLeaderDelaysNewsButDoesNotHideIt) {
+    CoreWorld world(13, eager_settings());
+    world.ticks = false;
+    form(world, 8);
+    world.run_for(seconds{1});
+    const auto leader = world.node(0).core->state()->leader();
+    ASSERT_TRUE(leader);
+    std::size_t hung = 0;
+    while (world.node(hung).core->self() != *leader) ++hung;
+    world.pause(hung, seconds{30});
+    const std::size_t leaving = hung == 0 ? 1 : 0;
+    const Address address = world.node(leaving).address;
+    const Duration before = world.elapsed();
+    world.input(leaving, [&](ClusterCore& c, const Now& t, Effects& out) { c.leave(address, t, out); });
+    const auto all_know = [&] {
+        for (const std::size_t i : world.living())
+            if (i != hung && world.status_of(i, leaving) != MemberStatus::Leaving) return false;
+        return true;
+    };
+    ASSERT_TRUE(world.run_until(all_know, seconds{1})) << world.describe();
+    EXPECT_LT(world.elapsed() - before, milliseconds{100});
+}
+
+TEST(EagerGossip, ConcurrentChangesMergeToOneVersion) {
+    CoreWorld world(17, eager_settings());
+    world.ticks = false;
+    form(world, 7);
+    world.run_for(seconds{1});
+    for (std::size_t i = 0; i < 7; ++i) {
+        // Each node downs another one at the same instant; three are left.
+        if (i < 4) {
+            const Address address = world.node(i).address;
+            world.input(i + 3, [&](ClusterCore& c, const Now& t, Effects& out) { c.leave(address, t, out); });
+        }
+    }
+    world.exiting_tasks_min = world.exiting_tasks_max = milliseconds{5};
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 3 && world.is_agreed(); }, seconds{1}))
+        << world.describe();
+}
+
+TEST(EagerGossip, AnAckThatOvertakesItsStateIsRememberedForIt) {
+    // The leader holds an older version when the ack of a newer one comes, then the newer one itself.
+    const UniqueAddress a(Address::remote("akka.tcp", "world", "a", 1), Uid{1});
+    const UniqueAddress b(Address::remote("akka.tcp", "world", "b", 1), Uid{2});
+    const UniqueAddress c(Address::remote("akka.tcp", "world", "c", 1), Uid{3});
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {}, 1), Member(b, MemberStatus::Up, {}, 2),
+                                      Member(c, MemberStatus::Up, {}, 3)};
+    const std::vector<UniqueAddress> all{a, b, c};
+    ClusterCore::Restored restored;
+    restored.gossip = std::make_shared<const Gossip>(*Gossip::from_parts(members, all, {}, {}, {}));
+    Random random(1);
+    ClusterCore core = ClusterCore::with_state(a, eager_settings(), [&] { return random.next(); }, restored, {});
+    const std::vector<Member> leaving{*members[1].copy_with_status(MemberStatus::Leaving)};
+    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(leaving).increment(b).only_seen(b));
+    Effects out;
+    core.on_message(SeenAck{c, a, newer->version_id()}, {}, {}, out);
+    EXPECT_FALSE(core.state()->latest().find(b)->status() == MemberStatus::Leaving);
+    core.on_message(GossipEnvelope{b, a, newer}, {}, {}, out);
+    // All three have seen Leaving, so the leader has moved it on.
+    EXPECT_EQ(core.state()->latest().find(b)->status(), MemberStatus::Exiting);
+}
+
+TEST(Evidence, ARestartAtTheSameAddressReplacesTheOldIncarnationWithoutATick) {
+    CoreWorld world(19, eager_settings());
+    world.ticks = false;
+    form(world, 4);
+    for (std::size_t i = 0; i < 4; ++i)
+        world.input(i, [](ClusterCore& c, const Now& t, Effects& out) { c.tick_heartbeat(t, out); });
+    world.run_for(milliseconds{100});
+    world.crash(3);
+    const UniqueAddress old = world.node(3).core->self();
+    world.start(3);
+    world.join(3, 0);
+    // The first Join is deferred until the old one is gone; the joiner asks again after its retry time.
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 4 && world.is_agreed(); }, seconds{12}))
+        << world.describe();
+    EXPECT_TRUE(world.gossip(0).is_tombstoned(old));
+}
+
+TEST(Evidence, OnlyAMonitorWritesARow) {
+    // Without a connection that broke there is no evidence, whatever is refused.
+    CoreWorld world(23, eager_settings());
+    world.ticks = false;
+    form(world, 3);
+    const UniqueAddress stranger(Address::remote("akka.tcp", "world", "z", 1), Uid{9});
+    for (int i = 0; i < 3; ++i) {
+        world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+            c.on_link(stranger, LinkEvent::ReconnectRefused, t, out);
+        });
+        world.run_for(milliseconds{50});
+    }
+    EXPECT_TRUE(world.gossip(0).reachability().is_all_reachable());
+}
+
+TEST(Evidence, AnOrderlyCloseOfALinkIsNone) {
+    CoreWorld world(29, eager_settings());
+    world.ticks = false;
+    form(world, 3);
+    const UniqueAddress peer = world.node(1).core->self();
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+        c.on_link(peer, LinkEvent::Established, t, out);
+        for (int i = 0; i < 8; ++i) c.on_link(peer, LinkEvent::GoodbyeLink, t, out);
+    });
+    for (int i = 0; i < 3; ++i) {
+        world.run_for(milliseconds{50});
+        world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+            c.on_link(peer, LinkEvent::ReconnectRefused, t, out);
+        });
+    }
+    world.run_for(milliseconds{200});
+    EXPECT_TRUE(world.gossip(0).reachability().is_all_reachable());
+}
+
+TEST(Evidence, AHandshakeTakesTheAccusationBack) {
+    CoreWorld world(31, eager_settings());
+    form(world, 3);
+    world.run_for(seconds{3});
+    const UniqueAddress peer = world.node(2).core->self();
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+        for (int i = 0; i < 8; ++i) c.on_link(peer, LinkEvent::EndedWithoutGoodbye, t, out);
+        c.on_link(peer, LinkEvent::ReconnectRefused, t, out);
+    });
+    world.run_for(milliseconds{25});
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+        c.on_link(peer, LinkEvent::ReconnectRefused, t, out);
+    });
+    world.run_for(milliseconds{50});
+    EXPECT_FALSE(world.gossip(1).reachability().is_reachable(peer));
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(peer, LinkEvent::Established, t, out); });
+    ASSERT_TRUE(world.run_until([&] { return world.gossip(1).reachability().is_all_reachable(); }, seconds{3}))
+        << world.describe();
+}
+
+} // namespace
+} // namespace muster::testing
