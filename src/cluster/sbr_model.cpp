@@ -52,21 +52,6 @@ std::vector<UniqueAddress> IndirectlyConnected::all() const {
 SbrModel::SbrModel(UniqueAddress self, std::string self_data_center)
     : self_(std::move(self)), self_data_center_(std::move(self_data_center)) {}
 
-SbrModel SbrModel::from_state(const MembershipState& state) {
-    SbrModel model(state.self, state.self_data_center);
-    for (const Member& member : state.members()) {
-        const bool down = member.status() == MemberStatus::Down && member.unique_address() != state.self;
-        down ? model.add_unreachable(member) : model.add(member);
-    }
-    for (const UniqueAddress& node : state.dc_reach_no_outside().all_unreachable_or_terminated()) {
-        const Member* member = model.find(node);
-        if (member != nullptr && node != state.self) model.add_unreachable(Member(*member));
-    }
-    model.set_reachability(state.latest().reachability());
-    model.set_seen_by(state.latest().seen_nodes());
-    return model;
-}
-
 bool SbrModel::add(const Member& member) {
     if (member.data_center() != self_data_center_) return false;
     const auto place = std::lower_bound(members_.begin(), members_.end(), member.unique_address(), by_node);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <muster/ensure.hpp>
 
 namespace muster {
 
@@ -139,32 +138,6 @@ milliseconds SbrSettings::recommended_stable_after(std::size_t members) noexcept
 
 std::string SbrSettings::default_lease_name(std::string_view cluster_name) {
     return std::string(cluster_name) + "-muster-sbr";
-}
-
-// --- providers
-
-SplitBrainResolver::SplitBrainResolver(std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings)
-    : strategy_(std::move(strategy)), settings_(std::move(settings)) {
-    MUSTER_ENSURE(strategy_ != nullptr, "a resolver needs a strategy; NoSbr is the one without");
-}
-
-result<SplitBrainResolver> SplitBrainResolver::make(SbrSettings settings) {
-    auto strategy = settings.make_strategy();
-    if (!strategy) return strategy.error();
-    return SplitBrainResolver(*std::move(strategy), std::move(settings));
-}
-
-milliseconds SplitBrainResolver::down_removal_margin(milliseconds configured) const noexcept {
-    return configured > milliseconds{0} ? configured : settings_.stable_after;
-}
-
-DowningDecision SplitBrainResolver::decide(const MembershipState& state) const {
-    const SbrModel model = SbrModel::from_state(state);
-    return model.unreachable().empty() ? DowningDecision::Stay : strategy_->decide(model).decision;
-}
-
-std::vector<UniqueAddress> SplitBrainResolver::nodes_to_down(const MembershipState& state) const {
-    return muster::nodes_to_down(*strategy_, SbrModel::from_state(state), decide(state)).nodes;
 }
 
 } // namespace muster
