@@ -48,6 +48,7 @@ net::Task<void> Daemon::run(std::shared_ptr<Daemon> self) {
     tasks_.spawn(periodic(settings.failure_detector.heartbeat_interval, &ClusterCore::tick_heartbeat));
     tasks_.spawn(periodic(settings.multi_dc.heartbeat_interval, &ClusterCore::tick_cross_dc_heartbeat));
     if (resolver_) tasks_.spawn(downing_ticks());
+    if (!settings.seed_nodes.empty()) execute(DaemonCmd::JoinSeedNodes{settings.seed_nodes});
     co_await finished_.wait();
 
     deliver_publications();

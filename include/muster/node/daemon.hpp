@@ -180,8 +180,8 @@ private:
     std::shared_ptr<Daemon> daemon_;
 };
 
-/// Starts a daemon on `runtime` over `transport` (TCP or in-process). Any thread; the Runtime must outlive neither handle nor call but be
-/// run for anything to happen. `sink` receives the tells (null: they are counted and dropped).
+/// Starts a daemon on `runtime` over `transport` (TCP or in-process); it joins through the configured seed nodes at once (with none,
+/// join() does it). Any thread; nothing happens before the Runtime is run, and its destruction ends the daemon. `sink` receives the tells (null: they are counted and dropped).
 /// Errors: a setting outside its range.
 result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
                                          DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink = nullptr);

@@ -134,11 +134,7 @@ ExitCode NodeApp::run() {
                         runtime_->post([this, text = std::move(text)] { on_line(text); });
                     },
                     [this](int signal) { runtime_->post([this, signal] { on_signal(signal); }); }});
-    if (options_.join) {
-        auto seeds = options_.node.daemon.cluster.seed_nodes;
-        if (seeds.empty()) seeds.push_back(node_->address());
-        node_->daemon().join_seed_nodes(std::move(seeds));
-    }
+    if (options_.found_cluster) node_->daemon().join(node_->address());
     schedule_status();
     runtime_->run();
     return exit_code_;

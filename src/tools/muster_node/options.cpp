@@ -142,7 +142,7 @@ void add_cluster_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
         ->capture_default_str();
     app.add_option("--role-min-members", raw.role_minimums, "the same per role, repeatable")->type_name("ROLE=N");
     app.add_option("--weakly-up-after", raw.weakly_up, "on (7s), off or a duration")->capture_default_str();
-    app.add_flag("--no-join", raw.no_join, "wait for the command join instead of joining the seeds");
+    app.add_flag("--no-join", raw.no_join, "without seeds: wait for the command join instead of beginning a cluster");
 }
 
 void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
@@ -243,7 +243,8 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     }
     if (raw.no_eager) cluster.eager.eager_gossip = false;
     if (raw.no_evidence) cluster.eager.death_evidence = false;
-    options.join = !raw.no_join;
+    if (raw.no_join && !raw.seeds.empty()) throw CLI::ValidationError("--no-join", "does not go with --seed");
+    options.found_cluster = raw.seeds.empty() && !raw.no_join;
     options.backend = *parse_backend(raw.backend);
     options.log_level = *parse_log_level(raw.log_level);
     apply_sbr(raw, options, std::move(sbr));

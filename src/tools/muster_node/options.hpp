@@ -26,7 +26,7 @@ struct NodeOptions {
     LogLevel log_level = LogLevel::Warning;
     std::chrono::milliseconds status_interval{5000}; ///< 0: no periodic status
     std::chrono::milliseconds exit_deadline{20'000};
-    bool join = true;                                ///< false: waits for the `join` command
+    bool found_cluster = false;                      ///< no seeds: begin a cluster of its own
     RemoteAdapterConfig node;
 };
 
