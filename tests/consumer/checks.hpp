@@ -7,3 +7,6 @@ void check(const std::string& name, const std::function<bool()>& body);
 
 /// A second translation unit, so that a header with a definition that is not inline does not link.
 void check_second_unit();
+
+/// Every back end of the event loop.
+void check_runtimes();

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
               << " library\n";
     check_base();
     check_second_unit();
+    check_runtimes();
     std::cout << passed << " passed, " << failed << " failed\n";
     return failed == 0 ? 0 : 1;
 }
