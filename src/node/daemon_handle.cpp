@@ -66,7 +66,10 @@ void ClusterDaemonHandle::on_member_removed(std::function<void()> callback) {
 }
 
 void ClusterDaemonHandle::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
-    daemon_->post([callback = std::move(callback)](Daemon& d) mutable { d.on_stopped(std::move(callback)); });
+    const auto shared = std::make_shared<UniqueFunction<void(ShutdownReason)>>(std::move(callback));
+    const bool posted = daemon_->post([shared](Daemon& d) { d.on_stopped(std::move(*shared)); });
+    const auto now = daemon_->snapshot();
+    if (!posted && now.stopped) (*shared)(now.shutdown_reason.value_or(ShutdownReason::Requested));
 }
 
 void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
@@ -76,10 +79,16 @@ void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string nam
 }
 
 TellResult ClusterDaemonHandle::tell(const Address& to, const Tell& message) const {
-    return daemon_->transport().tell(to, message);
+    auto answer = TellResult::NoRoute;
+    daemon_->with_transport([&](ClusterTransport& transport) { answer = transport.tell(to, message); });
+    return answer;
 }
 
-TellRoute ClusterDaemonHandle::route(const Address& to) const { return daemon_->transport().route(to); }
+TellRoute ClusterDaemonHandle::route(const Address& to) const {
+    TellRoute route;
+    daemon_->with_transport([&](ClusterTransport& transport) { route = transport.route(to); });
+    return route;
+}
 
 boost::asio::any_io_executor ClusterDaemonHandle::executor() const { return daemon_->executor(); }
 
@@ -89,10 +98,12 @@ void ClusterDaemonHandle::start_leave(const std::shared_ptr<Daemon>& daemon, Don
 }
 
 void ClusterDaemonHandle::start_shutdown(const std::shared_ptr<Daemon>& daemon, Done done) {
-    daemon->post([done = std::move(done)](Daemon& d) mutable {
-        d.on_stopped([done = std::move(done)](ShutdownReason) mutable { done({}); });
+    const auto shared = std::make_shared<Done>(std::move(done));
+    const bool posted = daemon->post([shared](Daemon& d) {
+        d.on_stopped([shared](ShutdownReason) { (*shared)({}); });
         d.begin_shutdown(ShutdownReason::Requested);
     });
+    if (!posted && daemon->snapshot().stopped) (*shared)({});
 }
 
 void ClusterDaemonHandle::start_up(const std::shared_ptr<Daemon>& daemon, Done done) {
@@ -101,8 +112,8 @@ void ClusterDaemonHandle::start_up(const std::shared_ptr<Daemon>& daemon, Done d
 
 void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell,
                                      Done done) {
-    daemon->transport().tell_when_room(to, tell, [done = std::move(done), to](TellResult answer) mutable {
-        switch (answer) {
+    auto answer = [done = std::move(done), to](TellResult result) mutable {
+        switch (result) {
         case TellResult::Queued: return done({});
         case TellResult::Full:
             return done(Error{Errc::limit_reached, to.to_string(), "too many tells wait for room there", {}});
@@ -111,7 +122,9 @@ void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, cons
         case TellResult::TooLarge:
             return done(Error{Errc::too_large, to.to_string(), "raise frame-bytes-max or send less", {}});
         }
-    });
+    };
+    daemon->with_transport(
+        [&](ClusterTransport& transport) { transport.tell_when_room(to, tell, std::move(answer)); });
 }
 
 ClusterDaemonHandle::OwnedTell::OwnedTell(const Tell& t)
@@ -130,7 +143,10 @@ result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<
     auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport), std::move(config),
                                                                 std::move(sink));
     // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has started.
-    runtime.post([daemon] { daemon->start(); });
+    runtime.post([stake = std::make_unique<ClusterDaemonHandle::Daemon::Stake>(daemon)]() mutable {
+        auto& started = *stake->daemon();
+        started.start(std::move(stake));
+    });
     return ClusterDaemonHandle(std::move(daemon));
 }
 

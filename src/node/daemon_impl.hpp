@@ -25,23 +25,34 @@ public:
     ~Daemon() override;
 
     // --- any thread -----------------------------------------------------------------------------------------------
-    /// Runs `action(*this)` on the Runtime's thread while the daemon lives. Does nothing once the Runtime is gone.
+    /// Runs `action(*this)` on the Runtime's thread while the daemon runs. False, and nothing happens, once it has ended or its Runtime
+    /// is gone.
     template <class Action>
-    void post(Action action) {
+    bool post(Action&& action) {
         const std::lock_guard lock(gate_mutex_);
-        if (runtime_gone_) return;
-        runtime_.post([weak = weak_from_this(), action = std::move(action)]() mutable {
-            if (auto self = weak.lock()) action(*self);
+        if (gate_closed_) return false;
+        runtime_.post([weak = weak_from_this(), run = std::decay_t<Action>(std::forward<Action>(action))]() mutable {
+            if (auto self = weak.lock()) run(*self);
         });
+        return true;
     }
     DaemonSnapshot snapshot() const;
     ClusterEventBus& events() noexcept { return bus_; }
-    ClusterTransport& transport() noexcept { return *transport_; }
+    /// Calls `use(transport)` unless the daemon has ended or its Runtime is gone; says whether it did.
+    template <class Use>
+    bool with_transport(Use use) {
+        const std::lock_guard lock(gate_mutex_);
+        if (gate_closed_) return false;
+        use(*transport_);
+        return true;
+    }
     boost::asio::any_io_executor executor() const noexcept { return executor_; }
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
 
     // --- Runtime's thread -----------------------------------------------------------------------------------------
-    void start();
+    /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
+    class Stake;
+    void start(std::unique_ptr<Stake> stake);
     void execute(DaemonCmd::Any command);
     void begin_shutdown(ShutdownReason reason);
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
@@ -59,8 +70,6 @@ public:
 
 private:
     using Tick = void (ClusterCore::*)(const Now&, Effects&);
-    /// A coroutine's stake in the daemon; notices when the Runtime dies under it.
-    class RuntimeWatch;
 
     // --- daemon.cpp: inputs and effects
     /// Feeds the core or the resolver, then carries out all effects in order. An input that an effect causes adds its effects
@@ -95,7 +104,7 @@ private:
     RandomSource make_random();
 
     // --- daemon_tasks.cpp: what waits
-    net::Task<void> run(std::shared_ptr<Daemon> self);
+    net::Task<void> run(std::unique_ptr<Stake> stake);
     net::Task<void> periodic(Duration interval, Tick tick);
     net::Task<void> reaper_ticks();
     net::Task<void> join_ticks();
@@ -145,8 +154,8 @@ private:
     DaemonSnapshot snapshot_;
     std::deque<std::shared_ptr<const SbrDecisionRecord>> decisions_; ///< under snapshot_mutex_; the latest ones
 
-    std::mutex gate_mutex_; ///< between post() on other threads and the Runtime's destruction
-    bool runtime_gone_ = false;
+    std::mutex gate_mutex_; ///< between post() on other threads and the end
+    bool gate_closed_ = false;
 
     bool lease_held_ = false;
     Instant lease_renewed_{};
@@ -161,6 +170,25 @@ private:
     std::vector<StatusWaiter> status_waiters_;
     bool ended_ = false; ///< everything has ended
     std::vector<UniqueFunction<void(ShutdownReason)>> stopped_callbacks_;
+};
+
+/// Owned by the action that starts run(), then by run(). Once it is gone nothing reaches Runtime or transport any more: either
+/// everything has ended, or the Runtime is being destroyed, and what other threads are just doing is let through first.
+class ClusterDaemonHandle::Daemon::Stake {
+public:
+    explicit Stake(std::shared_ptr<Daemon> daemon) noexcept : daemon_(std::move(daemon)) {}
+    Stake(const Stake&) = delete;
+    Stake& operator=(const Stake&) = delete;
+    ~Stake() {
+        std::shared_ptr<ClusterTransport> last;
+        const std::lock_guard lock(daemon_->gate_mutex_);
+        daemon_->gate_closed_ = true;
+        last.swap(daemon_->transport_);
+    }
+    const std::shared_ptr<Daemon>& daemon() const noexcept { return daemon_; }
+
+private:
+    std::shared_ptr<Daemon> daemon_;
 };
 
 } // namespace muster

@@ -15,29 +15,12 @@ constexpr unsigned reaper_skips_max = 2;
 
 using Daemon = ClusterDaemonHandle::Daemon;
 
-/// Lives in run()'s frame. When the frame dies before run() has ended, the Runtime is being destroyed: from then on nothing may be
-/// posted to it.
-class Daemon::RuntimeWatch {
-public:
-    explicit RuntimeWatch(Daemon& daemon) noexcept : daemon_(daemon) {}
-    RuntimeWatch(const RuntimeWatch&) = delete;
-    RuntimeWatch& operator=(const RuntimeWatch&) = delete;
-    ~RuntimeWatch() {
-        const std::lock_guard lock(daemon_.gate_mutex_);
-        daemon_.runtime_gone_ = true;
-    }
-
-private:
-    Daemon& daemon_;
-};
-
-void Daemon::start() {
+void Daemon::start(std::unique_ptr<Stake> stake) {
     add_membership_tasks();
-    main_.spawn(run(shared_from_this()));
+    main_.spawn(run(std::move(stake)));
 }
 
-net::Task<void> Daemon::run(std::shared_ptr<Daemon> self) {
-    const RuntimeWatch watch(*self);
+net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     const auto& settings = config_.cluster;
     transport_->start(*this, sink_);
     tasks_.spawn(publisher());
@@ -64,7 +47,7 @@ net::Task<void> Daemon::run(std::shared_ptr<Daemon> self) {
     }
     for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
     // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of it.
-    runtime_.post([last = std::move(self)] {});
+    runtime_.post([last = std::move(stake)] {});
 }
 
 net::Task<void> Daemon::reaper_ticks() {

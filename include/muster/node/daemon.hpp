@@ -112,7 +112,8 @@ public:
     /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
     void on_member_up(std::function<void()> callback);
     void on_member_removed(std::function<void()> callback);
-    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; at once if it has.
+    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and at once if it has. Never if the
+    /// Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
     /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in Phase::cluster_exiting.
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
