@@ -95,9 +95,13 @@ void Socket::stall(Segment segment) {
 
 void Socket::retry_stalled() {
     fabric_.cancel(std::exchange(retry_, net::TimerId::None));
-    while (!stalled_.empty() && attempt(stalled_.front())) stalled_.pop_front();
-    if (stalled_.empty()) return;
     const NetworkOptions& options = fabric_.options();
+    while (!stalled_.empty() && attempt(stalled_.front())) {
+        stalled_.pop_front();
+        stalled_since_ = fabric_.now();
+        backoff_ = options.retransmit_min / 2;
+    }
+    if (stalled_.empty()) return;
     if (fabric_.now() - stalled_since_ >= options.retransmit_give_up) return fail(error(Errc::timed_out));
     backoff_ = std::min(backoff_ * 2, options.retransmit_max);
     retry_ = fabric_.schedule(fabric_.now() + backoff_, [self = shared_from_this()] { self->retry_stalled(); });
