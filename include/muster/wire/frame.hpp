@@ -4,10 +4,10 @@
 ///
 /// Variants 0 and 1 have the reference's layout byte for byte, the others are muster's. Tells have a path of
 /// their own that neither allocates nor copies: parse_*() in place, write_*() into memory of known length.
-/// Functions here are pure and may be called from any thread; the classes belong to one thread at a time.
+/// Everything here is pure and may be called from any thread (an EnvelopeEncoder or Interner that is passed along
+/// belongs to one thread at a time).
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
 #include <muster/cluster/messages.hpp>
@@ -297,39 +297,6 @@ struct DecodeOptions {
 /// Stricter than the reference in one thing: bytes behind the last field are refused, for they could carry what
 /// one implementation acts on and another overlooks.
 result<ClusterFrame> decode_frame(const Slice& body, const DecodeOptions& options = {});
-
-/// Cuts a stream of received bytes into frame bodies. A body that lies in one received Slice is a view of it;
-/// one that spans several is put together in a heap block, which grows with the bytes that arrive and never by
-/// the length that was claimed.
-class FrameReader {
-public:
-    enum class Next : std::uint8_t {
-        Frame, ///< `body` is the next frame's
-        More,  ///< feed() more bytes
-        Failed ///< error(): the stream is of no further use
-    };
-    explicit FrameReader(std::size_t frame_bytes_max = frame_bytes_max_default) noexcept
-        : frame_bytes_max_(frame_bytes_max) {}
-
-    /// The next bytes of the stream. Only after next() answered More (ENSURE).
-    void feed(Slice bytes);
-    Next next(Slice& body);
-    /// Errc::too_large: a length above the limit. Errc::malformed: a length of zero.
-    const Error& error() const noexcept { return error_; }
-    /// Bytes of an incomplete frame: not 0 when the stream ends means that it was cut.
-    std::size_t pending() const noexcept { return partial_.size() + input_.size(); }
-    /// E.g. after the handshake, before which a lower limit holds.
-    void set_frame_bytes_max(std::size_t bytes) noexcept { frame_bytes_max_ = bytes; }
-
-private:
-    bool length_is_good(std::size_t body_bytes);
-    Next next_of_partial(Slice& body);
-
-    std::size_t frame_bytes_max_;
-    Slice input_;        ///< received and not yet consumed
-    BufferSink partial_; ///< beginning of a frame that spans several receives
-    Error error_;
-};
 
 } // namespace muster::wire
 
