@@ -46,7 +46,8 @@ Context::Counters::Counters(Metrics& m)
       no_buffers(m.counter("runtime.uring.receive.enobufs")),
       copied_bytes(m.counter("runtime.uring.receive.copied_bytes")),
       paused(m.counter("runtime.uring.receive.paused")), received_bytes(m.counter("net.receive.bytes")),
-      sent_bytes(m.counter("net.send.bytes")), connected(m.counter("net.connect.opened")),
+      sent_bytes(m.counter("net.send.bytes")),
+      sent_at_once(m.counter("runtime.uring.sends.at_once")), connected(m.counter("net.connect.opened")),
       connect_failed(m.counter("net.connect.failed")), accepted(m.counter("net.accept.opened")),
       accept_failed(m.counter("net.accept.failed")), connections(m.gauge("net.connections.open")),
       lateness(m.histogram("runtime.timer.lateness_ns")) {}
@@ -106,7 +107,7 @@ Context::~Context() {
         dependents_.pop_front();
         dependent.orphan();
     }
-    MUSTER_ENSURE(in_flight_ == 0, "the end of a run leaves nothing in flight");
+    MUSTER_ENSURE(in_flight_.empty(), "the end of a run leaves nothing in flight");
     buffers_->detach(*ring_);
     ring_.reset();
     ::close(wake_descriptor_);
@@ -134,7 +135,7 @@ void Context::submit(Operation& operation) {
     operation.prepare(*sqe);
     sqe->user_data = reinterpret_cast<std::uintptr_t>(&operation);
     operation.state_ = Operation::State::InFlight;
-    ++in_flight_;
+    in_flight_.push_back(operation);
 }
 
 void Context::cancel(Operation& operation) {
@@ -148,6 +149,10 @@ void Context::cancel(Operation& operation) {
     }
     // While a run ends everything is being cancelled anyway.
     if (!attached_) return;
+    request_cancel(operation);
+}
+
+void Context::request_cancel(const Operation& operation) {
     counters_.cancels.add();
     io_uring_sqe* sqe = ring_->next_submission();
     io_uring_prep_cancel64(sqe, reinterpret_cast<std::uintptr_t>(&operation), 0);
@@ -187,8 +192,9 @@ void Context::bind_ring() {
 
 void Context::end_run() noexcept {
     attached_ = false;
-    while (in_flight_ != 0) {
-        cancel_everything();
+    while (!in_flight_.empty()) {
+        // One by one: the kernel takes quadratic time for "everything".
+        for (const Operation& operation : in_flight_) request_cancel(operation);
         ring_->submit_and_wait(std::nullopt);
         counters_.enters.add();
         reap();
@@ -196,14 +202,9 @@ void Context::end_run() noexcept {
     ring_->unregister_descriptor();
 }
 
-void Context::cancel_everything() {
-    io_uring_sqe* sqe = ring_->next_submission();
-    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    sqe->user_data = 0;
-}
-
 void Context::poll(Instant deadline) {
     counters_.turns.add();
+    ++turn_;
     run_turn_ends();
     buffers_->collect();
     const bool may_wait = deadline != Instant::min();
@@ -290,7 +291,7 @@ void Context::dispatch(const Completion& completion) {
     auto* operation = reinterpret_cast<Operation*>(static_cast<std::uintptr_t>(completion.user_data));
     if ((completion.flags & IORING_CQE_F_MORE) == 0) {
         operation->state_ = Operation::State::Idle;
-        --in_flight_;
+        in_flight_.erase(in_flight_.iterator_to(*operation));
     }
     operation->complete(completion.result, completion.flags);
 }

@@ -45,6 +45,7 @@ public:
         Counter& paused;
         Counter& received_bytes;
         Counter& sent_bytes;
+        Counter& sent_at_once;
         Counter& connected;
         Counter& connect_failed;
         Counter& accepted;
@@ -72,6 +73,8 @@ public:
     net::ParkingLot& parking_lot() noexcept { return parking_lot_; }
     ReceiveBuffers& buffers() noexcept { return *buffers_; }
     Counters& counters() noexcept { return counters_; }
+    /// Counts the turns: for what has a limit per turn.
+    std::uint64_t turn() const noexcept { return turn_; }
     bool multishot_receive() const noexcept { return multishot_receive_; }
     std::size_t receive_queue_bytes_max() const noexcept { return receive_queue_bytes_max_; }
 
@@ -124,7 +127,7 @@ private:
     void enter_and_wait(Instant deadline);
     std::size_t reap();
     void dispatch(const Completion& completion);
-    void cancel_everything();
+    void request_cancel(const Operation& operation);
 
     Counters counters_;
     net::ParkingLot& parking_lot_;
@@ -138,8 +141,9 @@ private:
     int wake_descriptor_;
     Wakeup wakeup_{*this};
 
+    std::uint64_t turn_ = 0;
     bool attached_ = false; ///< operations go to the kernel now
-    std::size_t in_flight_ = 0;
+    boost::intrusive::list<Operation> in_flight_;
     boost::intrusive::list<Operation> waiting_;
     boost::intrusive::list<TurnEnd, boost::intrusive::constant_time_size<false>> turn_ends_;
     boost::intrusive::list<Dependent, boost::intrusive::constant_time_size<false>> dependents_;

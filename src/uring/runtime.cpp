@@ -51,7 +51,7 @@ Runtime::~Runtime() {
     }
     resolver_.reset(); // nothing comes in from its thread any more
     // The coroutines die while everything they use is there, also through this Runtime.
-    context_->shut_down();
+    if (context_) context_->shut_down();
 }
 
 WallTime Runtime::wall_now() const noexcept {

@@ -191,15 +191,33 @@ std::optional<result<void>> Stream::begin_send(std::span<const Slice> parts) {
         // The kernel only reads through iov_base.
         if (!part.empty()) unsent_.push_back({const_cast<std::byte*>(part.data()), part.size()});
     }
-    if (unsent_.empty()) return result<void>();
+    if (unsent_.empty() || send_at_once()) return result<void>();
     send_.self = this;
     context_->start(send_);
     return std::nullopt;
 }
 
+void Stream::next_message() noexcept {
+    message_.msg_iov = unsent_.data() + first_unsent_;
+    message_.msg_iovlen = std::min<std::size_t>(unsent_.size() - first_unsent_, IOV_MAX);
+}
+
+/// True when everything has left. What has not, and every error, is left to the ring.
+bool Stream::send_at_once() {
+    if (std::exchange(direct_turn_, context_->turn()) != context_->turn()) direct_bytes_ = 0;
+    if (direct_bytes_ >= direct_bytes_max) return false;
+    next_message();
+    const ssize_t sent = ::sendmsg(descriptor_, &message_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent <= 0) return false;
+    direct_bytes_ += static_cast<std::size_t>(sent);
+    context_->counters().sent_bytes.add(static_cast<std::uint64_t>(sent));
+    context_->counters().sent_at_once.add();
+    skip_sent(static_cast<std::size_t>(sent));
+    return first_unsent_ == unsent_.size();
+}
+
 void Stream::Send::prepare(io_uring_sqe& sqe) {
-    stream.message_.msg_iov = stream.unsent_.data() + stream.first_unsent_;
-    stream.message_.msg_iovlen = std::min<std::size_t>(stream.unsent_.size() - stream.first_unsent_, IOV_MAX);
+    stream.next_message();
     // MSG_WAITALL: the kernel goes on by itself when the socket's buffer was full.
     io_uring_prep_sendmsg(&sqe, stream.descriptor_, &stream.message_, MSG_NOSIGNAL | MSG_WAITALL);
 }
