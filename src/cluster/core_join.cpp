@@ -67,7 +67,10 @@ void ClusterCore::Impl::self_join(const Now& now, Effects& out) {
         return;
     }
     phase = CorePhase::Initialized;
-    log(out, LogLevel::Info, "cluster.join.self");
+    // Where other seeds are listed, this is the moment at which one cluster can become two (§5.3).
+    const bool alone = choose_seed_process(self.address(), joining.seeds) != SeedChoice::FirstSeed;
+    log(out, alone ? LogLevel::Info : LogLevel::Warning, "cluster.join.self", {},
+        {{"self", self.to_string()}, {"seeds", std::to_string(joining.seeds.size())}});
     count(out, "cluster.join.self");
     admit({own_join()}, now, out);
 }
@@ -130,6 +133,7 @@ void ClusterCore::Impl::start_seed_process(std::vector<Address> seeds, const Now
     SeedProcess::Options options;
     options.seed_node_timeout = settings.seed_node_timeout;
     if (!settings.seed_refused_is_nack) options.refusals_apart.reset();
+    options.ask_again_after = settings.seed_ask_again_after;
     joining.process.emplace(choice, self.address(), joining.seeds, options);
     carry_out(joining.process->start(now.monotonic), now, out);
 }

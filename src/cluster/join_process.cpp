@@ -56,13 +56,27 @@ SeedProcess::Step SeedProcess::drop(const Address& seed) {
     return gone != 0 && remaining_.empty() ? end_with(self_) : Step{};
 }
 
-SeedProcess::Step SeedProcess::on_nack(const Address& from, Instant) {
-    if (ended_ || kind_ == SeedChoice::OtherSeed) return {};
-    return drop(from);
+void SeedProcess::ask_again(const Address& seed, Instant now) {
+    if (!options_.ask_again_after) return;
+    const auto found = std::ranges::find(remaining_, seed, &Seed::address);
+    if (found != remaining_.end()) found->ask_again_at = now + *options_.ask_again_after;
+}
+
+SeedProcess::Step SeedProcess::on_nack(const Address& from, Instant now) {
+    if (ended_) return {};
+    if (kind_ == SeedChoice::FirstSeed) return drop(from);
+    // It runs but is no member yet: at a first boot it will be in a moment.
+    ask_again(from, now);
+    return {};
 }
 
 SeedProcess::Step SeedProcess::on_refused(const Address& from, Instant now) {
-    if (ended_ || kind_ == SeedChoice::OtherSeed || !options_.refusals_apart) return {};
+    if (ended_) return {};
+    if (kind_ == SeedChoice::OtherSeed) {
+        ask_again(from, now);
+        return {};
+    }
+    if (!options_.refusals_apart) return {};
     const auto seed = std::ranges::find(remaining_, from, &Seed::address);
     if (seed == remaining_.end()) return {};
     // One refusal may be a process that is just about to listen; two with a pause between them are nobody.

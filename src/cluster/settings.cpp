@@ -52,6 +52,7 @@ void validate_joining(const ClusterSettings& s, Validator& v) {
                   "use an address with host and port");
     }
     v.above_zero(s.seed_node_timeout, "seed-node-timeout");
+    v.above_zero_or_off(s.seed_ask_again_after, "seed-ask-again-after");
     v.above_zero_or_off(s.retry_unsuccessful_join_after, "retry-unsuccessful-join-after");
     v.above_zero_or_off(s.shutdown_after_unsuccessful_join_seed_nodes,
                         "shutdown-after-unsuccessful-join-seed-nodes");
@@ -115,6 +116,7 @@ void validate_eager(const ClusterSettings& s, Validator& v) {
 ClusterSettings ClusterSettings::classic() {
     ClusterSettings settings;
     settings.seed_refused_is_nack = false;
+    settings.seed_ask_again_after.reset();
     settings.eager.eager_gossip = false;
     settings.eager.death_evidence = false;
     return settings;

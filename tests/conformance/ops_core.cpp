@@ -397,6 +397,7 @@ json::object play_seed_process(const json::object& given, SeedChoice kind) {
     const Address self = parse_address(text_field(given, "self"));
     SeedProcess::Options options;
     options.seed_node_timeout = millis_field(given, "seedNodeTimeoutMs");
+    options.ask_again_after.reset(); // muster's own, off in the classic preset
     if (optional_field(given, "retryMs") != nullptr) options.retry_interval = millis_field(given, "retryMs");
     SeedProcess process(kind, self, parse_addresses(field(given, "seeds")), options);
 

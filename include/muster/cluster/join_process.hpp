@@ -27,6 +27,9 @@ public:
         Duration retry_interval = std::chrono::seconds{1}; ///< first seed: between two InitJoins
         /// A refused connection counts as a Nack when it was refused again at least this much later; nullopt: never.
         std::optional<Duration> refusals_apart = std::chrono::milliseconds{100};
+        /// Other seed: a seed that answered Nack, or where nobody listens yet, is asked again after this; nullopt: only with
+        /// the next attempt, after seed_node_timeout.
+        std::optional<Duration> ask_again_after = std::chrono::milliseconds{250};
     };
     struct Step {
         std::vector<Address> init_join_to; ///< send InitJoin to these, in list order
@@ -62,6 +65,7 @@ private:
     Step ask_all(Instant now);
     Step end_with(const Address& join);
     Step drop(const Address& seed);
+    void ask_again(const Address& seed, Instant now);
 
     SeedChoice kind_;
     Address self_;

@@ -48,6 +48,9 @@ struct ClusterSettings {
     std::vector<Address> seed_nodes;
     std::chrono::milliseconds seed_node_timeout{5000};
     bool seed_refused_is_nack = true;
+    /// Other seeds: ask again this long after a Nack or a refused connection (muster's own; absent in the classic preset, where only
+    /// seed_node_timeout repeats). > 0.
+    std::optional<std::chrono::milliseconds> seed_ask_again_after{std::chrono::milliseconds{250}};
     std::optional<std::chrono::milliseconds> retry_unsuccessful_join_after{std::chrono::seconds{10}};
     std::optional<std::chrono::milliseconds> shutdown_after_unsuccessful_join_seed_nodes;
     std::chrono::milliseconds down_removal_margin{0}; ///< 0: stable-after under SBR

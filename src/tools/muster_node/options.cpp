@@ -240,6 +240,7 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
         const auto classic = ClusterSettings::classic();
         cluster.eager = classic.eager;
         cluster.seed_refused_is_nack = classic.seed_refused_is_nack;
+        cluster.seed_ask_again_after = classic.seed_ask_again_after;
     }
     if (raw.no_eager) cluster.eager.eager_gossip = false;
     if (raw.no_evidence) cluster.eager.death_evidence = false;
