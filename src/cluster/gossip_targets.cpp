@@ -15,10 +15,12 @@ constexpr std::size_t exiting_targets_per_role = 2;
 std::vector<UniqueAddress> local_targets(const MembershipState& state, bool unseen_only) {
     std::vector<UniqueAddress> nodes;
     const auto all = state.members();
+    const auto& reachability = state.latest().reachability();
     for (std::size_t i = 0; i < all.size(); ++i) {
+        const UniqueAddress& node = all[i].unique_address();
         if (state.is_own_dc(all[i]) && !(unseen_only && state.latest().overview().seen.test(i)) &&
-            is_valid_gossip_target(state, all[i].unique_address()))
-            nodes.push_back(all[i].unique_address());
+            node != state.self && reachability.is_reachable(state.self, node))
+            nodes.push_back(node);
     }
     return nodes;
 }

@@ -27,9 +27,8 @@ std::optional<MemberStatus> next_status(MemberStatus current, bool converged) no
 std::optional<LeaderHandoverEvent> LeaderHandover::observe(const MembershipState& state) {
     auto leader = elect_leader(state);
     if (leader == current_) return std::nullopt;
-    LeaderHandoverEvent event{std::move(current_), leader};
-    current_ = std::move(leader);
-    return event;
+    auto from = std::exchange(current_, leader);
+    return LeaderHandoverEvent{std::move(from), std::move(leader)};
 }
 
 } // namespace muster
