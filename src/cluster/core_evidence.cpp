@@ -8,6 +8,9 @@ namespace {
 
 constexpr Duration refusals_apart = std::chrono::milliseconds{20};
 constexpr std::size_t links_max = 8192;
+/// A node that left said ExitingConfirmed before it said Goodbye. Usually the leader removes it by that, and a graceful leave shows
+/// nobody as unreachable; the row is for the case that the confirmation was lost.
+constexpr Duration exiting_confirmation_grace = std::chrono::milliseconds{250};
 
 } // namespace
 
@@ -97,6 +100,8 @@ void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& 
     // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for the
     // next turn, so that what falls into one turn is one change.
     link.write_at = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
+    if (!link.replaced && link.stopping && gossip().find(node)->status() == MemberStatus::Exiting)
+        *link.write_at += exiting_confirmation_grace;
     count(out, "cluster.evidence.complete");
     set_evidence_timer(now, out);
 }

@@ -41,6 +41,7 @@ struct JoinState {
     std::optional<Instant> overall_deadline; ///< shutdown-after-unsuccessful-join-seed-nodes
     Address target;                          ///< TryingToJoin: whom we asked
     std::optional<Instant> retry_at;         ///< TryingToJoin: when we ask again
+    std::optional<Instant> ask_again_at;    ///< TryingToJoin: deferred; when we send the same Join again
     bool has_sent_join = false;              ///< this uid may be known somewhere: it must not found a cluster
     bool given_up = false;                   ///< incompatible, refused or too late: coordinated shutdown runs
     bool version_pending = false;            ///< §1.7

@@ -53,6 +53,7 @@ void ClusterCore::Impl::join(const Address& to, const Now& now, Effects& out) {
     joining.target = to;
     joining.has_sent_join = true;
     joining.retry_at.reset();
+    joining.ask_again_at.reset();
     if (settings.retry_unsuccessful_join_after) joining.retry_at = now.monotonic + *settings.retry_unsuccessful_join_after;
     log(out, LogLevel::Info, "cluster.join.asking", to.to_string());
     out.emplace_back(effect::Send{Destination(to), own_join()});
@@ -163,6 +164,9 @@ void ClusterCore::Impl::tick_join(const Now& now, Effects& out) {
     }
     if (phase == CorePhase::TryingToJoin && joining.retry_at && now.monotonic > *joining.retry_at) {
         retry_join(now, out);
+    } else if (phase == CorePhase::TryingToJoin && joining.ask_again_at && now.monotonic >= *joining.ask_again_at) {
+        joining.ask_again_at.reset();
+        out.emplace_back(effect::Send{Destination(joining.target), own_join()});
     } else if (joining.process) {
         carry_out(joining.process->tick(now.monotonic), now, out);
     }
@@ -233,8 +237,10 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     react_to_own_status(MemberStatus::Removed, now, out);
 }
 
-void ClusterCore::Impl::on(const JoinDeferred& m, const Now&, Effects& out) {
+void ClusterCore::Impl::on(const JoinDeferred& m, const Now& now, Effects& out) {
     if (phase != CorePhase::TryingToJoin || m.from.address() != joining.target || m.to != self) return;
+    // Advice only: without it the retry timer asks again, some seconds later.
+    if (settings.seed_ask_again_after) joining.ask_again_at = now.monotonic + *settings.seed_ask_again_after;
     count(out, "cluster.join.deferred");
     log(out, LogLevel::Warning, "cluster.join.deferred", m.from.to_string(), {{"reason", m.reason}});
 }

@@ -48,8 +48,8 @@ struct ClusterSettings {
     std::vector<Address> seed_nodes;
     std::chrono::milliseconds seed_node_timeout{5000};
     bool seed_refused_is_nack = true;
-    /// Other seeds: ask again this long after a Nack or a refused connection (muster's own; absent in the classic preset, where only
-    /// seed_node_timeout repeats). > 0.
+    /// Ask again this long after a seed's Nack or refused connection, and after JoinDeferred (muster's own; absent in the classic
+    /// preset, where only seed_node_timeout and retry_unsuccessful_join_after repeat). > 0.
     std::optional<std::chrono::milliseconds> seed_ask_again_after{std::chrono::milliseconds{250}};
     std::optional<std::chrono::milliseconds> retry_unsuccessful_join_after{std::chrono::seconds{10}};
     std::optional<std::chrono::milliseconds> shutdown_after_unsuccessful_join_seed_nodes;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <fmt/format.h>
 #include <map>
+#include <muster/net/endpoint.hpp>
 #include <muster/version.hpp>
 
 namespace muster::tools {
@@ -215,6 +216,8 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     auto& transport = options.node.transport;
     auto& cluster = options.node.daemon.cluster;
     const auto listen = parse_host_port("--listen", raw.listen, true);
+    if (auto literal = net::Endpoint::parse(listen.host, listen.port); !literal)
+        throw CLI::ValidationError("--listen", literal.error().message());
     transport.listen_host = listen.host;
     transport.listen_port = listen.port;
     if (!raw.advertise.empty()) {
