@@ -134,7 +134,8 @@ Task<void> echo(net::Connection& connection) {
     }
 }
 
-Task<void> ping(net::Runtime& runtime, net::Connection& connection, benchmark::State& state, std::size_t size) {
+Task<void> ping(net::Runtime& runtime, net::Connection& connection, benchmark::State& state,
+                std::size_t size) {
     const Slice message = Slice::copy_of(std::string(size, 'x'));
     for (auto _ : state) {
         auto sent = co_await connection.send(std::span{&message, 1});
@@ -172,7 +173,9 @@ void BM_PingPong(benchmark::State& state) {
         while (!group.empty()) ends.client->run_until(ends.client->monotonic_now() + 1ms);
     }
     server.join();
-    const auto value = [&](const char* name) { return static_cast<double>(ends.client->metrics().value(name)); };
+    const auto value = [&](const char* name) {
+        return static_cast<double>(ends.client->metrics().value(name));
+    };
     state.counters["enters"] =
         benchmark::Counter(value("runtime.uring.enters"), benchmark::Counter::kAvgIterations);
 }
@@ -188,7 +191,8 @@ Task<void> drain(net::Runtime& runtime, net::Connection& connection, std::size_t
     runtime.stop();
 }
 
-Task<void> stream(net::Runtime& runtime, net::Connection& connection, benchmark::State& state, std::size_t size) {
+Task<void> stream(net::Runtime& runtime, net::Connection& connection, benchmark::State& state,
+                  std::size_t size) {
     const Slice chunk = Slice::copy_of(std::string(size, 'x'));
     for (auto _ : state) {
         auto sent = co_await connection.send(std::span{&chunk, 1});
@@ -221,7 +225,8 @@ void BM_Stream(benchmark::State& state) {
     server.join();
     state.SetBytesProcessed(static_cast<std::int64_t>(total));
     const auto per_send = [&](net::Runtime& runtime, const char* name) {
-        return benchmark::Counter(static_cast<double>(runtime.metrics().value(name)), benchmark::Counter::kAvgIterations);
+        return benchmark::Counter(static_cast<double>(runtime.metrics().value(name)),
+                                  benchmark::Counter::kAvgIterations);
     };
     state.counters["enters_sending"] = per_send(*ends.client, "runtime.uring.enters");
     state.counters["enters_receiving"] = per_send(*ends.server, "runtime.uring.enters");

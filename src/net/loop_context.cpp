@@ -10,9 +10,7 @@ LoopContext::Scope::Scope(LoopContext& loop) : loop_(loop), entry_(&loop, loop.r
                   "a loop is run by one thread at a time and not from its own handlers");
 }
 
-LoopContext::Scope::~Scope() {
-    loop_.running_.store(false, std::memory_order_release);
-}
+LoopContext::Scope::~Scope() { loop_.running_.store(false, std::memory_order_release); }
 
 class LoopContext::Run {
 public:
@@ -26,9 +24,7 @@ private:
     LoopContext& loop_;
 };
 
-LoopContext::~LoopContext() {
-    close();
-}
+LoopContext::~LoopContext() { close(); }
 
 bool LoopContext::running_in_this_thread() const noexcept {
     return thread_call_stack::contains(const_cast<LoopContext*>(this)) != nullptr;
@@ -50,9 +46,7 @@ TimerId LoopContext::schedule(Instant when, UniqueFunction<void()> action) {
     return timers_.put(when, std::move(action));
 }
 
-bool LoopContext::cancel_timer(TimerId timer) noexcept {
-    return timers_.cancel(timer).has_value();
-}
+bool LoopContext::cancel_timer(TimerId timer) noexcept { return timers_.cancel(timer).has_value(); }
 
 void LoopContext::run() {
     const Run running(*this);
@@ -110,7 +104,8 @@ void LoopContext::run_timers() {
         auto due = timers_.take_due(time, mark);
         if (!due) return;
         if (lateness_) {
-            lateness_->record(static_cast<std::uint64_t>(std::max<Duration::rep>((time - due->when).count(), 0)));
+            lateness_->record(
+                static_cast<std::uint64_t>(std::max<Duration::rep>((time - due->when).count(), 0)));
         }
         due->action();
         recycled_.rethrow_pending_exception();

@@ -64,8 +64,10 @@ void TimerHeap::remove(std::size_t position) noexcept {
     const Entry last = heap_.back();
     heap_.pop_back();
     if (position == heap_.size()) return;
-    if (position > 0 && last.before(heap_[(position - 1) / arity])) sift_up(position, last);
-    else sift_down(position, last);
+    if (position > 0 && last.before(heap_[(position - 1) / arity]))
+        sift_up(position, last);
+    else
+        sift_down(position, last);
 }
 
 void TimerHeap::place(std::size_t position, const Entry& entry) noexcept {

@@ -46,19 +46,18 @@ Context::Counters::Counters(Metrics& m)
       no_buffers(m.counter("runtime.uring.receive.enobufs")),
       copied_bytes(m.counter("runtime.uring.receive.copied_bytes")),
       paused(m.counter("runtime.uring.receive.paused")), received_bytes(m.counter("net.receive.bytes")),
-      sent_bytes(m.counter("net.send.bytes")),
-      sent_at_once(m.counter("runtime.uring.sends.at_once")), connected(m.counter("net.connect.opened")),
-      connect_failed(m.counter("net.connect.failed")), accepted(m.counter("net.accept.opened")),
-      accept_failed(m.counter("net.accept.failed")), connections(m.gauge("net.connections.open")),
-      lateness(m.histogram("runtime.timer.lateness_ns")) {}
+      sent_bytes(m.counter("net.send.bytes")), sent_at_once(m.counter("runtime.uring.sends.at_once")),
+      connected(m.counter("net.connect.opened")), connect_failed(m.counter("net.connect.failed")),
+      accepted(m.counter("net.accept.opened")), accept_failed(m.counter("net.accept.failed")),
+      connections(m.gauge("net.connections.open")), lateness(m.histogram("runtime.timer.lateness_ns")) {}
 
 Ring::Setup Context::ring_setup(const Options& options, TaskRun task_run_max) {
     return {options.submission_entries, options.completion_entries, task_run_max};
 }
 
 Context::BuffersPtr Context::make_buffers(const Options& options, bool incremental) {
-    ReceiveBuffers::Shape shape{options.receive_buffer_bytes, static_cast<unsigned>(options.receive_buffer_count),
-                                incremental};
+    ReceiveBuffers::Shape shape{options.receive_buffer_bytes,
+                                static_cast<unsigned>(options.receive_buffer_count), incremental};
     if (shape.block_bytes == 0) shape.block_bytes = incremental ? 256 * 1024 : 64 * 1024;
     if (shape.count == 0) shape.count = incremental ? 16 : 64;
     return ReceiveBuffers::create(shape);
@@ -70,7 +69,8 @@ result<int> Context::make_wake_descriptor() {
     return descriptor;
 }
 
-result<std::unique_ptr<Context>> Context::create(const Options& options, Metrics& metrics, Capabilities& found) {
+result<std::unique_ptr<Context>> Context::create(const Options& options, Metrics& metrics,
+                                                 Capabilities& found) {
     auto created = Ring::create(ring_setup(options, options.task_run_max));
     if (!created.ring) return explain_setup_failure(created.error);
     auto examined = examine(*created.ring);
@@ -90,11 +90,12 @@ result<std::unique_ptr<Context>> Context::create(const Options& options, Metrics
 
 Context::Context(const Options& options, Metrics& metrics, std::unique_ptr<Ring> ring, BuffersPtr buffers,
                  const Capabilities& found, int wake_descriptor)
-    : counters_(metrics), parking_lot_(boost::asio::use_service<net::ParkingLot>(*this)), ring_setup_(ring_setup(options, ring->task_run())), ring_(std::move(ring)),
-      buffers_(std::move(buffers)),
-      idle_spin_(options.idle_spin.value_or(usable_cpus() >= spin_cpus_min ? spin_default : Duration::zero())),
-      multishot_receive_(found.multishot_receive),
-      receive_queue_bytes_max_(options.receive_queue_bytes_max), wake_descriptor_(wake_descriptor) {
+    : counters_(metrics), parking_lot_(boost::asio::use_service<net::ParkingLot>(*this)),
+      ring_setup_(ring_setup(options, ring->task_run())), ring_(std::move(ring)),
+      buffers_(std::move(buffers)), idle_spin_(options.idle_spin.value_or(
+                                        usable_cpus() >= spin_cpus_min ? spin_default : Duration::zero())),
+      multishot_receive_(found.multishot_receive), receive_queue_bytes_max_(options.receive_queue_bytes_max),
+      wake_descriptor_(wake_descriptor) {
     counters_.rings.add();
     measure_lateness(counters_.lateness);
 }
@@ -181,9 +182,11 @@ void Context::bind_ring() {
     if (ring_thread_ != 0) {
         buffers_->detach(*ring_);
         auto created = Ring::create(ring_setup_);
-        MUSTER_ENSURE(created.ring, "a thread that takes over the loop can make a ring as the first one could");
+        MUSTER_ENSURE(created.ring,
+                      "a thread that takes over the loop can make a ring as the first one could");
         ring_ = std::move(created.ring);
-        MUSTER_ENSURE(buffers_->attach(*ring_) == 0, "a second ring takes the buffers that the first one took");
+        MUSTER_ENSURE(buffers_->attach(*ring_) == 0,
+                      "a second ring takes the buffers that the first one took");
         counters_.rings.add();
     }
     ring_->enable();
@@ -208,7 +211,8 @@ void Context::poll(Instant deadline) {
     run_turn_ends();
     buffers_->collect();
     const bool may_wait = deadline != Instant::min();
-    const Instant time = may_wait && (deadline != Instant::max() || idle_spin_ > Duration::zero()) ? now() : Instant::min();
+    const Instant time =
+        may_wait && (deadline != Instant::max() || idle_spin_ > Duration::zero()) ? now() : Instant::min();
     if (!may_wait || deadline <= time) {
         enter();
         reap();

@@ -13,8 +13,8 @@
 namespace muster::uring {
 
 /// A socket that the loop has to forget when it dies although somebody still holds it.
-class Dependent : public boost::intrusive::list_base_hook<
-                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class Dependent
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     /// The loop is gone: close, and do not touch it any more.
     virtual void orphan() noexcept = 0;
@@ -55,7 +55,8 @@ public:
     };
 
     /// Errors: as uring::probe().
-    static result<std::unique_ptr<Context>> create(const Options& options, Metrics& metrics, Capabilities& found);
+    static result<std::unique_ptr<Context>> create(const Options& options, Metrics& metrics,
+                                                   Capabilities& found);
     ~Context() override;
 
     Instant now() const noexcept override;

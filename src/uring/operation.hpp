@@ -26,8 +26,8 @@ protected:
 
     /// Fills a zeroed submission entry (all but its user_data).
     virtual void prepare(io_uring_sqe& sqe) = 0;
-    /// A completion: `result` is the kernel's (negative errno), `flags` the IORING_CQE_F_*. Idle again, unless
-    /// flags have IORING_CQE_F_MORE. May start the operation again, and may destroy it when idle.
+    /// A completion: `result` is the kernel's (negative errno), `flags` the IORING_CQE_F_*. Idle again,
+    /// unless flags have IORING_CQE_F_MORE. May start the operation again, and may destroy it when idle.
     virtual void complete(int result, std::uint32_t flags) = 0;
 
 private:

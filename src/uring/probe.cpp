@@ -58,27 +58,31 @@ std::string permission_cure() {
     switch (io_uring_disabled()) {
     case 2: return "set sysctl kernel.io_uring_disabled=0, or use backend epoll";
     case 1:
-        return "set sysctl kernel.io_uring_disabled=0, or put the user into the group of kernel.io_uring_group, "
+        return "set sysctl kernel.io_uring_disabled=0, or put the user into the group of "
+               "kernel.io_uring_group, "
                "or use backend epoll";
     default: break;
     }
-    return under_seccomp_filter() ? seccomp_cure
-                                  : "a security module forbids io_uring to this user: allow it, or use backend epoll";
+    return under_seccomp_filter()
+               ? seccomp_cure
+               : "a security module forbids io_uring to this user: allow it, or use backend epoll";
 }
 
 std::string memory_cure() {
     rlimit limit{};
     const bool known = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
     if (!known) return "free memory, or use backend epoll";
-    return fmt::format("raise the limit of locked memory, now {} KiB (ulimit -l, LimitMEMLOCK=), to 16384 KiB, or use "
-                       "backend epoll",
-                       limit.rlim_cur / 1024);
+    return fmt::format(
+        "raise the limit of locked memory, now {} KiB (ulimit -l, LimitMEMLOCK=), to 16384 KiB, or use "
+        "backend epoll",
+        limit.rlim_cur / 1024);
 }
 
 std::string missing_cure() {
     const std::string release = kernel_release();
     if (kernel_at_least(release, 5, 19) && under_seccomp_filter()) return seccomp_cure;
-    return fmt::format("use Linux 5.19 or newer with CONFIG_IO_URING (this is {}), or use backend epoll", release);
+    return fmt::format("use Linux 5.19 or newer with CONFIG_IO_URING (this is {}), or use backend epoll",
+                       release);
 }
 
 } // namespace

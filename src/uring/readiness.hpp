@@ -34,9 +34,12 @@ private:
     void complete(int result, std::uint32_t) override {
         const Ptr keep = std::move(self_);
         if (cancelled()) return;
-        if (result == -ECANCELED) start(); // only a run has ended
-        else if (result < 0) waiter_.complete(from_errno(-result, "poll"));
-        else waiter_.complete({});
+        if (result == -ECANCELED)
+            start(); // only a run has ended
+        else if (result < 0)
+            waiter_.complete(from_errno(-result, "poll"));
+        else
+            waiter_.complete({});
     }
 
     Context& context_;

@@ -15,9 +15,7 @@ std::byte* map_memory(std::size_t bytes) {
 }
 
 /// The kernel rounds the size of the entries up to pages; so does mmap.
-std::size_t entries_bytes(const ReceiveBuffers::Shape& shape) {
-    return shape.count * sizeof(io_uring_buf);
-}
+std::size_t entries_bytes(const ReceiveBuffers::Shape& shape) { return shape.count * sizeof(io_uring_buf); }
 
 /// Without incremental buffers a receive uses up a whole block; what is this much smaller is copied out so
 /// that a few small messages do not pin all blocks.
@@ -68,9 +66,7 @@ int ReceiveBuffers::attach(Ring& ring) noexcept {
     return 0;
 }
 
-void ReceiveBuffers::detach(Ring& ring) noexcept {
-    ring.unregister_buffers(group);
-}
+void ReceiveBuffers::detach(Ring& ring) noexcept { ring.unregister_buffers(group); }
 
 Slice ReceiveBuffers::take(std::uint32_t completion_flags, std::size_t size, bool& copied) {
     Block& block = block_of(completion_flags);
@@ -106,7 +102,8 @@ unsigned ReceiveBuffers::collect() noexcept {
 
 void ReceiveBuffers::orphan() noexcept {
     std::size_t home = 1; // the loop itself
-    for (Block* block = returned_.exchange(closed(), std::memory_order_acq_rel); block; block = block->next) ++home;
+    for (Block* block = returned_.exchange(closed(), std::memory_order_acq_rel); block; block = block->next)
+        ++home;
     for (auto& block : blocks_) {
         if (std::exchange(block->offered, false)) block->release();
     }
@@ -121,7 +118,8 @@ void ReceiveBuffers::give_back(Block* block) noexcept {
             return;
         }
         block->next = top;
-    } while (!returned_.compare_exchange_weak(top, block, std::memory_order_release, std::memory_order_relaxed));
+    } while (
+        !returned_.compare_exchange_weak(top, block, std::memory_order_release, std::memory_order_relaxed));
 }
 
 void ReceiveBuffers::forget(std::size_t blocks) noexcept {

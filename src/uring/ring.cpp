@@ -8,7 +8,8 @@ namespace muster::uring {
 namespace {
 
 unsigned setup_flags(TaskRun task_run) {
-    const unsigned common = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED;
+    const unsigned common =
+        IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED;
     switch (task_run) {
     case TaskRun::Deferred:
         return common | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
@@ -48,7 +49,8 @@ Ring::~Ring() {
 
 void Ring::enable() {
     // liburing 2.3 declares io_uring_enable_rings() without exporting it.
-    const int failed = io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    const int failed =
+        io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
     MUSTER_ENSURE(failed == 0, "a fresh ring can be enabled");
 }
 
@@ -57,11 +59,10 @@ void Ring::register_descriptor() noexcept {
     io_uring_register_ring_fd(&ring_);
 }
 
-void Ring::unregister_descriptor() noexcept {
-    io_uring_unregister_ring_fd(&ring_);
-}
+void Ring::unregister_descriptor() noexcept { io_uring_unregister_ring_fd(&ring_); }
 
-int Ring::register_buffers(void* memory, unsigned entries, std::uint16_t group, std::uint16_t flags) noexcept {
+int Ring::register_buffers(void* memory, unsigned entries, std::uint16_t group,
+                           std::uint16_t flags) noexcept {
     // The kernel's io_uring_buf_reg, whose `flags` liburing 2.3 still calls padding.
     struct Registration {
         std::uint64_t address;
@@ -71,12 +72,11 @@ int Ring::register_buffers(void* memory, unsigned entries, std::uint16_t group, 
         std::uint64_t reserved[3];
     } registration{reinterpret_cast<std::uintptr_t>(memory), entries, group, flags, {}};
     static_assert(sizeof(Registration) == sizeof(io_uring_buf_reg));
-    return -io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_PBUF_RING, &registration, 1);
+    return -io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_PBUF_RING, &registration,
+                              1);
 }
 
-void Ring::unregister_buffers(std::uint16_t group) noexcept {
-    io_uring_unregister_buf_ring(&ring_, group);
-}
+void Ring::unregister_buffers(std::uint16_t group) noexcept { io_uring_unregister_buf_ring(&ring_, group); }
 
 io_uring_sqe* Ring::next_submission() {
     io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
@@ -105,7 +105,8 @@ void Ring::submit_and_wait(std::optional<Duration> timeout) {
         limit.tv_nsec = ns % 1'000'000'000;
     }
     io_uring_cqe* first = nullptr;
-    const int waited = io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout ? &limit : nullptr, nullptr);
+    const int waited =
+        io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout ? &limit : nullptr, nullptr);
     MUSTER_ENSURE(is_transient(waited), "waiting works on the loop's own thread");
 }
 

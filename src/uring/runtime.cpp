@@ -37,8 +37,9 @@ result<std::unique_ptr<net::Runtime>> Runtime::create(Options options) {
         std::erase_if(missing, [](const std::string& what) { return what.starts_with("deferred"); });
     }
     if (!missing.empty()) {
-        runtime->log_.warning("runtime.uring.reduced", "",
-                              {{"kernel", found.kernel}, {"missing", fmt::format("{}", fmt::join(missing, ", "))}});
+        runtime->log_.warning(
+            "runtime.uring.reduced", "",
+            {{"kernel", found.kernel}, {"missing", fmt::format("{}", fmt::join(missing, ", "))}});
     }
     return std::unique_ptr<net::Runtime>(std::move(runtime));
 }
@@ -54,9 +55,7 @@ Runtime::~Runtime() {
     if (context_) context_->shut_down();
 }
 
-WallTime Runtime::wall_now() const noexcept {
-    return read_wall_clock();
-}
+WallTime Runtime::wall_now() const noexcept { return read_wall_clock(); }
 
 net::TimerId Runtime::schedule(Instant when, UniqueFunction<void()> action) {
     return context_->schedule(when, std::move(action));
@@ -67,7 +66,8 @@ net::Task<result<std::vector<net::Endpoint>>> Runtime::resolve(std::string host,
     return resolver_->resolve(std::move(host), port, deadline);
 }
 
-net::Task<result<std::unique_ptr<net::Connection>>> Runtime::connect(net::Endpoint to, net::ConnectOptions options) {
+net::Task<result<std::unique_ptr<net::Connection>>> Runtime::connect(net::Endpoint to,
+                                                                     net::ConnectOptions options) {
     return uring::connect(*context_, to, options);
 }
 

@@ -70,8 +70,8 @@ int connect_outcome(int descriptor) noexcept {
     return ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor, const net::Endpoint& local,
-                                                 const net::Endpoint& remote) {
+std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor,
+                                                 const net::Endpoint& local, const net::Endpoint& remote) {
     // Blocking for the ring: it waits by itself where a non-blocking socket would make it give up.
     const int flags = ::fcntl(descriptor.get(), F_GETFL);
     if (flags & O_NONBLOCK) ::fcntl(descriptor.get(), F_SETFL, flags & ~O_NONBLOCK);
@@ -82,7 +82,8 @@ std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor de
 /// Fires at the connect's deadline, unless the wait ends first.
 class Deadline {
 public:
-    Deadline(Context& context, Instant when, Readiness::Ptr readiness, std::string subject) : context_(context) {
+    Deadline(Context& context, Instant when, Readiness::Ptr readiness, std::string subject)
+        : context_(context) {
         if (when == Instant::max()) return;
         timer_ = context.schedule(when, [readiness = std::move(readiness), subject = std::move(subject)] {
             readiness->waiter().complete(Error{Errc::timed_out, subject, {}, {}});
@@ -116,7 +117,8 @@ private:
 namespace {
 
 /// Waits for the outcome of a connect under way; 0 when connected, else the errno value.
-net::Task<result<int>> await_connect(Context& context, int descriptor, Instant deadline, std::string subject) {
+net::Task<result<int>> await_connect(Context& context, int descriptor, Instant deadline,
+                                     std::string subject) {
     const Readiness::Ptr readiness(new Readiness(context, descriptor, POLLOUT));
     const StopGuard stop(readiness);
     const Deadline timer(context, deadline, readiness, subject);
@@ -170,8 +172,8 @@ namespace {
 class Listener final : public net::Listener, private Dependent {
 public:
     Listener(Context& context, Descriptor descriptor, const net::Endpoint& local, std::uint32_t notsent_lowat)
-        : context_(&context), descriptor_(std::move(descriptor)), local_(local), notsent_lowat_(notsent_lowat),
-          readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
+        : context_(&context), descriptor_(std::move(descriptor)), local_(local),
+          notsent_lowat_(notsent_lowat), readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
         context.add(*this);
     }
     ~Listener() override { close(); }
@@ -241,7 +243,8 @@ std::optional<Listener::Accepted> Listener::try_accept() {
         const int error = errno;
         if (is_peers_fault(error)) continue;
         context_->counters().accept_failed.add();
-        return Accepted(from_errno(error, local_.to_string(), "raise RLIMIT_NOFILE or accept fewer connections"));
+        return Accepted(
+            from_errno(error, local_.to_string(), "raise RLIMIT_NOFILE or accept fewer connections"));
     }
 }
 
@@ -274,9 +277,12 @@ result<std::unique_ptr<net::Listener>> listen(Context& context, const net::Endpo
                                               const net::ListenOptions& options) {
     const auto failed = [&at](int error) {
         std::string advice;
-        if (error == EADDRINUSE) advice = "use another port, or stop the process that listens";
-        else if (error == EADDRNOTAVAIL) advice = "use an address of this machine";
-        else if (error == EACCES) advice = "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE";
+        if (error == EADDRINUSE)
+            advice = "use another port, or stop the process that listens";
+        else if (error == EADDRNOTAVAIL)
+            advice = "use an address of this machine";
+        else if (error == EACCES)
+            advice = "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE";
         return from_errno(error, at.to_string(), std::move(advice));
     };
     Descriptor descriptor(open_socket(at));

@@ -26,7 +26,8 @@ public:
     SendCancellation(asio::cancellation_slot slot, Stream& stream) : slot_(slot) {
         if (!slot_.is_connected()) return;
         slot_.assign([&stream](asio::cancellation_type type) {
-            if ((type & asio::cancellation_type::terminal) != asio::cancellation_type::none) stream.cancel_send();
+            if ((type & asio::cancellation_type::terminal) != asio::cancellation_type::none)
+                stream.cancel_send();
         });
     }
     ~SendCancellation() {
@@ -41,7 +42,8 @@ private:
 
 } // namespace
 
-Stream::Ptr Stream::open(Context& context, int descriptor, const net::Endpoint& local, const net::Endpoint& remote) {
+Stream::Ptr Stream::open(Context& context, int descriptor, const net::Endpoint& local,
+                         const net::Endpoint& remote) {
     Ptr stream(new Stream(context, descriptor, local, remote));
     stream->arm_receive();
     return stream;
@@ -53,9 +55,7 @@ Stream::Stream(Context& context, int descriptor, const net::Endpoint& local, con
     context.counters().connections.add(1);
 }
 
-Stream::~Stream() {
-    close_descriptor();
-}
+Stream::~Stream() { close_descriptor(); }
 
 // --- receiving
 
@@ -67,8 +67,10 @@ void Stream::arm_receive() {
 
 void Stream::Receive::prepare(io_uring_sqe& sqe) {
     const bool multishot = stream.context_->multishot_receive();
-    if (multishot) io_uring_prep_recv_multishot(&sqe, stream.descriptor_, nullptr, 0, 0);
-    else io_uring_prep_recv(&sqe, stream.descriptor_, nullptr, 0, 0);
+    if (multishot)
+        io_uring_prep_recv_multishot(&sqe, stream.descriptor_, nullptr, 0, 0);
+    else
+        io_uring_prep_recv(&sqe, stream.descriptor_, nullptr, 0, 0);
     sqe.flags |= IOSQE_BUFFER_SELECT;
     sqe.buf_group = ReceiveBuffers::group;
 }
@@ -87,9 +89,12 @@ void Stream::on_receive(int result, std::uint32_t flags) {
         on_bytes(std::move(bytes));
     } else {
         if (flags & IORING_CQE_F_BUFFER) context_->buffers().release(flags);
-        if (result == 0) on_end(0);
-        else if (result == -ENOBUFS) context_->counters().no_buffers.add();
-        else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) on_end(-result);
+        if (result == 0)
+            on_end(0);
+        else if (result == -ENOBUFS)
+            context_->counters().no_buffers.add();
+        else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN)
+            on_end(-result);
     }
     if (!receive_.idle()) return;
     if (phase_ == Phase::Ending) {
@@ -113,7 +118,7 @@ void Stream::on_bytes(Slice bytes) {
     Slice* const last = first_ < queue_.size() ? &queue_.back() : nullptr;
     if (last && last->owner() == bytes.owner() && last->data() + last->size() == bytes.data()) {
         // One behind the other in the same block: the reader gets them in one piece.
-        *last = Slice({last->data(), last->size() + bytes.size()}, last->owner());
+        last->view({last->data(), last->size() + bytes.size()});
     } else {
         queue_.push_back(std::move(bytes));
     }
@@ -150,8 +155,10 @@ Slice Stream::pop() {
     queued_bytes_ -= bytes.size();
     if (first_ == queue_.size()) {
         first_ = 0;
-        if (queue_.capacity() > queue_slices_kept) queue_ = {};
-        else queue_.clear();
+        if (queue_.capacity() > queue_slices_kept)
+            queue_ = {};
+        else
+            queue_.clear();
     }
     if (paused_ && queued_bytes_ <= context_->receive_queue_bytes_max() / 2) {
         paused_ = false;
@@ -175,9 +182,7 @@ std::optional<result<Slice>> Stream::take() {
     return result<Slice>(failure(end_error_));
 }
 
-Error Stream::failure(int error) const {
-    return from_errno(error, remote_.to_string());
-}
+Error Stream::failure(int error) const { return from_errno(error, remote_.to_string()); }
 
 // --- sending
 
@@ -268,8 +273,10 @@ void Stream::finish_send(result<void> outcome) {
         close_if_idle();
     } else if (send_closed_) {
         // A FIN behind a hole would tell the peer that all is well.
-        if (sent) send_fin();
-        else abort();
+        if (sent)
+            send_fin();
+        else
+            abort();
     }
 }
 
@@ -279,9 +286,7 @@ void Stream::cancel_send() {
 
 // --- closing
 
-Error Stream::closed_error() const {
-    return {Errc::closed, remote_.to_string(), {}, {}};
-}
+Error Stream::closed_error() const { return {Errc::closed, remote_.to_string(), {}, {}}; }
 
 void Stream::close(net::Close how) {
     if (phase_ != Phase::Open) return;
@@ -373,8 +378,8 @@ net::Task<result<Slice>> Connection::receive() {
     if (cancellation.cancelled() != asio::cancellation_type::none)
         co_return Error{Errc::cancelled, stream->remote().to_string(), {}, {}};
     if (auto ready = stream->take()) co_return std::move(*ready);
-    auto wait = stream->receiver().async_wait(stream->parking_lot(), executor_, net::Cancellable::Yes, "receive",
-                                              asio::deferred);
+    auto wait = stream->receiver().async_wait(stream->parking_lot(), executor_, net::Cancellable::Yes,
+                                              "receive", asio::deferred);
     auto outcome = co_await std::move(wait);
     co_return outcome;
 }

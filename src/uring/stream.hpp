@@ -27,7 +27,8 @@ public:
     using Ptr = boost::intrusive_ptr<Stream>;
 
     /// Takes over the connected, blocking `descriptor`.
-    static Ptr open(Context& context, int descriptor, const net::Endpoint& local, const net::Endpoint& remote);
+    static Ptr open(Context& context, int descriptor, const net::Endpoint& local,
+                    const net::Endpoint& remote);
     ~Stream();
 
     const net::Endpoint& local() const noexcept { return local_; }
@@ -113,9 +114,9 @@ private:
     net::Endpoint local_, remote_;
     Phase phase_ = Phase::Open;
     bool send_closed_ = false; ///< FIN, once nothing is being sent any more
-    bool paused_ = false;  ///< the queue is full: not receiving
-    bool crowded_ = false; ///< the queue was full when the kernel was entered
-    bool at_end_ = false;  ///< nothing more will arrive, because of end_error_ or (0) the peer's FIN
+    bool paused_ = false;      ///< the queue is full: not receiving
+    bool crowded_ = false;     ///< the queue was full when the kernel was entered
+    bool at_end_ = false;      ///< nothing more will arrive, because of end_error_ or (0) the peer's FIN
     int end_error_ = 0;
 
     Receive receive_{*this};

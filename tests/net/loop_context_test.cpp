@@ -30,8 +30,8 @@ public:
     Instant now() const noexcept override { return now_; }
     int wakes() const { return wakes_; }
     int sleeps = 0;
-    using LoopContext::prepare_sleep;
     using LoopContext::awake;
+    using LoopContext::prepare_sleep;
 
 protected:
     void poll(Instant deadline) override {
@@ -186,7 +186,8 @@ TEST(LoopContext, ExecutorsCompareByLoopAndProperties) {
     EXPECT_EQ(e, one.get_executor());
     EXPECT_NE(e, two.get_executor());
     EXPECT_NE(e, asio::require(e, asio::execution::blocking.never));
-    EXPECT_EQ(e, asio::require(asio::require(e, asio::execution::blocking.never), asio::execution::blocking.possibly));
+    EXPECT_EQ(e, asio::require(asio::require(e, asio::execution::blocking.never),
+                               asio::execution::blocking.possibly));
     EXPECT_EQ(&asio::query(asio::any_io_executor(e), asio::execution::context), &one);
 }
 
@@ -273,7 +274,8 @@ struct Nested {
     std::shared_ptr<int> token;
     int depth;
     Nested(TestLoop* l, std::shared_ptr<int> t, int d) : loop(l), token(std::move(t)), depth(d) {}
-    Nested(Nested&& o) noexcept : loop(std::exchange(o.loop, nullptr)), token(std::move(o.token)), depth(o.depth) {}
+    Nested(Nested&& o) noexcept
+        : loop(std::exchange(o.loop, nullptr)), token(std::move(o.token)), depth(o.depth) {}
     ~Nested() {
         if (loop && depth > 0) loop->post(Nested(loop, token, depth - 1));
     }

@@ -422,7 +422,8 @@ std::string in_denied_child(int error, const std::function<std::string()>& check
     close(pipe_ends[1]);
     std::string said;
     char text[512];
-    for (ssize_t n = 0; (n = read(pipe_ends[0], text, sizeof(text))) > 0;) said.append(text, static_cast<std::size_t>(n));
+    for (ssize_t n = 0; (n = read(pipe_ends[0], text, sizeof(text))) > 0;)
+        said.append(text, static_cast<std::size_t>(n));
     close(pipe_ends[0]);
     int status = 0;
     waitpid(child, &status, 0);
@@ -461,25 +462,25 @@ TEST(UringDenied, BySeccompNamesTheProfile) {
 }
 
 TEST(UringDenied, ByTheMemoryLimitNamesIt) {
-    EXPECT_EQ(in_denied_child(ENOMEM, [] {
-                  const rlimit limit{65536, 65536};
-                  setrlimit(RLIMIT_MEMLOCK, &limit);
-                  return expect_probe(Errc::no_memory, "ulimit -l");
-              }),
+    EXPECT_EQ(in_denied_child(ENOMEM,
+                              [] {
+                                  const rlimit limit{65536, 65536};
+                                  setrlimit(RLIMIT_MEMLOCK, &limit);
+                                  return expect_probe(Errc::no_memory, "ulimit -l");
+                              }),
               "");
 }
 
-TEST(UringDenied, AutoFallsBackToEpollAndSaysWhy) {
-    EXPECT_EQ(in_denied_child(EPERM, &auto_uses_epoll), "");
-}
+TEST(UringDenied, AutoFallsBackToEpollAndSaysWhy) { EXPECT_EQ(in_denied_child(EPERM, &auto_uses_epoll), ""); }
 
 TEST(UringDenied, AskedForItIsAnError) {
     EXPECT_EQ(in_denied_child(EPERM,
                               [] {
                                   const auto made = make_runtime(muster::Backend::Uring);
                                   if (made) return std::string("made one");
-                                  return made.error().code == Errc::permission_denied ? std::string{}
-                                                                                      : made.error().message();
+                                  return made.error().code == Errc::permission_denied
+                                             ? std::string{}
+                                             : made.error().message();
                               }),
               "");
 }

@@ -293,8 +293,6 @@ void LoopContext::post(F&& function) {
     enqueue(HandlerTask<std::decay_t<F>>::create(std::forward<F>(function)));
 }
 
-inline LoopExecutor LoopContext::get_executor() noexcept {
-    return LoopExecutor(*this);
-}
+inline LoopExecutor LoopContext::get_executor() noexcept { return LoopExecutor(*this); }
 
 } // namespace muster::net
