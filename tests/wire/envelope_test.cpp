@@ -1,0 +1,206 @@
+/// The gossip on the wire: nothing lost, little spent, everything checked, memory shared.
+#include "samples.hpp"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+
+namespace muster::wire {
+namespace {
+
+GossipPtr shared(Gossip gossip) { return std::make_shared<const Gossip>(std::move(gossip)); }
+
+ClusterMessage envelope(GossipPtr gossip) {
+    return GossipEnvelope{samples::node(0), samples::node(1), std::move(gossip)};
+}
+
+std::vector<std::byte> body_bytes(const ClusterMessage& message) {
+    const auto frame = encode_frame(message);
+    EXPECT_TRUE(frame) << frame.error().message();
+    const auto body = frame->bytes().subspan(frame_header_bytes);
+    return {body.begin(), body.end()};
+}
+
+result<GossipPtr> decode_gossip(std::span<const std::byte> body, Interner* interner = nullptr) {
+    auto frame = decode_frame(Slice{body}, {.interner = interner});
+    if (!frame) return frame.error();
+    return std::get<GossipEnvelope>(std::get<ClusterMessage>(*frame)).gossip;
+}
+
+void expect_same(const Gossip& a, const Gossip& b) {
+    EXPECT_EQ(a.version_id(), b.version_id());
+    EXPECT_EQ(a.seen_digest(), b.seen_digest());
+    EXPECT_EQ(a.overview().seen, b.overview().seen);
+    EXPECT_EQ(a.version(), b.version());
+    EXPECT_TRUE(std::ranges::equal(a.tombstones(), b.tombstones()));
+    EXPECT_TRUE(std::ranges::equal(a.reachability().records(), b.reachability().records()));
+    EXPECT_TRUE(std::ranges::equal(a.reachability().versions(), b.reachability().versions()));
+    ASSERT_EQ(a.members().size(), b.members().size());
+    for (std::size_t i = 0; i < a.members().size(); ++i) {
+        EXPECT_TRUE(a.members()[i].same_content(b.members()[i]));
+        EXPECT_EQ(a.members()[i].app_version().text(), b.members()[i].app_version().text());
+    }
+    b.check();
+}
+
+TEST(Envelope, NothingOfAGossipIsLost) {
+    for (const Gossip& gossip : {Gossip{}, samples::cluster(1), samples::cluster(300), samples::troubled(40)}) {
+        const auto back = decode_gossip(body_bytes(envelope(shared(gossip))));
+        ASSERT_TRUE(back) << back.error().message();
+        expect_same(gossip, **back);
+    }
+}
+
+TEST(Envelope, NodesOfAllFormsSurvive) {
+    std::vector<Member> members;
+    std::int64_t uid = std::numeric_limits<std::int64_t>::min();
+    for (const char* address : {"akka://local", "akka.tcp://other@10.0.0.1:0", "akka.tcp://other@10.0.0.1:65535",
+                                "akka.tcp://other@[::1]:1", "akka://s@h\xc3\xa9:80", "akka://s@ha:80"})
+        members.emplace_back(UniqueAddress{*Address::parse(address), Uid{uid++}}, MemberStatus::Joining);
+    const auto gossip = Gossip::from_parts(members, {}, {}, {}, {});
+    ASSERT_TRUE(gossip);
+    const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
+    ASSERT_TRUE(back) << back.error().message();
+    expect_same(*gossip, **back);
+}
+
+TEST(Envelope, AMemberTakesUnder48BytesOfAThousand) {
+    const std::size_t count = 1000;
+    const auto bytes = body_bytes(envelope(shared(samples::cluster(count))));
+    EXPECT_LT(bytes.size(), 48 * count);
+    RecordProperty("bytes_per_member", fmt::format("{:.1f}", static_cast<double>(bytes.size()) / count));
+}
+
+TEST(Envelope, ABodyIsBuiltOncePerVersionWhoeverHasSeenIt) {
+    EnvelopeEncoder encoder;
+    const Gossip gossip = samples::cluster(20);
+    const auto first = encode_message(envelope(shared(gossip)), encoder);
+    const auto second = encode_message(envelope(shared(gossip.seen(samples::node(1)))), encoder);
+    EXPECT_EQ(encoder.built(), 1U);
+    EXPECT_EQ(first->body.owner(), second->body.owner());
+    EXPECT_NE(first->head, second->head);
+    const auto third = encode_message(envelope(shared(gossip.increment(samples::node(1)))), encoder);
+    EXPECT_EQ(encoder.built(), 2U);
+    EXPECT_NE(third->body.owner(), first->body.owner());
+}
+
+TEST(Envelope, OtherTombstoneTimesAreAnotherBody) {
+    EnvelopeEncoder encoder;
+    const auto with_time = [](std::int64_t ms) {
+        return shared(*Gossip::from_parts({}, {}, {}, {}, {{samples::node(1), {ms}}}));
+    };
+    ASSERT_EQ(with_time(1)->version_id(), with_time(2)->version_id());
+    (void)encode_message(envelope(with_time(1)), encoder);
+    (void)encode_message(envelope(with_time(2)), encoder);
+    EXPECT_EQ(encoder.built(), 2U);
+    (void)encode_message(envelope(with_time(2)), encoder);
+    EXPECT_EQ(encoder.built(), 2U);
+}
+
+TEST(Envelope, TheEncoderKeepsTheVersionsUsedLast) {
+    EnvelopeEncoder encoder{2};
+    Gossip gossip = samples::cluster(3);
+    std::vector<GossipPtr> versions;
+    for (int i = 0; i < 3; ++i) versions.push_back(shared(gossip = gossip.increment(samples::node(0))));
+    for (const int i : {0, 1, 0, 2, 0, 1}) (void)encode_message(envelope(versions[static_cast<std::size_t>(i)]), encoder);
+    EXPECT_EQ(encoder.bodies(), 2U);
+    EXPECT_EQ(encoder.built(), 4U) << "0, 1, 2 and 1 again";
+}
+
+TEST(Envelope, DecodingSharesWhatIsKnown) {
+    Interner interner;
+    const Gossip gossip = samples::cluster(30);
+    const auto first = *decode_gossip(body_bytes(envelope(shared(gossip))), &interner);
+    EXPECT_EQ(interner.known(), first);
+    const Member left = *gossip.members()[3].copy_with_status(MemberStatus::Leaving);
+    const Gossip changed = gossip.update(std::span{&left, 1}).increment(samples::node(0));
+    const auto second = *decode_gossip(body_bytes(envelope(shared(changed))), &interner);
+    expect_same(changed, *second);
+    for (std::size_t i = 0; i < 30; ++i) {
+        EXPECT_EQ(&first->members()[i].address(), &second->members()[i].address()) << i;
+        EXPECT_EQ(&first->members()[i].content_hash() == &second->members()[i].content_hash(), i != 3) << i;
+        EXPECT_EQ(first->members()[i].roles().data(), second->members()[i].roles().data()) << i;
+    }
+}
+
+TEST(Envelope, MembersOfOneKindShareTheirRoles) {
+    const auto decoded = *decode_gossip(body_bytes(envelope(shared(samples::cluster(30)))));
+    EXPECT_EQ(decoded->members()[1].roles().data(), decoded->members()[5].roles().data());
+    EXPECT_NE(decoded->members()[0].roles().data(), decoded->members()[1].roles().data());
+}
+
+TEST(Envelope, TheKnownVersionIsTheKnownGossipWithTheSeenOfTheWire) {
+    Interner interner;
+    const Gossip gossip = samples::cluster(30);
+    interner.remember(shared(gossip));
+    const auto same = *decode_gossip(body_bytes(envelope(shared(gossip))), &interner);
+    EXPECT_EQ(same->members().data(), interner.known()->members().data());
+    const Gossip other_seen = gossip.only_seen(samples::node(7));
+    const auto seen = *decode_gossip(body_bytes(envelope(shared(other_seen))), &interner);
+    expect_same(other_seen, *seen);
+    EXPECT_EQ(seen->members().data(), gossip.members().data());
+}
+
+TEST(Envelope, ANodeOfAMessageIsSharedWithTheKnownGossip) {
+    Interner interner;
+    interner.remember(shared(samples::cluster(3)));
+    const auto bytes = body_bytes(NotMember{samples::node(1), samples::node(4)});
+    const auto frame = decode_frame(Slice{bytes}, {.interner = &interner});
+    const auto& message = std::get<NotMember>(std::get<ClusterMessage>(*frame));
+    EXPECT_EQ(&message.from.address(), &interner.known()->members()[1].address());
+    EXPECT_EQ(&message.to.address(), &interner.known()->tombstones()[0].node.address());
+}
+
+TEST(Envelope, AnotherVersionIdThanThatOfTheContentIsRefused) {
+    const Gossip gossip = samples::troubled(12);
+    auto bytes = body_bytes(envelope(shared(gossip)));
+    // The head holds the id as it stands: after from and to, low half first.
+    std::array<std::byte, 8> low{};
+    const std::uint64_t low_value = gossip.version_id().low;
+    std::memcpy(low.data(), &low_value, low.size());
+    const auto at = std::ranges::search(bytes, low);
+    ASSERT_FALSE(at.empty());
+    at.front() ^= std::byte{1};
+    const auto decoded = decode_gossip(bytes);
+    ASSERT_FALSE(decoded);
+    EXPECT_NE(decoded.error().message().find("version_id"), std::string::npos) << decoded.error().message();
+}
+
+TEST(Envelope, EveryFlippedBitIsRefusedOrChangesOnlyWhatTheIdLeavesOut) {
+    const Gossip gossip = samples::troubled(12);
+    const auto bytes = body_bytes(envelope(shared(gossip)));
+    std::size_t accepted = 0;
+    for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+        auto flipped = bytes;
+        flipped[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
+        const auto frame = decode_frame(Slice{flipped});
+        if (!frame) continue;
+        ++accepted;
+        const auto* message = std::get_if<ClusterMessage>(&*frame);
+        if (message == nullptr) continue;
+        if (const auto* decoded = std::get_if<GossipEnvelope>(message)) {
+            EXPECT_EQ(decoded->gossip->version_id(), gossip.version_id()) << bit;
+            decoded->gossip->check();
+        }
+    }
+    // from, to, seen and tombstone times are free; nearly everything else is covered by the id.
+    EXPECT_LT(accepted, bytes.size() * 4);
+}
+
+TEST(Envelope, EveryCutIsRefused) {
+    const auto bytes = body_bytes(envelope(shared(samples::troubled(12))));
+    for (std::size_t cut = 0; cut < bytes.size(); ++cut)
+        EXPECT_FALSE(decode_gossip(std::span{bytes}.first(cut))) << cut;
+}
+
+TEST(Envelope, ALongHostIsNotMultipliedByShortDifferences) {
+    // A host of 255 bytes that every further member shares costs 12 bytes each: bounded, but a host beyond
+    // 255 bytes would let one frame claim gigabytes.
+    const std::string host(255, 'h');
+    std::vector<Member> members{{UniqueAddress{Address::remote("akka", "s", host, 1), Uid{1}}, MemberStatus::Up}};
+    EXPECT_TRUE(decode_gossip(body_bytes(envelope(shared(*Gossip::from_parts(members, {}, {}, {}, {}))))));
+    members = {{UniqueAddress{Address{"akka", "s", host + "h", std::uint16_t{1}}, Uid{1}}, MemberStatus::Up}};
+    EXPECT_FALSE(encode_frame(envelope(shared(*Gossip::from_parts(members, {}, {}, {}, {})))));
+}
+
+} // namespace
+} // namespace muster::wire
