@@ -2,7 +2,7 @@
 #include <muster/cluster/sbr_runtime.hpp>
 
 #include <algorithm>
-#include <muster/ensure.hpp>
+#include <utility>
 
 namespace muster {
 
@@ -146,15 +146,14 @@ void SbrRuntime::stash(Stashed item, const Now& now, Effects& out) {
 }
 
 SbrAction SbrRuntime::unstash(SbrAction action, const Now& now, Effects& out) {
-    std::vector<Stashed> items = std::move(stash_);
-    stash_.clear();
-    for (Stashed& item : items) {
-        if (auto* event = std::get_if<ClusterEvent>(&item)) {
+    const std::vector<Stashed> items = std::exchange(stash_, {});
+    for (const Stashed& item : items) {
+        if (const auto* event = std::get_if<ClusterEvent>(&item)) {
             on_event(*event, now, out);
-        } else {
-            SbrAction quarantine = quarantined_by_remote(std::get<UniqueAddress>(item), now, out);
-            if (acted(quarantine)) action = std::move(quarantine);
+            continue;
         }
+        SbrAction quarantine = quarantined_by_remote(std::get<UniqueAddress>(item), now, out);
+        if (acted(quarantine)) action = std::move(quarantine);
     }
     return action;
 }

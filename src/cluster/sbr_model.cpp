@@ -95,7 +95,9 @@ void SbrModel::set_reachability(const Reachability& reachability) {
 
 void SbrModel::set_seen_by(std::vector<UniqueAddress> seen_by) {
     seen_by_ = std::move(seen_by);
-    sort_unique(seen_by_);
+    // Events list it in member order, and there are many of them.
+    const auto out_of_order = [](const UniqueAddress& a, const UniqueAddress& b) { return !(a < b); };
+    if (std::adjacent_find(seen_by_.begin(), seen_by_.end(), out_of_order) != seen_by_.end()) sort_unique(seen_by_);
 }
 
 const Member* SbrModel::find(const UniqueAddress& node) const noexcept {

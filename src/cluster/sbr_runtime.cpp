@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <muster/ensure.hpp>
-#include <type_traits>
+#include <utility>
 
 namespace muster {
 
@@ -50,23 +50,26 @@ SbrRuntime::SbrRuntime(UniqueAddress self, std::string self_data_center,
 
 // --- events
 
-void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out) {
-    for (const ClusterEvent& event : events) on_event(event, now, out);
+void SbrRuntime::on_event(const ClusterEvent& event, const Now& now, Effects& out) {
+    on_events(std::span(&event, 1), now, out);
 }
 
-void SbrRuntime::on_event(const ClusterEvent& event, const Now& now, Effects& out) {
-    if (stopped_) return;
-    const auto* gone = std::get_if<MemberRemoved>(&event);
-    if (std::holds_alternative<ClusterShuttingDown>(event) ||
-        (gone != nullptr && gone->member.unique_address() == self_)) {
-        stop(out);
-        return;
+void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out) {
+    const std::size_t unreachable_before = model_.unreachable().size();
+    for (const ClusterEvent& event : events) {
+        if (stopped_) return;
+        const auto* gone = std::get_if<MemberRemoved>(&event);
+        if (std::holds_alternative<ClusterShuttingDown>(event) ||
+            (gone != nullptr && gone->member.unique_address() == self_))
+            return stop(out);
+        if (wait_)
+            stash(event, now, out);
+        else
+            apply(event, now, out);
     }
-    if (wait_) {
-        stash(event, now, out);
-        return;
-    }
-    apply(event, now, out);
+    // What looks at the whole model is done once for all that was published together.
+    report_unreachable(unreachable_before, out);
+    warn_of_strategy(out);
     update_quorum();
 }
 
@@ -75,10 +78,10 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
     if (const auto* e = std::get_if<MemberJoined>(&event)) return joining(e->member, false, out);
     if (const auto* e = std::get_if<MemberWeaklyUp>(&event)) return joining(e->member, true, out);
     if (const auto* e = std::get_if<MemberUp>(&event)) return up(e->member, now, out);
-    if (const auto* e = std::get_if<MemberDowned>(&event)) return unreachable(e->member, now, out);
-    if (const auto* e = std::get_if<UnreachableMember>(&event)) return unreachable(e->member, now, out);
-    if (const auto* e = std::get_if<ReachableMember>(&event)) return reachable(e->member, now, out);
-    if (const auto* e = std::get_if<MemberRemoved>(&event)) return removed(e->member, now, out);
+    if (const auto* e = std::get_if<MemberDowned>(&event)) return unreachable(e->member, now);
+    if (const auto* e = std::get_if<UnreachableMember>(&event)) return unreachable(e->member, now);
+    if (const auto* e = std::get_if<ReachableMember>(&event)) return reachable(e->member, now);
+    if (const auto* e = std::get_if<MemberRemoved>(&event)) return removed(e->member, now);
     if (const auto* e = std::get_if<ReachabilityChanged>(&event)) return model_.set_reachability(e->reachability);
     if (const auto* e = std::get_if<SeenChanged>(&event)) return model_.set_seen_by(e->seen_by);
     if (const auto* e = std::get_if<LeaderChanged>(&event)) return leader_changed(e->to, out);
@@ -113,36 +116,33 @@ void SbrRuntime::up(const Member& member, const Now& now, Effects& out) {
     if (is_responsible() && !was)
         out.push_back(log(LogLevel::Info, sbr_code::responsible, {}, {{"responsible", "true"}}));
     restart_stable(now);
+    members_came_up_ = true;
+}
+
+void SbrRuntime::warn_of_strategy(Effects& out) {
+    if (!std::exchange(members_came_up_, false)) return;
     if (std::string warning = strategy_->warning(model_); !warning.empty())
-        out.push_back(log(LogLevel::Warning, sbr_code::too_many_members, {},
+        out.push_back(log(LogLevel::Warning, sbr_code::strategy_warning, {},
                           {{"strategy", strategy_->describe()}, {"warning", std::move(warning)}}));
 }
 
-void SbrRuntime::unreachable(const Member& member, const Now& now, Effects& out) {
-    if (member.unique_address() == self_) return;
-    const std::size_t before = model_.unreachable().size();
-    if (!model_.add_unreachable(member)) return;
+void SbrRuntime::unreachable(const Member& member, const Now& now) {
+    if (member.unique_address() == self_ || !model_.add_unreachable(member)) return;
     restart_stable(now);
     count_change(now);
     reset_changes_if_settled(now);
-    report_unreachable(before, out);
 }
 
-void SbrRuntime::reachable(const Member& member, const Now& now, Effects& out) {
-    if (member.unique_address() == self_) return;
-    const std::size_t before = model_.unreachable().size();
-    if (!model_.add_reachable(member)) return;
+void SbrRuntime::reachable(const Member& member, const Now& now) {
+    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;
     restart_stable(now);
     count_change(now);
     reset_changes_if_settled(now);
-    report_unreachable(before, out);
 }
 
-void SbrRuntime::removed(const Member& member, const Now& now, Effects& out) {
-    const std::size_t before = model_.unreachable().size();
+void SbrRuntime::removed(const Member& member, const Now& now) {
     if (!model_.remove(member)) return;
     reset_changes_if_settled(now);
-    report_unreachable(before, out);
     if (!release_ || release_->at) return;
     std::erase(release_->downed, member.unique_address());
     // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to notice.

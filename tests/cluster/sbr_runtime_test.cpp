@@ -159,9 +159,9 @@ TEST(SbrRuntime, AStaticQuorumWithTooManyMembersIsWarnedOfWhenTheyComeUp) {
     settings.quorum_size = 2;
     Resolver r("a", settings);
     r.up(0, "abc");
-    EXPECT_FALSE(r.logged(sbr_code::too_many_members));
+    EXPECT_FALSE(r.logged(sbr_code::strategy_warning));
     r.up(0, "d");
-    EXPECT_TRUE(r.logged(sbr_code::too_many_members));
+    EXPECT_TRUE(r.logged(sbr_code::strategy_warning));
 }
 
 TEST(SbrRuntime, DryRunRecordsAndDownsNobody) {

@@ -369,7 +369,7 @@ struct ScriptedLease {
         if (value.is_bool()) return value.get_bool() ? LeaseOutcome::Held : LeaseOutcome::NotHeld;
         const auto name = text(value);
         if (name == "acquired" || name == "granted" || name == "held") return LeaseOutcome::Held;
-        if (name == "error" || name == "failed" || name == "failure") return LeaseOutcome::Failed;
+        if (name == "error" || name == "failed" || name == "failure" || name == "exception" || name == "timeout") return LeaseOutcome::Failed;
         if (name == "denied" || name == "not_held") return LeaseOutcome::NotHeld;
         throw BadCase("unknown lease outcome \"" + name + "\"");
     }

@@ -42,7 +42,7 @@ inline constexpr std::string_view decision = "cluster.sbr.decision";
 inline constexpr std::string_view conflict = "cluster.sbr.indirect_conflict";
 inline constexpr std::string_view unstable = "cluster.sbr.unstable";
 inline constexpr std::string_view responsible = "cluster.sbr.responsible";
-inline constexpr std::string_view too_many_members = "cluster.sbr.strategy_warning";
+inline constexpr std::string_view strategy_warning = "cluster.sbr.strategy_warning";
 inline constexpr std::string_view lease = "cluster.sbr.lease";
 inline constexpr std::string_view data_center = "cluster.sbr.data_center";
 inline constexpr std::string_view quarantined = "cluster.sbr.quarantined_by_remote";
@@ -64,6 +64,7 @@ public:
                SbrSettings settings);
 
     void on_event(const ClusterEvent& event, const Now& now, Effects& out);
+    /// The same for all that was published together, which costs less and shows observers no states in between.
     void on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out);
     /// Takes the decision when it is due; acts on instability, responsible or not; releases the lease.
     SbrAction tick(const Now& now, Effects& out);
@@ -119,9 +120,10 @@ private:
     void apply(const ClusterEvent& event, const Now& now, Effects& out);
     void joining(const Member& member, bool weakly_up, Effects& out);
     void up(const Member& member, const Now& now, Effects& out);
-    void unreachable(const Member& member, const Now& now, Effects& out);
-    void reachable(const Member& member, const Now& now, Effects& out);
-    void removed(const Member& member, const Now& now, Effects& out);
+    void unreachable(const Member& member, const Now& now);
+    void reachable(const Member& member, const Now& now);
+    void removed(const Member& member, const Now& now);
+    void warn_of_strategy(Effects& out);
     void leader_changed(const std::optional<UniqueAddress>& leader, Effects& out);
     void track_foreign(const ClusterEvent& event);
 
@@ -156,6 +158,7 @@ private:
     bool is_leader_ = false;
     bool self_was_up_ = false;
     bool stopped_ = false;
+    bool members_came_up_ = false; // since the strategy was last asked whether it can cope
     Instant stable_since_{};
     Changes changes_;
 
