@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Breaks one rule of the protocol at a time and looks which test notices: tests/conformance/mutate.py [--filter TEXT] [--write]
+
+Copies HEAD into a temporary directory, builds there, and for each mutation below changes one line, rebuilds, and runs the conformance cases
+and then the unit tests of cluster/. `--write` puts the outcome into mutations.md. Exits 1 when a mutation turns nothing red.
+"""
+
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parents[1]
+
+# (section of the specification, the rule that breaks, file in src/cluster, before, after)
+MUTATIONS = [
+    ("1.5", "a merged copy keeps the lower up_number", "member.cpp", "std::min(a.up_number(), b.up_number());",
+     "(merge_priority(a.status()) >= merge_priority(b.status()) ? a : b).up_number();"),
+    ("1.6", "a tombstoned member is dropped by a merge", "gossip.cpp",
+     "        return grave == tombstones.end() || grave->node != m.unique_address();", "        return true;"),
+    ("2", "marking a member Down takes it out of seen", "gossip.cpp", "    next.mark_unseen(*at);\n    return next;", "    return next;"),
+    ("2", "a removal prunes the clock entry", "gossip.cpp", "    next.version_.prune(keys);\n    next.tombstones_ =", "    next.tombstones_ ="),
+    ("2", "tombstones are kept only while strictly younger than the limit", "gossip.cpp", "t.removed_at <= limit", "t.removed_at < limit"),
+    ("2", "after a merge that passes for an input the local change rule applies", "core_gossip.cpp",
+     "    return !is_newer && !has_same_content(merged, input);", "    return is_newer && !has_same_content(merged, input);"),
+    ("2", "equal clocks with different content are merged", "core_gossip.cpp",
+     "        if (remote->version_id() != local->version_id()) break;\n", ""),
+    ("4.2", "Terminated is final", "reachability.cpp",
+     "(row->status == ReachabilityStatus::Terminated || row->status == status)", "(row->status == status)"),
+    ("4.2", "an observer that sees everybody again has no rows", "reachability.cpp",
+     "if (status == ReachabilityStatus::Reachable && others_reachable) {", "if (false && others_reachable) {"),
+    ("4.3", "the row set with the higher version wins as a whole", "reachability.cpp",
+     "mine >= theirs ? own : others", "mine <= theirs ? own : others"),
+    ("4.3", "of equal versions pruned rows stay pruned", "reachability.cpp",
+     "                          if (mine == theirs && own.empty() != others.empty()) return;\n", ""),
+    ("5.4", "an Exiting or Down node answers InitJoin with a Nack", "core_join.cpp",
+     "    if (!is_initialized() || status == MemberStatus::Exiting || status == MemberStatus::Down) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack",
+     "    if (!is_initialized()) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack"),
+    ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp",
+     "phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;",
+     "phase == CorePhase::TryingToJoin && m.to == self;"),
+    ("5.6", "a removed incarnation is refused", "core_join.cpp",
+     "    if (gossip().is_tombstoned(m.node)) {", "    if (false) {"),
+    ("5.6", "a new incarnation terminates the old one", "core_join.cpp",
+     "        reachability = reachability.terminated(self, m.unique_address());\n", ""),
+    ("6.2", "gossip for another incarnation of this address is ignored", "core_gossip.cpp",
+     "    if (to != self) return ignore();\n", ""),
+    ("6.2", "gossip that does not know this node is ignored", "core_gossip.cpp",
+     "    if (!m.gossip->has_member(self)) {", "    if (false) {"),
+    ("6.2", "gossip from whom this node calls unreachable is ignored", "core_gossip.cpp",
+     "    return gossip().reachability().is_reachable(self, from) || ignore();", "    return true;"),
+    ("6.3", "while exiting tasks run nothing is marked seen", "core_gossip.cpp",
+     "} else if (!exiting_tasks_in_progress && !decision.winning->seen_by(self)) {", "} else if (!decision.winning->seen_by(self)) {"),
+    ("6.5", "the speed-up counts seen against half of the members", "core_gossip.cpp", "return seen < members / 2;", "return seen <= members / 2;"),
+    ("7", "the different-view probability shrinks with the cluster", "gossip_targets.cpp",
+     "    if (cluster_size >= 3 * reduce_above) return least;\n", "    if (cluster_size >= 3 * reduce_above) return probability;\n"),
+    ("8", "Down observers do not block convergence", "membership.cpp",
+     "return lookup.own_dc(row.observer) && !lookup.is_down(row.observer) && lookup.own_dc(row.subject);",
+     "return lookup.own_dc(row.observer) && lookup.own_dc(row.subject);"),
+    ("8", "unreachable Down and Exiting members do not block convergence", "membership.cpp",
+     "               skip_unreachable.contains(lookup.status(node));", "               false;"),
+    ("8", "in bootstrap the members of all data centers must have seen", "membership.cpp",
+     "bootstrap ? bootstrap_seers.contains(all[i].status())", "bootstrap ? bootstrap_seers.contains(all[i].status()) && is_own_dc(all[i])"),
+    ("8", "a Leaving member with a number ends bootstrap, one without does not", "membership.cpp",
+     "(m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up)", "(m.status() == MemberStatus::Leaving)"),
+    ("9.2", "the leader acts only under convergence", "core_leader.cpp",
+     "        if (state->convergence(exiting_confirmed)) {", "        if (true) {"),
+    ("9.3", "a reachable Down member is not removed", "membership.cpp",
+     "    collect(state.dc_reach().all_unreachable_or_terminated(), MemberStatus::Down);",
+     "    for (const Member& m : state.members()) if (m.status() == MemberStatus::Down && m.unique_address() != state.self) removed.push_back(m.unique_address());"),
+    ("9.3", "up_numbers follow the highest of the own data center", "membership.cpp",
+     "if (state.is_own_dc(m) && m.up_number() != Member::never_up)", "if (m.up_number() != Member::never_up)"),
+    ("11.1", "ExitingConfirmed goes to two candidates", "core_shutdown.cpp", "candidate < 2", "candidate < 1"),
+    ("11.2", "a Down node waits until the others that are Down know", "core_shutdown.cpp",
+     "    if (!all_know && self_down_checks_failed < self_down_checks_max) {", "    if (false && self_down_checks_failed < self_down_checks_max) {"),
+    ("12.2", "unreachable nodes on the ring are monitored without counting", "heartbeat.cpp",
+     "        } else if (collected.size() < monitored_by_) {", "        } else if (false) {"),
+    ("12.3", "who was pushed out while unavailable is heartbeated on", "heartbeat.cpp",
+     "            sorted_insert(old_unreachable_, pushed_out);", "            detectors_.remove(pushed_out);"),
+    ("12.4", "the reaper heals only what this node accused", "core_failure.cpp",
+     "gossip().reachability().all_unreachable_from(self)) {", "std::vector<UniqueAddress>{}) {"),
+    ("12.5", "the interval after an outage is not recorded", "phi_accrual.cpp",
+     "        outcome.recorded = is_available(now);\n        if (outcome.recorded) history_.add", "        outcome.recorded = true;\n        if (outcome.recorded) history_.add"),
+    ("15.1", "a reachability change restarts the stable timer", "sbr_runtime.cpp",
+     "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n    restart_stable(now);\n",
+     "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n"),
+    ("15.3", "keep-majority looks a second time, pessimistically", "sbr_strategies.cpp",
+     "sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});", "sides_of(model, electorate);"),
+    ("15.3", "keep-majority's tie-break with a leader on the other side", "sbr_strategies.cpp",
+     "    if (model.is_unreachable(leaders.front().unique_address())) {", "    if (false) {"),
+    ("15.3", "static-quorum stays below twice the quorum", "sbr_strategies.cpp", "return total / 2 >= quorum_size;", "return total / 2 > quorum_size;"),
+    ("15.3", "a lone oldest goes, except among two", "sbr_strategies.cpp",
+     "down_if_alone && here == 1 && there >= 2 ?", "down_if_alone && here == 1 ?"),
+]
+
+
+def run(*command, cwd=None, timeout=900):
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)
+
+
+def must(done, what):
+    if done.returncode != 0:
+        sys.exit(f"{what} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+
+
+class Tree:
+    """A copy of HEAD with a build."""
+
+    def __init__(self, directory):
+        self.source = directory / "source"
+        self.build = directory / "build"
+        self.source.mkdir()
+        archive = subprocess.Popen(["git", "-C", str(TOP), "archive", "HEAD"], stdout=subprocess.PIPE)
+        must(subprocess.run(["tar", "-x", "-C", str(self.source)], stdin=archive.stdout, capture_output=True, text=True, check=False), "tar")
+        must(run("meson", "setup", str(self.build), str(self.source), "-Dtests=true", "-Ddefault_library=static", "--buildtype=plain"), "meson")
+
+    def make(self):
+        return run("ninja", "-C", str(self.build), "tests/conformance/muster-conformance", "tests/cluster/muster-cluster-tests")
+
+    def red(self):
+        """What noticed: the ids of failing cases, else the names of failing tests, else nothing."""
+        cases = run(str(self.build / "tests/conformance/muster-conformance"), str(self.source / "tests/conformance/cases.json"))
+        failed = re.findall(r"\b([A-Z]{2}-\d{3})\b", cases.stdout)
+        if cases.returncode != 0:
+            return sorted(set(failed)) or ["muster-conformance aborts: " + (cases.stderr.strip().splitlines() or ["?"])[-1]]
+        try:
+            tests = run(str(self.build / "tests/cluster/muster-cluster-tests"), "--gtest_brief=1", "--gtest_fail_fast", timeout=300)
+        except subprocess.TimeoutExpired:
+            return ["muster-cluster-tests does not end"]
+        if tests.returncode == 0:
+            return []
+        failed = re.findall(r"\[  FAILED  \] ([\w./]+)", tests.stdout)
+        return sorted(set(failed)) or ["muster-cluster-tests aborts: " + (tests.stderr.strip().splitlines() or ["?"])[-1][:150]]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--filter", default="", help="only mutations whose rule or file contains this")
+    parser.add_argument("--write", action="store_true", help="write mutations.md")
+    options = parser.parse_args()
+    chosen = [m for m in MUTATIONS if options.filter in m[1] + m[2]]
+    rows, survivors = [], []
+    with tempfile.TemporaryDirectory(prefix="muster-mutate-") as directory:
+        tree = Tree(pathlib.Path(directory))
+        must(tree.make(), "the build")
+        if red := tree.red():
+            sys.exit(f"red without any mutation: {red}")
+        for section, rule, name, before, after in chosen:
+            path = tree.source / "src/cluster" / name
+            text = path.read_text()
+            if text.count(before) != 1:
+                sys.exit(f"{name}: {text.count(before)} places instead of one for: {rule}")
+            path.write_text(text.replace(before, after))
+            built = tree.make()
+            red = tree.red() if built.returncode == 0 else [f"does not compile: {built.stdout[-300:]}"]
+            path.write_text(text)
+            shown = ", ".join(red[:4]) + (f" and {len(red) - 4} more" if len(red) > 4 else "")
+            print(f"{'RED ' if red else 'GREEN'} {section:5} {rule}: {shown or 'NOTHING NOTICED'}", flush=True)
+            line = text[: text.index(before)].count("\n") + 1
+            rows.append(f"| {section} | {rule} | {name}:{line} | {shown or '**nothing**'} |")
+            if not red or "does not compile" in red[0]:
+                survivors.append(rule)
+    if options.write:
+        head = (HERE / "mutations.md").read_text().split("| §")[0] if (HERE / "mutations.md").exists() else "# Mutations\n\n"
+        table = "| § | the rule that was broken | where | what went red |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        (HERE / "mutations.md").write_text(head + table)
+    print(f"{len(rows) - len(survivors)} caught, {len(survivors)} not")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
