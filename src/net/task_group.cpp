@@ -17,6 +17,8 @@ namespace asio = boost::asio;
 struct TaskGroup::State {
     struct Member {
         asio::cancellation_signal signal;
+        /// A signal before that would meet co_spawn's own first steps, which throw out of the executor.
+        bool started = false;
     };
     using Members = std::list<Member>;
 
@@ -34,6 +36,7 @@ struct TaskGroup::State {
     /// when the Runtime dies. Without an executor of its own, so that Asio passes cancellation on directly
     /// and does not keep a pointer to the signal in a queue.
     class Done;
+    static Task<void> run(std::shared_ptr<State> state, Members::iterator member, Task<void> task);
 
     asio::any_io_executor executor;
     std::shared_ptr<const ParkingLot::Status> status;
@@ -77,17 +80,15 @@ private:
     Members::iterator member_;
 };
 
-namespace {
-
-Task<void> run_task(Task<void> task) {
+Task<void> TaskGroup::State::run(std::shared_ptr<State> state, Members::iterator member, Task<void> task) {
     co_await asio::this_coro::throw_if_cancelled(false);
     // co_spawn starts a coroutine in place when it is called on the executor's thread: spawn() promises not to.
     auto later = asio::post(asio::deferred);
     co_await std::move(later);
+    member->started = true;
+    if (state->stopping) member->signal.emit(asio::cancellation_type::terminal);
     co_await std::move(task);
 }
-
-} // namespace
 
 TaskGroup::TaskGroup(Runtime& runtime) : state_(std::make_shared<State>(runtime.executor())) {}
 
@@ -99,12 +100,13 @@ void TaskGroup::spawn(Task<void> task) {
     if (state_->stopping) return;
     const auto member = state_->members.emplace(state_->members.end());
     State::Done done{state_, member};
-    asio::co_spawn(state_->executor, run_task(std::move(task)), std::move(done));
+    asio::co_spawn(state_->executor, State::run(state_, member, std::move(task)), std::move(done));
 }
 
 void TaskGroup::cancel() noexcept {
     if (std::exchange(state_->stopping, true)) return;
-    for (auto& member : state_->members) member.signal.emit(asio::cancellation_type::terminal);
+    for (auto& member : state_->members)
+        if (member.started) member.signal.emit(asio::cancellation_type::terminal);
 }
 
 bool TaskGroup::stopping() const noexcept { return state_->stopping; }

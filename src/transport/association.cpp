@@ -140,6 +140,7 @@ void Association::met(const UniqueAddress& peer) {
         // What was accepted while the link led to the former incarnation was meant for that one.
         const Outbox::Batch dropped = outbox_.drop_before(stale_mark_);
         hub_->counters().tells_other_incarnation.add(dropped.frames);
+        replaced_ = known_;
     }
     known_ = peer;
     if (std::exchange(blocked_, false)) outbox_.set_closed(hub_->stopping());

@@ -142,6 +142,7 @@ private:
     net::Signal* wake_ = nullptr; // of run(), while it runs
     std::shared_ptr<OutboundLink> link_;
     std::optional<UniqueAddress> known_;
+    std::optional<UniqueAddress> replaced_; // known_ before, until another uid has answered at its address
     std::uint64_t stale_mark_ = 0; // tells before it were meant for known_
     Instant next_attempt_{};
     std::optional<Instant> failing_since_;

@@ -279,13 +279,13 @@ void Association::established(OutboundLink& link) {
     failing_since_.reset();
     failures_ = 0;
     probes_left_ = 0;
-    const std::optional<UniqueAddress> before = known_;
     met(link.peer);
+    const auto replaced = std::exchange(replaced_, std::nullopt);
     hub_->counters().handshakes_done.add();
     hub_->counters().outbound.add(1);
     hub_->log().debug("transport.link.established", peer_text(),
                       {{"node", link.peer.to_string()}, {"direction", "outbound"}});
-    if (before && *before != link.peer) hub_->report(*before, LinkEvent::OtherIncarnation);
+    if (replaced) hub_->report(*replaced, LinkEvent::OtherIncarnation);
     hub_->report(link.peer, LinkEvent::Established);
 }
 

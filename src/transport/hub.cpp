@@ -37,6 +37,14 @@ AbortAt::~AbortAt() {
     if (timer_ != net::TimerId::None) runtime_.cancel(timer_);
 }
 
+Hub::PartialHold::PartialHold(Hub& hub, FrameReader& reader)
+    : hub_(hub), held_(reader.holds_receive_buffer() && hub.partial_holds_ < partial_holds_max) {
+    if (held_)
+        ++hub_.partial_holds_;
+    else
+        reader.detach();
+}
+
 Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net::Listener> listener,
          UniqueAddress self)
     : runtime_(runtime), options_(std::move(options)), counters_(runtime.metrics()),
@@ -206,7 +214,6 @@ void Hub::accepted(std::unique_ptr<net::Connection> connection) {
     }
     auto link = std::make_shared<InboundLink>(*this, std::move(connection));
     inbound_.push_back(link);
-    counters_.inbound.set(static_cast<std::int64_t>(inbound_.size()));
     arm_sweep();
     tasks_.spawn(link->run(link, shared_from_this()));
 }
@@ -233,7 +240,6 @@ void Hub::inbound_established(InboundLink& link) {
 
 void Hub::inbound_ended(InboundLink& link) {
     std::erase_if(inbound_, [&link](const auto& other) { return other.get() == &link; });
-    counters_.inbound.set(static_cast<std::int64_t>(inbound_.size()));
 }
 
 void Hub::close_inbound(wire::GoodbyeReason reason, std::string_view detail) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "counters.hpp"
+#include "frame_reader.hpp"
 #include "handshake.hpp"
 #include "lifeline.hpp"
 #include "retained.hpp"
@@ -80,13 +81,29 @@ public:
     wire::Interner& interner() noexcept { return interner_; }
     /// Null before start() and once the transport shuts down: nobody wants to know any more.
     TransportHandler* handler() noexcept { return handler_; }
-    RemoteMessageSink* sink() noexcept { return sink_.get(); }
+    const std::shared_ptr<RemoteMessageSink>& sink() const noexcept { return sink_; }
     Identity identity() const { return {options_.cluster_name, self_}; }
     bool started() const noexcept { return started_; }
     bool stopping() const noexcept { return stopping_; }
     Instant now() const noexcept { return runtime_.monotonic_now(); }
     /// Uniform in [0, bound].
     Duration random_up_to(Duration bound);
+
+    /// Around a wait for more bytes. The beginning of a frame may stay in its receive buffer, which saves the
+    /// assembling of large frames, but only so many connections keep one: peers that stop in the middle of a
+    /// frame must not take all of them.
+    class PartialHold {
+    public:
+        PartialHold(Hub& hub, FrameReader& reader);
+        ~PartialHold() { hub_.partial_holds_ -= held_ ? 1 : 0; }
+        PartialHold(const PartialHold&) = delete;
+        PartialHold& operator=(const PartialHold&) = delete;
+
+    private:
+        Hub& hub_;
+        bool held_;
+    };
+    static constexpr std::size_t partial_holds_max = 4;
 
     enum class Quarantined : std::uint8_t { No, Harmless, Yes };
     Quarantined quarantined(const UniqueAddress& node);
@@ -153,6 +170,7 @@ private:
     std::vector<Association*> running_;                 // those with a coroutine, which keeps them alive
     std::vector<std::shared_ptr<InboundLink>> inbound_; // in the order of arrival
     std::map<UniqueAddress, QuarantineEntry> quarantined_;
+    std::size_t partial_holds_ = 0;
     net::TimerId sweep_timer_ = net::TimerId::None;
     std::uint64_t random_state_ = 0;
 };

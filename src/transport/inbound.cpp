@@ -42,7 +42,7 @@ net::Task<void> InboundLink::receive_until_end() {
     for (int receives = 0;;) {
         Slice bytes;
         if (!connection_->try_receive(bytes)) {
-            reader_.detach();
+            const Hub::PartialHold hold{hub_, reader_};
             let_go_of_buffer();
             auto received = co_await connection_->receive();
             if (!received) {
@@ -68,6 +68,7 @@ net::Task<void> InboundLink::receive_until_end() {
 InboundLink::Step InboundLink::take_frames() {
     FrameReader::Frame frame;
     FrameReader::Next next = FrameReader::Next::NeedMore;
+    const std::shared_ptr<RemoteMessageSink> keep = hub_.sink(); // it may destroy the transport that holds it
     std::uint64_t tells = 0;
     Step step = Step::More;
     while (phase_ != Phase::Closing && (next = reader_.next(frame)) == FrameReader::Next::Frame) {
@@ -142,6 +143,7 @@ net::Task<bool> InboundLink::reply() {
     reader_.set_frame_bytes_max(hub_.options().frame_bytes_max);
     phase_ = Phase::Open;
     was_open_ = true;
+    hub_.counters().inbound.add(1);
     hub_.inbound_established(*this);
     if (closing_) { // asked for while the reply was on its way
         const wire::GoodbyeReason reason = *std::exchange(closing_, std::nullopt);
@@ -169,7 +171,7 @@ void InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& 
 }
 
 void InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
-    RemoteMessageSink* sink = hub_.sink();
+    RemoteMessageSink* const sink = hub_.sink().get();
     if (!sink) return;
     try {
         sink->deliver(tell.target_path, tell.manifest, payload, tell.sender_path);
@@ -301,6 +303,7 @@ void InboundLink::ended() {
     const bool timed_out = !was_open_ && deadline_ && deadline_->expired() && phase_ != Phase::Closing;
     deadline_.reset();
     drop_lease();
+    if (was_open_) hub_.counters().inbound.add(-1);
     if (hub_.tasks().stopping()) return;
     const std::string why = error_ ? error_->message() : std::string{};
     if (!was_open_) {

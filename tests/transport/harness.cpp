@@ -1,7 +1,9 @@
 #include "harness.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <muster/net/asio_runtime.hpp>
+#include <muster/uring/runtime.hpp>
 
 namespace muster {
 
@@ -22,18 +24,57 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::unique_ptr<net::Runtime> make_epoll(std::shared_ptr<LogSink> log) {
-    net::RuntimeOptions options;
+template <class Options>
+Options runtime_options(std::shared_ptr<LogSink> log) {
+    Options options;
     options.log_sink = std::move(log);
     options.log.level = LogLevel::Debug;
     options.log.burst = 1'000'000;
-    auto made = net::make_asio_runtime(std::move(options));
-    return std::move(made.value());
+    return options;
+}
+
+Backend make_epoll(std::shared_ptr<LogSink> log) {
+    auto made = net::make_asio_runtime(runtime_options<net::RuntimeOptions>(std::move(log)));
+    return {nullptr, std::move(made.value())};
+}
+
+Backend make_uring(std::shared_ptr<LogSink> log) {
+    auto made = uring::make_runtime(runtime_options<uring::Options>(std::move(log)));
+    return {nullptr, std::move(made.value())};
+}
+
+Backend make_sim(std::shared_ptr<LogSink> log) {
+    Backend backend;
+    backend.network = std::make_unique<sim::Network>();
+    const auto host = backend.network->add_host("host");
+    backend.runtime = backend.network->make_runtime(host, runtime_options<net::RuntimeOptions>(std::move(log)));
+    return backend;
+}
+
+bool uring_works() {
+    static const bool works = [] {
+        const auto made = uring::make_runtime();
+        if (!made) std::printf("not run: transport tests on io_uring (%s)\n", made.error().message().c_str());
+        return made.has_value();
+    }();
+    return works;
 }
 
 } // namespace
 
-std::vector<BackendParam> backends() { return {{"epoll", make_epoll, false}}; }
+std::vector<BackendParam> simulated_backend() { return {{"sim", make_sim, true}}; }
+
+std::vector<BackendParam> real_backends() {
+    std::vector<BackendParam> real{{"epoll", make_epoll, false}};
+    if (uring_works()) real.push_back({"uring", make_uring, false});
+    return real;
+}
+
+std::vector<BackendParam> backends() {
+    std::vector<BackendParam> all = simulated_backend();
+    for (const auto& real : real_backends()) all.push_back(real);
+    return all;
+}
 
 std::size_t RecordingHandler::count(LinkEvent event) const {
     return static_cast<std::size_t>(
@@ -45,7 +86,7 @@ bool RecordingHandler::saw(const UniqueAddress& peer, LinkEvent event) const {
                        [&](const Linked& l) { return l.event == event && l.peer == peer; });
 }
 
-TransportTest::TransportTest() : runtime_(GetParam().make(log_)) {}
+TransportTest::TransportTest() : backend_(GetParam().make(log_)), runtime_(backend_.runtime.get()) {}
 
 TransportTest::~TransportTest() {
     // What was destroyed without a shutdown ends in its own time.
@@ -60,6 +101,7 @@ TcpTransportOptions TransportTest::options() {
 
 std::unique_ptr<Node> TransportTest::node(TcpTransportOptions options) {
     auto made = std::make_unique<Node>();
+    made->handler.clock = runtime_;
     auto listening = TcpClusterTransport::listen(*runtime_, std::move(options));
     if (!listening) {
         ADD_FAILURE() << listening.error().message();

@@ -7,6 +7,7 @@
 #include <muster/log.hpp>
 #include <muster/metrics.hpp>
 #include <muster/net/runtime.hpp>
+#include <muster/sim/runtime.hpp>
 #include <muster/transport/recording_sink.hpp>
 #include <muster/transport/tcp.hpp>
 #include <optional>
@@ -32,13 +33,19 @@ struct RecordingHandler final : TransportHandler {
     struct Linked {
         UniqueAddress peer;
         LinkEvent event;
+        Instant when;
     };
     void on_message(const UniqueAddress& peer, ClusterMessage message, Instant) override {
         messages.push_back({peer, std::move(message)});
         if (also) also();
     }
-    void on_link(const UniqueAddress& peer, LinkEvent event) override { links.push_back({peer, event}); }
-    void on_connect_refused(const Address& peer) override { refused.push_back(peer); }
+    void on_link(const UniqueAddress& peer, LinkEvent event) override {
+        links.push_back({peer, event, clock ? clock->monotonic_now() : Instant{}});
+    }
+    void on_connect_refused(const Address& peer) override {
+        refused.push_back(peer);
+        refused_at.push_back(clock ? clock->monotonic_now() : Instant{});
+    }
     void on_quarantined_by(const UniqueAddress& peer) override { quarantined_by.push_back(peer); }
 
     std::size_t count(LinkEvent event) const;
@@ -47,17 +54,29 @@ struct RecordingHandler final : TransportHandler {
     std::vector<Received> messages;
     std::vector<Linked> links;
     std::vector<Address> refused;
+    std::vector<Instant> refused_at;
     std::vector<UniqueAddress> quarantined_by;
-    std::function<void()> also;
+    std::function<void()> also; ///< called with every message
+    net::Runtime* clock = nullptr;
 };
 
-/// A back end to test on.
+/// A back end to test on: a Runtime, and the world it lives in when it is simulated.
+struct Backend {
+    std::unique_ptr<sim::Network> network;
+    std::unique_ptr<net::Runtime> runtime;
+};
 struct BackendParam {
     const char* name;
-    std::unique_ptr<net::Runtime> (*make)(std::shared_ptr<LogSink> log);
-    bool virtual_time;
+    Backend (*make)(std::shared_ptr<LogSink> log);
+    bool simulated;
 };
+/// All that run here. Where io_uring does not, its tests are not there, and a line says why.
 std::vector<BackendParam> backends();
+/// Those with sockets and threads.
+std::vector<BackendParam> real_backends();
+/// The simulated one: for what needs faults or hours.
+std::vector<BackendParam> simulated_backend();
+inline std::ostream& operator<<(std::ostream& out, const BackendParam& param) { return out << param.name; }
 inline std::string backend_name(const testing::TestParamInfo<BackendParam>& info) { return info.param.name; }
 
 struct Node {
@@ -92,7 +111,8 @@ protected:
     bool logged_about(std::string_view code, std::string_view text);
 
     std::shared_ptr<MemoryLogSink> log_ = std::make_shared<MemoryLogSink>();
-    std::unique_ptr<net::Runtime> runtime_;
+    Backend backend_;
+    net::Runtime* const runtime_;
 };
 
 /// "tell to PATH" with a text.
