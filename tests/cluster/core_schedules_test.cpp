@@ -3,6 +3,7 @@
 // must agree. A failure prints the seed; MUSTER_SCHEDULE_SEED=<seed> runs that one alone, MUSTER_SCHEDULES=<n> runs n.
 #include "core_world.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <gtest/gtest.h>
@@ -125,13 +126,9 @@ private:
             if (members.empty()) return; // all left or were downed
             const std::size_t anchor = anchor_of(members);
             leave_behind(anchor);
-            for (std::size_t i = 0; i < size_; ++i) {
-                if (!world_.is_living(i)) {
-                    down_dead(anchor, i);
-                } else if (!world_.node(i).core->is_joined()) {
-                    world_.join(i, anchor);
-                }
-            }
+            down_dead(anchor);
+            for (const std::size_t i : world_.living())
+                if (!world_.node(i).core->is_joined()) world_.join(i, anchor);
             world_.run_for(seconds{1});
         }
         ADD_FAILURE() << "no agreement 60 s after the faults ended (protocol.md §19, 13)\n" << world_.describe();
@@ -144,10 +141,12 @@ private:
         }
         return members.front();
     }
-    void down_dead(std::size_t anchor, std::size_t dead) {
-        if (!world_.node(dead).core) return;
-        const UniqueAddress gone = world_.node(dead).core->self();
-        for (const Member& m : world_.gossip(anchor).find_all(gone.address())) {
+    void down_dead(std::size_t anchor) {
+        std::set<UniqueAddress> living;
+        for (const std::size_t i : world_.living()) living.insert(world_.node(i).core->self());
+        for (const Member& m : std::vector<Member>(world_.gossip(anchor).members().begin(),
+                                                   world_.gossip(anchor).members().end())) {
+            if (living.contains(m.unique_address())) continue;
             const UniqueAddress node = m.unique_address();
             world_.input(anchor, [&](ClusterCore& c, const Now& t, Effects& out) { c.down(node, t, out); });
         }
@@ -158,12 +157,24 @@ private:
         const UniqueAddress self = world_.node(anchor).core->self();
         for (const std::size_t i : world_.living_members()) {
             const UniqueAddress other = world_.node(i).core->self();
+            if (i == anchor) continue;
+            if (knows_only_dead(i) && !world_.gossip(anchor).has_member(other)) {
+                world_.crash(i); // whoever admitted it died with everybody who had heard of it
+                continue;
+            }
             const bool apart = world_.gossip(anchor).is_tombstoned(other) || world_.gossip(i).is_tombstoned(self);
-            if (i == anchor || !apart) continue;
+            if (!apart) continue;
             EXPECT_TRUE(wrong_) << other.to_string() << " was removed while it lived, and nobody downed it\n"
                                 << world_.describe();
             world_.crash(i);
         }
+    }
+
+    bool knows_only_dead(std::size_t i) {
+        const std::vector<std::size_t> living = world_.living();
+        return std::ranges::none_of(living, [&](std::size_t other) {
+            return other != i && world_.gossip(i).has_member(world_.node(other).core->self());
+        });
     }
 
     void check_quiet() {

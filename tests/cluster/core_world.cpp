@@ -266,6 +266,12 @@ void CoreWorld::carry_out(Node& node, Effects& effects) {
             });
         } else if (const auto* shutdown = std::get_if<effect::Shutdown>(&e)) {
             node.shutdown = shutdown->reason;
+            if (shutdown->reason == ShutdownReason::JoinUnsuccessful)
+                schedule(now_, [this, index, life] {
+                    for_life(index, life, [this, index](Node&) {
+                        input(index, [](ClusterCore& c, const Now& t, Effects& out) { c.stop(t, out); });
+                    });
+                });
         } else if (std::holds_alternative<effect::NewIncarnation>(e)) {
             const UniqueAddress fresh(node.address, next_uid());
             schedule(now_, [this, index, life, fresh] {
