@@ -313,7 +313,7 @@ struct EnumOrder {};
 
 } // namespace muster::wire
 
-#include <muster/wire/detail/type_codec.hpp>
+#include <muster/wire/detail/type_codec.ipp>
 
 namespace muster::wire {
 

@@ -1,6 +1,6 @@
 #pragma once
 /// Codecs of the types of std and of boost::optional, variant, shared_ptr and unordered containers. Included by
-/// type_codec.hpp only. What Boost's own headers would write for these is either not bincode's form (item
+/// type_codec.ipp only. What Boost's own headers would write for these is either not bincode's form (item
 /// versions, bucket counts, signed variant tags) or trusts the claimed count (reserve).
 #include <array>
 #include <bitset>

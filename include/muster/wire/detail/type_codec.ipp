@@ -17,7 +17,7 @@
 #include <boost/serialization/void_cast_fwd.hpp>
 #include <boost/serialization/wrapper.hpp>
 #include <memory>
-#include <muster/wire/detail/enum_index.hpp>
+#include <muster/wire/detail/enum_index.ipp>
 #include <string>
 #include <type_traits>
 
@@ -381,4 +381,4 @@ std::size_t load_count(IArchive& ar) {
 
 } // namespace muster::wire::detail
 
-#include <muster/wire/detail/standard_types.hpp>
+#include <muster/wire/detail/standard_types.ipp>
