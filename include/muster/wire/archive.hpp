@@ -45,7 +45,7 @@ class IArchive;
 
 namespace detail {
 template <class T>
-struct TypeCodec; // detail/type_codec.hpp: how one type is saved and loaded
+struct TypeCodec; // detail/type_codec.ipp: how one type is saved and loaded
 
 template <class>
 inline constexpr bool never = false;
