@@ -503,7 +503,8 @@ TEST(LeaseRuntime, ARemovedNodeTakesNoLeaseAnyMore) {
 TEST(LeaseRuntime, OnlyTheLatestWholeTableEventIsKeptWhileWaiting) {
     Resolver r = three_nodes(lease_settings());
     const auto acquire = ask_for_lease(r);
-    for (std::int64_t i = 0; i < 200'000; ++i) r.tell(12, SeenChanged{false, nodes("ab")});
+    const ClusterEvent seen = SeenChanged{false, nodes("ab")};
+    for (std::size_t i = 0; i <= SbrRuntime::stash_max; ++i) r.tell(12, seen);
     EXPECT_TRUE(r.runtime.is_waiting_for_lease());
     r.lease(13, acquire, LeaseOutcome::Held);
     EXPECT_EQ(r.take_downs(), "c");
@@ -512,7 +513,8 @@ TEST(LeaseRuntime, OnlyTheLatestWholeTableEventIsKeptWhileWaiting) {
 TEST(LeaseRuntime, TooManyEventsWhileWaitingEndTheWaitOnTheSafeSide) {
     Resolver r = three_nodes(lease_settings());
     ask_for_lease(r);
-    for (std::size_t i = 0; i <= SbrRuntime::stash_max; ++i) r.tell(12, Convergence{true});
+    const ClusterEvent event = Convergence{true};
+    for (std::size_t i = 0; i <= SbrRuntime::stash_max; ++i) r.tell(12, event);
     EXPECT_FALSE(r.runtime.is_waiting_for_lease());
     EXPECT_TRUE(r.logged(sbr_code::stash_full));
     EXPECT_EQ(r.take_downs(), "ba");
