@@ -34,6 +34,7 @@ NOT_RUN = re.compile(r'^\s*not run: (?P<name>.+?) \((?P<why>.*)\)\s*$')
 GTEST_RUN = re.compile(r'^\[ RUN      \] (\S+)')
 GTEST_END = re.compile(r'^\[ +(OK|FAILED|SKIPPED) +\] ([^\s,]+).*\(\d+ ms\)$')
 TOTALS = re.compile(r'^(\d+) passed, (\d+) failed$')
+NAMED_FAILURE = re.compile(r'^FAILED:? (.+)$')
 
 
 def cause_of(why):
@@ -51,6 +52,7 @@ class Tally:
         self.running = None  # the test case between its RUN and its end line
         self.saw_gtest = False
         self.totals = None
+        self.named = []  # what a program with totals says that failed
         self.excused = False  # the running case said "not run"
 
     def read(self, line):
@@ -63,6 +65,8 @@ class Tally:
             self.end_case(match[1])
         elif match := TOTALS.match(line):
             self.totals = int(match[1]), int(match[2])
+        elif match := NAMED_FAILURE.match(line):
+            self.named.append(match[1])
 
     def excuse(self, name, why):
         cause = cause_of(why)
@@ -100,7 +104,8 @@ class Tally:
     def finish_without_cases(self, name, status):
         if self.totals:
             self.passed += self.totals[0]
-            self.failed += [(name, 'a case failed, see above')] * self.totals[1]
+            names = (self.named + [name] * self.totals[1])[:self.totals[1]]
+            self.failed += [(case, 'failed, see above') for case in names]
         if status != 0 and not self.failed:
             self.failed.append((name, f'ended with {describe(status)}'))
         elif status == 0 and not self.totals and not self.excused:

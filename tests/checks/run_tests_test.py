@@ -61,6 +61,11 @@ class Counting(unittest.TestCase):
         status, lines, _ = outcome('echo "7 passed, 2 failed"; exit 1')
         self.assertEqual((status, len([line for line in lines if line.startswith('failed ')])), (1, 2))
 
+    def test_the_failures_that_such_a_program_names_are_reported_by_name(self):
+        _, lines, _ = outcome('echo "FAILED some/test"; echo "FAILED: a rule"; echo "1 passed, 3 failed"; exit 1')
+        self.assertEqual(lines[:3], ['failed it: some/test: failed, see above', 'failed it: a rule: failed, see above',
+                                     'failed it: it: failed, see above'])
+
     def test_a_silent_program_is_one_case(self):
         self.assertEqual(outcome('true')[:2], (0, ['passed 1']))
         self.assertEqual(outcome('exit 3')[:2], (1, ['failed it: it: ended with exit status 3', 'passed 0']))
