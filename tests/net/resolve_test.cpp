@@ -36,6 +36,10 @@ public:
         open_ = true;
         changed_.notify_all();
     }
+    bool entered() {
+        const std::lock_guard lock(mutex_);
+        return entered_ > 0;
+    }
     void wait_entered() {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [this] { return entered_ > 0; });
@@ -47,6 +51,14 @@ private:
     int entered_ = 0;
     bool open_ = false;
 };
+
+/// A lookup that was given up after its thread had begun it. On a busy machine the deadline may come first: then once more.
+Task<Resolver::Addresses> begun_and_late(Runtime& runtime, Resolver& resolver, Gate& gate) {
+    for (;;) {
+        auto late = co_await resolver.resolve("slow", 80, runtime.monotonic_now() + 2ms);
+        if (gate.entered()) co_return late;
+    }
+}
 
 } // namespace
 
@@ -156,7 +168,7 @@ TEST_P(ResolverThread, AnAnswerAfterTheDeadlineIsDropped) {
     Gate gate;
     Resolver resolver(runtime(), 2, gate.lookup());
     auto body = [&]() -> Task<void> {
-        auto timed_out = co_await resolver.resolve("slow", 80, runtime().monotonic_now() + 2ms);
+        auto timed_out = co_await begun_and_late(runtime(), resolver, gate);
         CO_ASSERT(!timed_out);
         EXPECT_EQ(timed_out.error().code, Errc::timed_out);
         EXPECT_EQ(timed_out.error().subject, "host \"slow\"");
@@ -177,9 +189,8 @@ TEST_P(ResolverThread, DestructionDoesNotWaitForALongLookup) {
     {
         Resolver resolver(runtime(), 2, gate->lookup());
         auto body = [&]() -> Task<void> {
-            auto timed_out = co_await resolver.resolve("slow", 80, runtime().monotonic_now() + 2ms);
+            auto timed_out = co_await begun_and_late(runtime(), resolver, *gate);
             EXPECT_FALSE(timed_out.has_value());
-            gate->wait_entered();
         };
         run(body());
     }
