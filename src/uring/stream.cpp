@@ -159,6 +159,10 @@ Slice Stream::pop() {
             queue_ = {};
         else
             queue_.clear();
+    } else if (first_ >= queue_slices_kept && first_ >= queue_.size() / 2) {
+        // A reader that never catches up must not leave an ever longer trail of taken slices.
+        queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(first_));
+        first_ = 0;
     }
     if (paused_ && queued_bytes_ <= context_->receive_queue_bytes_max() / 2) {
         paused_ = false;
@@ -196,7 +200,10 @@ std::optional<result<void>> Stream::begin_send(std::span<const Slice> parts) {
         // The kernel only reads through iov_base.
         if (!part.empty()) unsent_.push_back({const_cast<std::byte*>(part.data()), part.size()});
     }
-    if (unsent_.empty() || send_at_once()) return result<void>();
+    if (unsent_.empty() || send_at_once()) {
+        trim_parts();
+        return result<void>();
+    }
     send_.self = this;
     context_->start(send_);
     return std::nullopt;
@@ -265,8 +272,12 @@ void Stream::skip_sent(std::size_t count) noexcept {
     }
 }
 
-void Stream::finish_send(result<void> outcome) {
+void Stream::trim_parts() noexcept {
     if (unsent_.capacity() > parts_kept) unsent_ = {};
+}
+
+void Stream::finish_send(result<void> outcome) {
+    trim_parts();
     const bool sent = outcome.has_value();
     sender_.complete(std::move(outcome));
     if (phase_ == Phase::Ending) {

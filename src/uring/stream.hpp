@@ -94,6 +94,7 @@ private:
     void next_message() noexcept;
     bool send_at_once();
     void on_send(int result);
+    void trim_parts() noexcept;
     void finish_send(result<void> outcome);
     void skip_sent(std::size_t count) noexcept;
     Error failure(int error) const;
