@@ -31,9 +31,9 @@ std::string ms_text(milliseconds duration) { return std::to_string(duration.coun
 
 std::span<const std::string_view> sbr_strategy_names() noexcept { return strategy_names; }
 
-std::optional<milliseconds> SbrSettings::Unstable::limit(milliseconds stable_after) const noexcept {
+std::optional<milliseconds> SbrSettings::Unstable::limit(milliseconds stable) const noexcept {
     switch (mode_) {
-    case Mode::Derived: return std::max(milliseconds{4000}, stable_after * 3 / 4);
+    case Mode::Derived: return std::max(milliseconds{4000}, stable * 3 / 4);
     case Mode::After: return limit_;
     case Mode::Off: break;
     }

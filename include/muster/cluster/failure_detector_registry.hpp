@@ -20,8 +20,9 @@ public:
 
     HeartbeatRecorded heartbeat(const UniqueAddress& node, Instant now) {
         Entry& entry = entry_of(node);
-        const bool unrecorded = std::exchange(entry.dead, false) | std::exchange(entry.skip_interval, false);
-        if (!unrecorded) return entry.detector.heartbeat(now);
+        const bool was_dead = std::exchange(entry.dead, false);
+        const bool after_handshake = std::exchange(entry.skip_interval, false);
+        if (!was_dead && !after_handshake) return entry.detector.heartbeat(now);
         entry.detector.heartbeat_unrecorded(now);
         return {};
     }

@@ -331,8 +331,8 @@ struct SbrSettings {
         static Unstable off() noexcept { return Unstable(Mode::Off, {}); }
         /// That long beyond stable-after; > 0. At most stable-after is recommended.
         static Unstable after(std::chrono::milliseconds limit) noexcept { return Unstable(Mode::After, limit); }
-        /// nullopt: off.
-        std::optional<std::chrono::milliseconds> limit(std::chrono::milliseconds stable_after) const noexcept;
+        /// With this stable-after; nullopt: off.
+        std::optional<std::chrono::milliseconds> limit(std::chrono::milliseconds stable) const noexcept;
 
     private:
         enum class Mode : std::uint8_t { Derived, Off, After };
