@@ -10,8 +10,6 @@
 ///
 /// encode() and decode() never throw for a bad value or bad bytes. Everything may be used from any thread; an
 /// archive object belongs to one.
-#include <muster/wire/detail/base_object.ipp>
-
 #include <algorithm>
 #include <boost/mpl/bool.hpp>
 #include <boost/serialization/access.hpp>

@@ -25,12 +25,10 @@
 #define VALUE_OF(name) JOIN(CASE_, name)
 #define IS(name) (VALUE_OF(CASE) == CASE_##name)
 
-// The archive comes first: an overload is found where a template is defined, and base_object.hpp defines one that the archive
-// refuses. In the other order the mistake shows only when the program is linked.
-#include <muster/wire/archive.hpp>
-
+// Boost's headers come first: what is refused must not depend on the order.
 #include <boost/serialization/base_object.hpp>
 #include <boost/serialization/tracking.hpp>
+#include <muster/wire/archive.hpp>
 
 namespace wire = muster::wire;
 

@@ -1,6 +1,6 @@
 #pragma once
-/// base_object of a polymorphic base is refused when it is compiled. Included by archive.hpp before any header of
-/// Boost.Serialization: base_object.hpp calls void_cast_register, and finds only what was declared before it.
+/// base_object of a polymorphic base is refused when it is compiled. Included by archive.hpp only.
+#include <boost/serialization/base_object.hpp>
 #include <boost/serialization/void_cast_fwd.hpp>
 #include <type_traits>
 
@@ -15,18 +15,21 @@ struct Dependent {
 };
 } // namespace muster::wire::detail
 
-namespace boost::serialization {
+namespace boost::serialization::detail {
 /// base_object<Base>(*this) of a polymorphic Base registers a cast at run time, which needs the compiled
-/// Boost.Serialization library: without it the program would not link, and would not say why. Chosen over
-/// Boost's own only where void_cast.hpp, which every archive of Boost includes, was not included.
-template <class Derived, class Base>
-    requires(!muster::wire::detail::is_complete<
-             typename muster::wire::detail::Dependent<Derived, void_cast_detail::void_caster>::type>)
-inline const void_cast_detail::void_caster& void_cast_register(const Derived*, const Base*) {
-    static_assert(!muster::wire::detail::is_complete<Derived>,
-                  "muster::wire: base_object of a polymorphic base is not available; write "
-                  "ar & static_cast<Base&>(*this)");
-    __builtin_unreachable();
-}
-} // namespace boost::serialization
-
+/// Boost.Serialization library: without it the program would not link, and would not say why. A specialisation,
+/// so that it does not matter which header the user includes first. It stands back where void_cast.hpp was
+/// included, as every archive of Boost does: there the registration is meant.
+template <class Base, class Derived>
+    requires(std::is_polymorphic_v<Base> &&
+             !muster::wire::detail::is_complete<
+                 typename muster::wire::detail::Dependent<Derived, void_cast_detail::void_caster>::type>)
+struct base_register<Base, Derived> {
+    static const void* invoke() {
+        static_assert(!muster::wire::detail::is_complete<Derived>,
+                      "muster::wire: base_object of a polymorphic base is not available; write "
+                      "ar & static_cast<Base&>(*this)");
+        return nullptr;
+    }
+};
+} // namespace boost::serialization::detail

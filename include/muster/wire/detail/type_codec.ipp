@@ -16,6 +16,7 @@
 #include <boost/serialization/version.hpp>
 #include <boost/serialization/wrapper.hpp>
 #include <memory>
+#include <muster/wire/detail/base_object.ipp>
 #include <muster/wire/detail/enum_index.ipp>
 #include <string>
 #include <type_traits>
