@@ -7,12 +7,15 @@
 #include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
+#include <thread>
 #include <unistd.h>
 
 namespace muster::tools {
 namespace json = boost::json;
 namespace {
 
+constexpr int listen_retries = 4;
+constexpr auto listen_retry_pause = std::chrono::milliseconds(250);
 constexpr std::string_view flood_path = "/system/flood";
 constexpr std::string_view tell_manifest = "text";
 constexpr std::string_view flood_manifest = "flood";
@@ -104,6 +107,12 @@ bool NodeApp::start() {
     runtime_ = std::move(*runtime);
     sink_ = std::make_shared<CountingSink>(console_, *runtime_);
     auto node = ClusterRemoteAdapter::start(*runtime_, options_.node, sink_);
+    // The kernel takes an io_uring process that was killed apart in the background, and its listening socket with it: whoever is
+    // restarted at once finds the port taken for a moment.
+    for (int attempt = 0; attempt < listen_retries && !node && node.error() == Errc::address_in_use; ++attempt) {
+        std::this_thread::sleep_for(listen_retry_pause);
+        node = ClusterRemoteAdapter::start(*runtime_, options_.node, sink_);
+    }
     if (!node) {
         std::fprintf(stderr, "muster-node: %s\n", node.error().message().c_str());
         return false;
