@@ -1,6 +1,7 @@
 #include "association.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <utility>
 
@@ -8,6 +9,9 @@
 
 namespace muster::transport {
 namespace {
+
+/// After the last send: then the chunk goes back to the pool.
+constexpr std::chrono::seconds memory_kept_for{1};
 
 wire::TellView view_of(const Tell& tell) {
     return {tell.target_path, tell.manifest, tell.payload, tell.sender_path};
@@ -38,13 +42,27 @@ TellResult Association::tell(const Tell& tell) {
         });
         return large ? TellResult::TooLarge : TellResult::NoRoute;
     }
-    if (bytes <= Outbox::own_buffer_bytes_min) [[likely]]
+    if (bytes <= Outbox::whole_bytes_max) [[likely]]
         return answer(outbox_.put(bytes, [&](std::byte* out) { wire::write_tell(out, view, bytes); }));
-    const Outbox::Put room = outbox_.probe(bytes);
-    if (room != Outbox::Put::Queued) return answer(room);
+    return answer(tell_large(view, bytes));
+}
+
+Outbox::Put Association::tell_large(const wire::TellView& view, std::size_t bytes) {
+    std::array<std::byte, 1024> head;
+    std::array<std::byte, 1024> tail;
+    const std::size_t head_bytes = wire::tell_head_bytes(view);
+    const std::size_t tail_bytes = wire::tell_tail_bytes(view);
+    if (bytes <= Outbox::chunked_bytes_max && head_bytes <= head.size() && tail_bytes <= tail.size()) {
+        wire::write_tell_head(head.data(), view, bytes);
+        wire::write_tell_tail(tail.data(), view);
+        const std::array<std::span<const std::byte>, 3> parts{std::span{head}.first(head_bytes), view.payload,
+                                                              std::span{tail}.first(tail_bytes)};
+        return outbox_.put(parts);
+    }
+    if (const Outbox::Put room = outbox_.probe(bytes); room != Outbox::Put::Queued) return room;
     Buffer* buffer = Buffer::allocate(bytes);
     wire::write_tell(buffer->data(), view, bytes);
-    return answer(outbox_.put(Slice::adopt(buffer, {buffer->data(), bytes})));
+    return outbox_.put(Slice::adopt(buffer, {buffer->data(), bytes}));
 }
 
 TellResult Association::answer(Outbox::Put put) {
@@ -226,6 +244,7 @@ void Association::sweep(Instant now) {
         link.connection->close(net::Close::Abort);
         return;
     }
+    if (now - link.last_sent >= memory_kept_for) outbox_.trim();
     if (now - link.last_sent >= options.association_idle_timeout && !link.closing) {
         link.closing = wire::GoodbyeReason::Link;
         if (wake_) wake_->notify();

@@ -89,8 +89,7 @@ private:
     struct Batch; // what one send carries
 
     TellResult answer(Outbox::Put put);
-    void count_refusal(TellResult result);
-    bool encode_large(const wire::TellView& tell, std::size_t bytes, Slice& out) const;
+    Outbox::Put tell_large(const wire::TellView& tell, std::size_t bytes);
     void wake_runner();
     void finish_granted();
     void fail_waiting(std::vector<Outbox::Done> failed);
@@ -118,7 +117,7 @@ private:
     bool on_frame(OutboundLink& link, const FrameReader::Frame& frame);
     net::Task<void> last_words(OutboundLink& link);
     void collect(OutboundLink& link, Batch& batch);
-    net::Task<bool> write(OutboundLink& link, Batch& batch);
+    bool written(OutboundLink& link, Batch& batch, const result<void>& sent);
     net::Task<void> say_goodbye(OutboundLink& link);
     void protocol_error(OutboundLink& link, const std::string& detail);
     void link_ended(OutboundLink& link);

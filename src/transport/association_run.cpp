@@ -58,6 +58,7 @@ bool Association::has_work() const { return probes_left_ > 0 || !messages_.empty
 bool Association::rest() {
     finish_granted();
     if (!outbox_.sleep()) return false;
+    outbox_.trim();
     std::vector<Message>{}.swap(messages_);
     return true;
 }
@@ -297,21 +298,21 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
     if (hub_->stopping()) link->closing = wire::GoodbyeReason::Stopping;
     hub_->tasks().spawn(read(shared_from_this(), hub_->shared_from_this(), link));
     Batch batch;
-    int sends = 0;
-    while (!link->ended && !hub_->tasks().stopping()) {
+    for (int sends = 0; !link->ended && !hub_->tasks().stopping();) {
         const bool at_once = link->closing == wire::GoodbyeReason::Quarantined ||
                              link->closing == wire::GoodbyeReason::Incarnation;
         if (!at_once) collect(*link, batch);
         if (!batch.parts.empty()) {
             if (link->closing == wire::GoodbyeReason::Link) link->closing.reset(); // no longer idle
-            if (!co_await write(*link, batch)) break;
+            link->send_started = link->last_sent = hub_->now();
+            auto sent = co_await link->connection->send(batch.parts);
+            if (!written(*link, batch, sent)) break;
             if (++sends % sends_per_turn_max == 0) {
                 auto turn = asio::post(asio::deferred);
                 co_await std::move(turn);
             }
-            continue;
-        }
-        if (link->closing) {
+            if (!messages_.empty() || link->closing) continue;
+        } else if (link->closing) {
             co_await say_goodbye(*link);
             break;
         }
@@ -362,27 +363,22 @@ void Association::collect(OutboundLink& link, Batch& batch) {
 }
 
 /// False when the link is lost, and what the batch carried with it.
-net::Task<bool> Association::write(OutboundLink& link, Batch& batch) {
-    link.send_started = link.last_sent = hub_->now();
-    auto sent = co_await link.connection->send(batch.parts);
+bool Association::written(OutboundLink& link, Batch& batch, const result<void>& sent) {
     link.send_started.reset();
     batch.parts.clear();
     Counters& counters = hub_->counters();
-    if (batch.tells.bytes) {
-        outbox_.sent(batch.tells.bytes);
-        finish_granted();
-    }
+    if (batch.tells.bytes && outbox_.sent(batch.tells.bytes)) finish_granted();
     if (!sent) {
         counters.tells_lost.add(batch.tells.frames);
         counters.messages_lost.add(batch.messages);
         if (!link.error) link.error = sent.error();
-        co_return false;
+        return false;
     }
     counters.sends.add();
     counters.bytes_sent.add(batch.bytes);
-    counters.tells_sent.add(batch.tells.frames);
-    counters.messages_sent.add(batch.messages);
-    co_return true;
+    if (batch.tells.frames) counters.tells_sent.add(batch.tells.frames);
+    if (batch.messages) counters.messages_sent.add(batch.messages);
+    return true;
 }
 
 net::Task<void> Association::say_goodbye(OutboundLink& link) {

@@ -48,7 +48,6 @@ FrameReader::Next FrameReader::too_large(std::size_t length) noexcept {
 void FrameReader::detach() {
     if (current_.empty()) {
         current_ = Slice{};
-        if (!assembly_bytes_) assembly_ = Slice{};
         return;
     }
     move_to_assembly();
@@ -71,14 +70,31 @@ void FrameReader::move_to_assembly() {
     }
     const std::size_t length = read_length(prefix_);
     if (length > frame_bytes_max_) return; // nothing is allocated for it, nor kept
-    if (!prefix_known) {
-        assembly_buffer_ = Buffer::allocate(length);
-        assembly_ = Slice::adopt(assembly_buffer_, {assembly_buffer_->data(), length});
-    }
+    if (!prefix_known) make_assembly(length);
     const std::size_t filled = assembly_bytes_ - prefix_bytes;
     const std::size_t count = std::min(assembly_.size() - filled, current_.size());
     if (count) move(assembly_buffer_->data() + filled, count);
     if (current_.empty()) current_ = Slice{};
+}
+
+/// Fresh memory costs a page fault per 4 KiB, so a block that fits and that nobody retained is used again.
+void FrameReader::make_assembly(std::size_t bytes) {
+    if (assembly_buffer_ && assembly_buffer_->references() == 1 && assembly_buffer_->size() >= bytes &&
+        assembly_buffer_->size() / 4 <= bytes) {
+        // references() is a relaxed read: the pair makes the last reader's reading happen before.
+        assembly_buffer_->retain();
+        assembly_buffer_->release();
+    } else {
+        forget_assembly();
+        assembly_buffer_ = Buffer::allocate(bytes);
+        assembly_ = Slice::adopt(assembly_buffer_, {});
+    }
+    assembly_.view({assembly_buffer_->data(), bytes});
+}
+
+void FrameReader::forget_assembly() noexcept {
+    assembly_ = Slice{};
+    assembly_buffer_ = nullptr;
 }
 
 } // namespace muster::transport

@@ -48,6 +48,10 @@ public:
     /// Before a wait of unknown length: copies an incomplete frame out of the receive buffer, so that a peer
     /// that stops in the middle does not keep it.
     void detach();
+    /// Returns the memory kept for the next spanning frame.
+    void trim() {
+        if (!assembly_bytes_) forget_assembly();
+    }
     /// Whether the beginning of a frame is here and its end is not.
     bool mid_frame() const noexcept { return assembly_bytes_ != 0 || !current_.empty(); }
     /// Whether a receive buffer is kept for an incomplete frame.
@@ -67,6 +71,8 @@ private:
     Next next_slowly(Frame& out);
     Next too_large(std::size_t length) noexcept;
     void move_to_assembly();
+    void make_assembly(std::size_t bytes);
+    void forget_assembly() noexcept;
 
     std::size_t frame_bytes_max_;
     Slice current_; // received, not yet cut
@@ -76,7 +82,7 @@ private:
     // assembly_ (without the prefix).
     std::size_t assembly_bytes_ = 0;
     std::byte prefix_[prefix_bytes]{};
-    Slice assembly_;
+    Slice assembly_; // kept for the next one when nobody retained it
     Buffer* assembly_buffer_ = nullptr; // of assembly_, writable
 };
 

@@ -292,7 +292,9 @@ void InboundLink::linger() {
 void InboundLink::sweep(Instant now) {
     const auto& options = hub_.options();
     const Duration silence_max = std::max<Duration>(3 * options.association_idle_timeout, options.half_open_timeout);
-    if (phase_ != Phase::Open || now - received_ < silence_max) return;
+    if (phase_ != Phase::Open) return;
+    if (now - received_ >= std::chrono::seconds{1}) reader_.trim();
+    if (now - received_ < silence_max) return;
     hub_.counters().links_half_open.add();
     hub_.log().warning("transport.link.half_open", peer_text(), {{"direction", "inbound"}});
     error_ = Error{Errc::timed_out, peer_text(), "the peer fell silent without closing", {}};

@@ -1,13 +1,29 @@
 #include "outbox.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <muster/ensure.hpp>
 
 namespace muster::transport {
+namespace {
+
+/// Drops what lies before `first` when that is all, or half of it: amortised constant time per element.
+template <class T>
+void forget_passed(std::vector<T>& queue, std::size_t& first) {
+    if (first == queue.size()) {
+        queue.clear();
+        first = 0;
+    } else if (first >= 64 && first >= queue.size() / 2) {
+        queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(first));
+        first = 0;
+    }
+}
+
+} // namespace
 
 Outbox::Outbox(std::shared_ptr<ChunkPool> chunks, Limits limits)
     : chunks_(std::move(chunks)), limits_(limits) {
-    MUSTER_ENSURE(chunks_->chunk_bytes() >= own_buffer_bytes_min, "a small frame fits one chunk");
+    MUSTER_ENSURE(chunks_->chunk_bytes() >= whole_bytes_max, "a small frame fits one chunk");
 }
 
 Outbox::~Outbox() {
@@ -29,6 +45,31 @@ Outbox::Put Outbox::put(Slice frame) {
     const std::scoped_lock lock{mutex_};
     if (const Put refused = refusal(frame.size()); refused != Put::Queued) return refused;
     push(std::move(frame));
+    return accepted();
+}
+
+Outbox::Put Outbox::put(std::span<const std::span<const std::byte>> parts) {
+    std::size_t size = 0;
+    for (const auto& part : parts) size += part.size();
+    const std::scoped_lock lock{mutex_};
+    if (const Put refused = refusal(size); refused != Put::Queued) return refused;
+    std::size_t written = 0;
+    for (auto part : parts) {
+        while (!part.empty()) {
+            if (!tail_ || tail_end_ == tail_->size()) {
+                new_tail();
+                if (written) tail_lead_ = std::min(size - written, tail_->size());
+            }
+            const std::size_t count = std::min(part.size(), tail_->size() - tail_end_);
+            std::memcpy(tail_->data() + tail_end_, part.data(), count);
+            tail_end_ += count;
+            written += count;
+            part = part.subspan(count);
+        }
+    }
+    ++tail_frames_;
+    bytes_ += size;
+    accepted_bytes_ += size;
     return accepted();
 }
 
@@ -60,8 +101,9 @@ void Outbox::new_tail() {
 void Outbox::seal_tail() {
     if (tail_begin_ == tail_end_) return;
     const std::span<const std::byte> bytes{tail_->data() + tail_begin_, tail_end_ - tail_begin_};
-    pieces_.push_back({Slice{bytes, tail_}, tail_frames_});
+    pieces_.push_back({Slice{bytes, tail_}, tail_lead_, tail_frames_});
     tail_begin_ = tail_end_;
+    tail_lead_ = 0;
     tail_frames_ = 0;
 }
 
@@ -69,7 +111,7 @@ void Outbox::push(Slice frame) {
     seal_tail();
     bytes_ += frame.size();
     accepted_bytes_ += frame.size();
-    pieces_.push_back({std::move(frame), 1});
+    pieces_.push_back({std::move(frame), 0, 1});
 }
 
 Outbox::Batch Outbox::take(std::vector<Slice>& out, std::size_t bytes_max) {
@@ -78,28 +120,33 @@ Outbox::Batch Outbox::take(std::vector<Slice>& out, std::size_t bytes_max) {
     Batch batch;
     while (first_piece_ < pieces_.size()) {
         Piece& piece = pieces_[first_piece_];
-        if (batch.bytes > 0 && batch.bytes + piece.bytes.size() > bytes_max) break;
+        const bool enough = batch.bytes > 0 && batch.bytes + piece.bytes.size() > bytes_max;
+        if (enough && piece.lead == 0) break;
+        if (enough && piece.lead < piece.bytes.size()) { // only the end of the frame that was begun
+            out.push_back(piece.bytes.sub(0, piece.lead));
+            batch.bytes += piece.lead;
+            ++batch.frames;
+            piece.bytes.remove_prefix(piece.lead);
+            piece.lead = 0;
+            --piece.frames;
+            break;
+        }
         batch.bytes += piece.bytes.size();
         batch.frames += piece.frames;
         out.push_back(std::move(piece.bytes));
         ++first_piece_;
     }
     taken_bytes_ += batch.bytes;
-    if (first_piece_ == pieces_.size()) {
-        pieces_.clear();
-        first_piece_ = 0;
-    } else if (first_piece_ >= 64 && first_piece_ >= pieces_.size() / 2) {
-        pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(first_piece_));
-        first_piece_ = 0;
-    }
+    forget_passed(pieces_, first_piece_);
     return batch;
 }
 
-void Outbox::sent(std::size_t bytes) {
+bool Outbox::sent(std::size_t bytes) {
     const std::scoped_lock lock{mutex_};
     MUSTER_ENSURE(bytes <= bytes_, "no more is sent than was taken");
     bytes_ -= bytes;
     admit_waiting();
+    return !granted_.empty();
 }
 
 /// Waiting tells come in when a quarter of the room is free: whoever waits then wakes once for many frames.
@@ -111,13 +158,7 @@ void Outbox::admit_waiting() {
         push(std::move(next.frame));
         granted_.push_back(std::move(next.done));
     }
-    if (first_waiting_ == waiting_.size()) {
-        waiting_.clear();
-        first_waiting_ = 0;
-    } else if (first_waiting_ >= 64 && first_waiting_ >= waiting_.size() / 2) {
-        waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(first_waiting_));
-        first_waiting_ = 0;
-    }
+    forget_passed(waiting_, first_waiting_);
 }
 
 std::vector<Outbox::Done> Outbox::take_granted() {
@@ -130,9 +171,21 @@ bool Outbox::sleep() {
     if (first_piece_ < pieces_.size() || tail_begin_ != tail_end_ || first_waiting_ < waiting_.size() ||
         !granted_.empty())
         return false;
-    release_memory();
+    if (tail_ && tail_->references() == 1) {
+        // Everything was sent: the next burst begins where the caches still are. (The pair makes what other
+        // threads did with the chunk happen before: references() is a relaxed read.)
+        tail_->retain();
+        tail_->release();
+        tail_begin_ = tail_end_ = 0;
+    }
     asleep_ = true;
     return true;
+}
+
+void Outbox::trim() {
+    const std::scoped_lock lock{mutex_};
+    if (first_piece_ == pieces_.size() && tail_begin_ == tail_end_ && first_waiting_ == waiting_.size())
+        release_memory();
 }
 
 void Outbox::wake() {
@@ -185,7 +238,7 @@ void Outbox::release_memory() noexcept {
     std::vector<Waiting>{}.swap(waiting_);
     first_piece_ = first_waiting_ = 0;
     if (tail_) std::exchange(tail_, nullptr)->release();
-    tail_begin_ = tail_end_ = 0;
+    tail_begin_ = tail_end_ = tail_lead_ = 0;
     tail_frames_ = 0;
 }
 

@@ -7,16 +7,18 @@
 #include <muster/transport/transport.hpp>
 #include <muster/unique_function.hpp>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace muster::transport {
 
 /// Frames in the order in which they were accepted, packed back to back into chunks of the Runtime's pool, so
-/// that the writer sends hundreds of them as one piece. A frame above `own_buffer_bytes_min` keeps a buffer of
-/// its own instead: it is copied once and sent from there.
+/// that the writer sends hundreds of them as one piece. A large frame runs on from chunk to chunk: recycled
+/// memory is in the caches, fresh memory costs a page fault per 4 KiB. A very large one, whose copying would
+/// keep others waiting for the lock, brings a buffer of its own.
 ///
-/// Thread-safe. An outbox that holds nothing holds no chunk and no allocation.
+/// Thread-safe. An outbox that holds nothing holds at most one chunk, and none after trim().
 class Outbox {
 public:
     struct Limits {
@@ -24,8 +26,11 @@ public:
         std::size_t waiting_max;       ///< tells that wait for room
         std::size_t waiting_bytes_max; ///< of their frames
     };
-    /// A frame this large is encoded outside the lock, into a buffer of its own.
-    static constexpr std::size_t own_buffer_bytes_min = 8 * 1024;
+    /// A frame up to this size lies in one piece, so that it can be encoded in place.
+    static constexpr std::size_t whole_bytes_max = 8 * 1024;
+    /// A frame up to this size is copied into chunks under the lock (some 20 us); a larger one is encoded outside
+    /// of it, into a buffer of its own.
+    static constexpr std::size_t chunked_bytes_max = 256 * 1024;
 
     using Done = UniqueFunction<void(TellResult)>;
 
@@ -37,10 +42,12 @@ public:
     Outbox(const Outbox&) = delete;
     Outbox& operator=(const Outbox&) = delete;
 
-    /// Makes room for a frame of `size` bytes (at most own_buffer_bytes_min) and has `encode(std::byte*)` fill
-    /// it, under the lock.
+    /// Makes room for a frame of `size` bytes (at most whole_bytes_max) and has `encode(std::byte*)` fill it,
+    /// under the lock.
     template <class Encode>
     Put put(std::size_t size, Encode&& encode);
+    /// Copies a frame that consists of `parts`.
+    Put put(std::span<const std::span<const std::byte>> parts);
     /// Takes an encoded frame of its own buffer.
     Put put(Slice frame);
     /// Whether put() of `size` bytes would be accepted now: before the work of encoding a large frame.
@@ -55,11 +62,12 @@ public:
         std::size_t bytes = 0;
         std::size_t frames = 0;
     };
-    /// Moves up to about `bytes_max` bytes (at least one piece, if there is any) behind `out`. They count as
-    /// unsent until sent().
+    /// Moves up to about `bytes_max` bytes (at least one piece, if there is any) behind `out`, always whole
+    /// frames: what is taken later, on another connection perhaps, begins with a frame. They count as unsent
+    /// until sent().
     Batch take(std::vector<Slice>& out, std::size_t bytes_max);
-    /// What take() gave has been written (or is lost): its room is free.
-    void sent(std::size_t bytes);
+    /// What take() gave has been written (or is lost): its room is free. Whether take_granted() has something.
+    bool sent(std::size_t bytes);
     /// The tells that waited and were queued meanwhile: to be called with Queued, without a lock, on the
     /// Runtime's thread.
     std::vector<Done> take_granted();
@@ -67,6 +75,8 @@ public:
     bool sleep();
     /// The writer is up for another reason: put() need not wake it.
     void wake();
+    /// Returns the memory kept for the next burst.
+    void trim();
 
     /// Everything accepted from now on lies behind this mark.
     std::uint64_t mark();
@@ -81,10 +91,12 @@ public:
     std::size_t bytes() const;
 
 private:
-    /// Consecutive frames in one buffer.
+    /// Consecutive bytes in one buffer: the end of the frame that the piece before began, whole frames, the
+    /// beginning of a frame that goes on in the next piece.
     struct Piece {
         Slice bytes;
-        std::uint32_t frames = 0;
+        std::size_t lead = 0;     ///< bytes of the frame that began earlier; size() if it goes on beyond
+        std::uint32_t frames = 0; ///< that end here
     };
     struct Waiting {
         Slice frame;
@@ -120,6 +132,7 @@ private:
     Buffer* tail_ = nullptr;
     std::size_t tail_begin_ = 0;
     std::size_t tail_end_ = 0;
+    std::size_t tail_lead_ = 0;
     std::uint32_t tail_frames_ = 0;
 
     std::size_t waiting_bytes_ = 0;

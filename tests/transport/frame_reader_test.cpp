@@ -127,5 +127,27 @@ TEST(FrameReader, LetsGoOfTheReceiveBufferBeforeAWaitInTheMiddleOfAFrame) {
     EXPECT_EQ(cut(reader, Slice::copy_of("cdef")), (std::vector<std::string>{"abcdef"}));
 }
 
+TEST(FrameReader, AssemblesTheNextFrameInTheSameBlockUnlessSomebodyRetainedIt) {
+    FrameReader reader{1000};
+    FrameReader::Frame frame;
+    const auto assemble = [&](const std::string& body) {
+        const std::string bytes = frame_of(body);
+        reader.feed(Slice::copy_of(bytes.substr(0, 7)));
+        EXPECT_EQ(reader.next(frame), Next::NeedMore);
+        reader.feed(Slice::copy_of(bytes.substr(7)));
+        EXPECT_EQ(reader.next(frame), Next::Frame);
+        EXPECT_EQ(text(frame), body);
+        return Slice{frame.body, frame.owner};
+    };
+    const std::byte* place = assemble(std::string(100, 'a')).data();
+    Slice kept = assemble(std::string(90, 'b'));
+    EXPECT_EQ(kept.data(), place);
+    EXPECT_NE(assemble(std::string(90, 'c')).data(), place);
+    EXPECT_EQ(kept.text(), std::string(90, 'b'));
+    EXPECT_EQ(reader.next(frame), Next::NeedMore);
+    reader.trim();
+    EXPECT_FALSE(reader.mid_frame());
+}
+
 } // namespace
 } // namespace muster::transport

@@ -1,5 +1,6 @@
 #include "outbox.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -96,13 +97,95 @@ TEST_F(OutboxTest, GivesAtLeastOnePieceHoweverSmallTheBatch) {
     EXPECT_EQ(take(outbox, 1), "ghi");
 }
 
-TEST_F(OutboxTest, HoldsNoChunkWhileItSleeps) {
+TEST_F(OutboxTest, UsesTheSameChunkAgainForTheNextBurstUntilItIsTrimmed) {
     Outbox outbox{chunks, roomy};
     put(outbox, "a");
-    EXPECT_EQ(chunks->in_use(), 1U);
+    std::vector<Slice> parts;
+    outbox.take(parts, 1 << 20);
+    const std::byte* place = parts.at(0).data();
+    EXPECT_TRUE(outbox.sleep());
+    put(outbox, "b");
+    EXPECT_EQ(parts.at(0).text(), "a") << "not while somebody looks at it";
+    parts.clear();
     take(outbox);
     EXPECT_TRUE(outbox.sleep());
+    put(outbox, "c");
+    outbox.take(parts, 1 << 20);
+    EXPECT_EQ(parts.at(0).data(), place);
+    EXPECT_EQ(chunks->in_use(), 1U);
+    parts.clear();
+    EXPECT_TRUE(outbox.sleep());
+    outbox.trim();
     EXPECT_EQ(chunks->in_use(), 0U);
+}
+
+/// "N" and N times a letter: shows where a frame begins and ends.
+std::string marked(std::size_t size, char letter) {
+    return std::to_string(size) + ":" + std::string(size, letter);
+}
+
+/// Whether `bytes` are whole frames of marked().
+bool whole_frames(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const auto colon = bytes.find(':');
+        if (colon == std::string_view::npos) return false;
+        const std::size_t size = std::stoul(std::string{bytes.substr(0, colon)});
+        if (bytes.size() < colon + 1 + size) return false;
+        const std::string_view body = bytes.substr(colon + 1, size);
+        if (body.find_first_not_of(body.front()) != std::string_view::npos) return false;
+        bytes.remove_prefix(colon + 1 + size);
+    }
+    return true;
+}
+
+TEST_F(OutboxTest, RunsLargeFramesOnFromChunkToChunkAndStillGivesWholeFrames) {
+    // Sizes around the chunk's: frames that end with a chunk, begin with one, and fill several.
+    const std::vector<std::size_t> sizes{70'000, 1, 65'000, 65'529, 200'000, 20, 65'536, 131'066, 9, 250'000, 100, 65'530};
+    for (const std::size_t bytes_max : {1UL, 1000UL, 65'536UL, 100'000UL, 131'072UL, 1UL << 20}) {
+        Outbox outbox{chunks, {.bytes_max = 1 << 30, .waiting_max = 0, .waiting_bytes_max = 0}};
+        std::string expected;
+        std::size_t frames = 0;
+        for (int round = 0; round < 3; ++round)
+            for (const std::size_t size : sizes) {
+                const std::string frame = marked(size, static_cast<char>('a' + frames++ % 26));
+                const std::string_view view{frame};
+                const std::array<std::span<const std::byte>, 3> parts{std::as_bytes(std::span{view.substr(0, 1)}),
+                                                                      std::as_bytes(std::span{view.substr(1)}),
+                                                                      std::span<const std::byte>{}};
+                EXPECT_NE(outbox.put(parts), Outbox::Put::Full);
+                expected += frame;
+            }
+        EXPECT_EQ(outbox.bytes(), expected.size());
+        std::string all;
+        std::size_t taken_frames = 0;
+        for (;;) {
+            std::vector<Slice> parts;
+            const auto batch = outbox.take(parts, bytes_max);
+            if (batch.bytes == 0) break;
+            std::string bytes;
+            for (const Slice& part : parts) bytes += part.text();
+            ASSERT_EQ(bytes.size(), batch.bytes);
+            ASSERT_TRUE(whole_frames(bytes)) << bytes_max;
+            // What does not fit is at most the end of the last frame.
+            EXPECT_LE(batch.bytes, std::max(bytes_max, ChunkPool::default_chunk_bytes) + 250'007);
+            taken_frames += batch.frames;
+            all += bytes;
+        }
+        EXPECT_EQ(taken_frames, frames);
+        EXPECT_TRUE(all == expected);
+    }
+    EXPECT_EQ(chunks->in_use(), 0U);
+}
+
+TEST_F(OutboxTest, DropsALargeFrameAsAWhole) {
+    Outbox outbox{chunks, roomy};
+    const std::string frame = marked(150'000, 'x');
+    const std::array<std::span<const std::byte>, 1> parts{std::as_bytes(std::span{std::string_view{frame}})};
+    outbox.put(parts);
+    const auto mark = outbox.mark();
+    put(outbox, "next");
+    EXPECT_EQ(outbox.drop_before(mark).frames, 1U);
+    EXPECT_EQ(take(outbox), "next");
 }
 
 TEST_F(OutboxTest, QueuesWaitingTellsInOrderOnceAQuarterIsFree) {
