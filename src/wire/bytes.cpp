@@ -35,13 +35,30 @@ std::size_t utf8_sequence(const unsigned char* p, std::size_t left) noexcept {
     return 0;
 }
 
+template <class Word>
 std::uint64_t word_at(const char* p) noexcept {
-    std::uint64_t word;
+    Word word;
     std::memcpy(&word, p, sizeof word);
     return word;
 }
 
-constexpr std::uint64_t high_bits = 0x8080'8080'8080'8080;
+/// Most texts of a cluster are. The last word read overlaps the one before: cheaper than a loop over single bytes.
+bool is_ascii(std::string_view text) noexcept {
+    const char* p = text.data();
+    const std::size_t size = text.size();
+    const char* const end = p + size;
+    std::uint64_t seen = 0;
+    if (size >= 8) {
+        for (; end - p >= 16; p += 16) seen |= word_at<std::uint64_t>(p) | word_at<std::uint64_t>(p + 8);
+        if (end - p >= 8) seen |= word_at<std::uint64_t>(p);
+        seen |= word_at<std::uint64_t>(end - 8);
+    } else if (size >= 4) {
+        seen = word_at<std::uint32_t>(p) | word_at<std::uint32_t>(end - 4);
+    } else if (size > 0) {
+        seen = word_at<std::uint8_t>(p) | word_at<std::uint8_t>(p + size / 2) | word_at<std::uint8_t>(end - 1);
+    }
+    return (seen & 0x8080'8080'8080'8080) == 0;
+}
 
 bool is_utf8_slow(std::string_view text) noexcept {
     const auto* p = reinterpret_cast<const unsigned char*>(text.data());
@@ -56,17 +73,7 @@ bool is_utf8_slow(std::string_view text) noexcept {
 
 } // namespace
 
-bool is_utf8(std::string_view text) noexcept {
-    const char* p = text.data();
-    std::size_t left = text.size();
-    if (left < 8) return is_utf8_slow(text);
-    std::uint64_t seen = 0;
-    for (; left >= 16; p += 16, left -= 16) seen |= word_at(p) | word_at(p + 8);
-    if (left >= 8) seen |= word_at(p);
-    // The last word overlaps what was read before: cheaper than a loop over single bytes.
-    seen |= word_at(text.data() + text.size() - 8);
-    return (seen & high_bits) == 0 || is_utf8_slow(text);
-}
+bool is_utf8(std::string_view text) noexcept { return is_ascii(text) || is_utf8_slow(text); }
 
 BufferSink::BufferSink(std::size_t bytes_max, std::size_t reserve) : bytes_max_(bytes_max) {
     if (reserve == 0) return;

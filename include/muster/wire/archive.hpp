@@ -359,10 +359,17 @@ template <class T>
 result<T> decode(std::span<const std::byte> bytes, const ArchiveLimits& limits = {}) {
     try {
         IArchive archive{bytes, limits};
-        return detail::load_new<T>(archive, [&archive](T&& value) -> result<T> {
+        if constexpr (std::is_default_constructible_v<T>) {
+            result<T> value{boost::system::in_place_value}; // loaded where it will be returned
+            archive >> *value;
             archive.finish();
-            return std::move(value);
-        });
+            return value;
+        } else {
+            return detail::load_new<T>(archive, [&archive](T&& value) -> result<T> {
+                archive.finish();
+                return std::move(value);
+            });
+        }
     } catch (...) {
         return detail::error_of_current_exception(Errc::malformed, "a value to be decoded");
     }

@@ -105,10 +105,20 @@ template <class... Types>
 struct TypeCodec<std::tuple<Types...>> {
     static constexpr std::size_t bytes_min = (std::size_t{0} + ... + TypeCodec<Types>::bytes_min);
     static void save(OArchive& ar, const std::tuple<Types...>& fields) {
-        std::apply([&ar](const Types&... field) { (detail::save(ar, field), ...); }, fields);
+        std::apply(
+            [&ar](const Types&... field) {
+                (void)ar; // of an empty tuple
+                (detail::save(ar, field), ...);
+            },
+            fields);
     }
     static void load(IArchive& ar, std::tuple<Types...>& fields) {
-        std::apply([&ar](Types&... field) { (detail::load(ar, field), ...); }, fields);
+        std::apply(
+            [&ar](Types&... field) {
+                (void)ar; // of an empty tuple
+                (detail::load(ar, field), ...);
+            },
+            fields);
     }
 };
 template <class First, class Second>
