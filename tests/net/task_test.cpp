@@ -135,6 +135,22 @@ TEST_P(Tasks, AStoppingGroupDestroysWhatIsSpawned) {
     run(body());
 }
 
+TEST_P(Tasks, ATaskCancelledBeforeItsStartStillEndsInOrder) {
+    // Spawned by somebody who is not on the Runtime's thread: nothing of the task has run yet.
+    TaskGroup group(runtime());
+    Errc code{};
+    auto task = [&]() -> Task<void> {
+        auto slept = co_await runtime().sleep_for(1h);
+        CO_ASSERT(!slept);
+        code = slept.error().code;
+    };
+    group.spawn(task());
+    group.cancel();
+    auto body = [&]() -> Task<void> { co_await group.join(); };
+    run(body());
+    EXPECT_EQ(code, Errc::cancelled);
+}
+
 TEST_P(Tasks, ATaskMayCancelItsOwnGroup) {
     auto body = [&]() -> Task<void> {
         TaskGroup group(runtime());
@@ -179,27 +195,29 @@ TEST_P(Tasks, ACancelledTaskMayResetItsStateToCleanUp) {
     run(body());
 }
 
+// The dying process is forked here, where no thread runs, and has a Runtime of its own.
+
 TEST_P(Tasks, AnExceptionLeavingATaskIsOurOwnBug) {
-    ::testing::FLAGS_gtest_death_test_style = "threadsafe";
     EXPECT_DEATH(
         {
+            const auto fresh = GetParam().make(RuntimeOptions{});
             auto body = [&]() -> Task<void> {
                 throw std::runtime_error("gone wrong");
                 co_return;
             };
-            TaskGroup group(runtime());
+            TaskGroup group(fresh->runtime());
             group.spawn(body());
-            stage().run();
+            fresh->run();
         },
         "gone wrong");
 }
 
 TEST_P(Tasks, AGroupDestroyedUnjoinedIsOurOwnBug) {
-    ::testing::FLAGS_gtest_death_test_style = "threadsafe";
     EXPECT_DEATH(
         {
-            auto body = [&]() -> Task<void> { co_await runtime().sleep_for(1h); };
-            TaskGroup group(runtime());
+            const auto fresh = GetParam().make(RuntimeOptions{});
+            auto body = [&]() -> Task<void> { co_await fresh->runtime().sleep_for(1h); };
+            TaskGroup group(fresh->runtime());
             group.spawn(body());
         },
         "joined before it is destroyed");
