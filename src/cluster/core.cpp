@@ -202,7 +202,7 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     case CoreTimer::ExpectFirstHeartbeat:
     case CoreTimer::ExpectFirstCrossDcHeartbeat: heartbeats.on_timer(key, now); break;
     case CoreTimer::EagerForward: eager.forward_timer = false; break; // finish() forwards what is due
-    case CoreTimer::EagerRepair: on_repair_timer(key.number, out); break;
+    case CoreTimer::EagerRepair: on_repair_timer(key.number, now, out); break;
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
     case CoreTimer::Evidence: on_evidence_timer(now, out); break;
     case CoreTimer::QuarantineRemoved: on_quarantine_timer(key.number, out); break;

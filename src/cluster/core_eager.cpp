@@ -9,9 +9,12 @@ namespace {
 
 constexpr unsigned repairs_max = 3;
 constexpr std::size_t waiting_joins_max = 4096;
+/// Acks kept for nodes whose membership has not arrived yet.
+constexpr std::size_t unknown_acks_max = 4096;
 /// Numbers of the EagerRepair timer.
 constexpr std::uint64_t repair_timer = 0;
 constexpr std::uint64_t unknown_ack_timer = 1;
+constexpr std::uint64_t apply_acks_timer = 2;
 
 } // namespace
 
@@ -19,8 +22,12 @@ constexpr std::uint64_t unknown_ack_timer = 1;
 
 Gossip ClusterCore::Impl::with_known_seen(Gossip g) const {
     const Hash128 id = g.version_id();
-    for (const auto& [node, version] : eager.acks)
-        if (version == id && !g.seen_by(node)) g = g.seen(node);
+    SeenSet acked(g.members().size());
+    for (const auto& [node, version] : eager.acks) {
+        if (version != id) continue;
+        if (const auto i = g.index_of(node)) acked.set(*i);
+    }
+    if (acked.count() != 0) g = g.merge_seen(acked);
     if (eager.converged && eager.converged->version_id == id && eager.converged->seen.size() == g.members().size())
         g = g.merge_seen(eager.converged->seen);
     return g;
@@ -50,9 +57,19 @@ void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
     forward_when_allowed(now, out);
 }
 
+const std::optional<UniqueAddress>& ClusterCore::Impl::leader() {
+    // Only members and rows decide who leads, and they are what a version names.
+    const Hash128 id = gossip().version_id();
+    if (eager.leader_of_version != id) {
+        eager.leader_of_version = id;
+        eager.leader = state->leader();
+    }
+    return eager.leader;
+}
+
 void ClusterCore::Impl::leader_actions_if_converged(const Now& now, Effects& out) {
     // Each action takes a member one status further, so this ends; no ticks are counted here.
-    while (state->is_leader(self) && state->convergence(exiting_confirmed) && actions_on_convergence(now, out)) {}
+    while (is_leader() && state->convergence(exiting_confirmed) && actions_on_convergence(now, out)) {}
 }
 
 void ClusterCore::Impl::follow_version(Effects& out) {
@@ -62,15 +79,20 @@ void ClusterCore::Impl::follow_version(Effects& out) {
     eager.talked_back.clear();
     eager.repairs = 0;
     if (eager.converged && eager.converged->version_id == id) eager.known_converged = id;
-    eager.forward_due = eager.originated || state->is_leader(self);
+    eager.forward_due = eager.originated || is_leader();
+    eager.awaited.clear();
+    if (is_leader()) {
+        const std::vector<UniqueAddress> unseen = state->convergence_unseen(exiting_confirmed);
+        eager.awaited.insert(unseen.begin(), unseen.end());
+    }
     if (is_repair_needed()) set_timer(out, CoreTimer::EagerRepair, repair_timer, settings.eager.repair_after);
 }
 
 // --- acks ------------------------------------------------------------------------------------------------------
 
-std::vector<UniqueAddress> ClusterCore::Impl::ack_targets() const {
+std::vector<UniqueAddress> ClusterCore::Impl::ack_targets() {
     std::vector<UniqueAddress> leaders;
-    if (const auto own = state->leader()) leaders.push_back(*own);
+    if (const auto& own = leader()) leaders.push_back(*own);
     if (gossip().is_multi_dc()) {
         // A data center in bootstrap waits for the members of all data centers (§8 B).
         const auto nobody_saw = std::make_shared<const Gossip>(gossip().clear_seen());
@@ -81,7 +103,7 @@ std::vector<UniqueAddress> ClusterCore::Impl::ack_targets() const {
             const MembershipState theirs(self, std::string(dc), nobody_saw, state->cross_dc_connections);
             const std::vector<UniqueAddress> awaited = theirs.convergence_unseen();
             if (!std::ranges::binary_search(awaited, self)) continue;
-            if (const auto leader = theirs.leader()) leaders.push_back(*leader);
+            if (const auto their_leader = theirs.leader()) leaders.push_back(*their_leader);
         }
     }
     std::erase_if(leaders, [&](const UniqueAddress& n) { return !is_valid_target(n); });
@@ -96,29 +118,63 @@ void ClusterCore::Impl::send_acks(Effects& out) {
     if (!gossip().seen_by(self)) return;
     const Hash128 id = gossip().version_id();
     std::map<UniqueAddress, Hash128> acked;
-    for (const UniqueAddress& leader : ack_targets()) {
-        const auto before = eager.acked.find(leader);
+    for (const UniqueAddress& to : ack_targets()) {
+        const auto before = eager.acked.find(to);
         if (again || before == eager.acked.end() || before->second != id)
-            out.emplace_back(effect::Send{Destination(leader), SeenAck{self, leader, id}});
-        acked.emplace(leader, id);
+            out.emplace_back(effect::Send{Destination(to), SeenAck{self, to, id}});
+        acked.emplace(to, id);
     }
     eager.acked = std::move(acked);
 }
 
 void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
-    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.seen_ack.ignored", now, out)) return;
-    count(out, "cluster.seen_ack.received");
-    eager.acks.insert_or_assign(m.from, m.version_id);
-    if (gossip().version_id() == m.version_id) {
-        if (gossip().seen_by(m.from)) return;
-        install(gossip().seen(m.from));
-        publish(now, out);
+    const bool is_stranger = is_initialized() && m.to == self && !is_member(m.from);
+    if (!is_initialized() || (is_stranger ? gossip().is_tombstoned(m.from) : !may_tell(m.from, m.to))) {
+        count(out, "cluster.seen_ack.ignored");
         return;
     }
-    // It may have overtaken the state it names, or name one that was left behind: time will tell.
+    count(out, "cluster.seen_ack.received");
+    const bool is_current = gossip().version_id() == m.version_id;
+    if (is_stranger && !eager.acks.contains(m.from) && eager.unknown_acks.size() >= unknown_acks_max) return;
+    eager.acks.insert_or_assign(m.from, m.version_id);
+    if (is_current && !is_stranger) {
+        take_ack(m.from, now, out);
+        return;
+    }
+    // It may have overtaken the state it names (even the one that makes its sender a member), or name one that was
+    // left behind: time will tell.
     if (eager.unknown_acks.empty())
         set_timer(out, CoreTimer::EagerRepair, unknown_ack_timer, settings.eager.repair_after);
     eager.unknown_acks.insert_or_assign(m.from, m.version_id);
+}
+
+void ClusterCore::Impl::take_ack(const UniqueAddress& from, const Now& now, Effects& out) {
+    if (gossip().seen_by(from)) return;
+    eager.awaited.erase(from);
+    if (eager.awaited.empty()) {
+        apply_acks(now, out);
+    } else if (!std::exchange(eager.apply_acks_timer, true)) {
+        // A thousand acks are not a thousand states: the last one that counts installs them all, or this timer.
+        set_timer(out, CoreTimer::EagerRepair, apply_acks_timer, settings.eager.interval_min);
+    }
+}
+
+void ClusterCore::Impl::answer_unknown_acks(const Now& now, Effects& out) {
+    for (const auto& [node, version] : std::exchange(eager.unknown_acks, {})) {
+        if (!is_member(node)) {
+            eager.acks.erase(node);
+            answer_not_member(node, now, out);
+        } else if (version != gossip().version_id()) {
+            send_status(node, out);
+        }
+    }
+}
+
+void ClusterCore::Impl::apply_acks(const Now& now, Effects& out) {
+    Gossip g = with_known_seen(gossip());
+    if (g.seen_digest() == gossip().seen_digest()) return;
+    install(std::move(g));
+    publish(now, out);
 }
 
 // --- forwarding ------------------------------------------------------------------------------------------------
@@ -146,13 +202,12 @@ std::vector<UniqueAddress> ClusterCore::Impl::sample(std::vector<UniqueAddress> 
 
 std::vector<UniqueAddress> ClusterCore::Impl::forward_targets() {
     std::vector<UniqueAddress> unseen = unseen_targets();
-    if (state->is_leader(self)) return unseen;
+    if (is_leader()) return unseen;
     if (!eager.originated) return {};
-    const auto leader = state->leader();
     const std::size_t fanout = settings.eager.fanout;
-    if (!leader || std::erase(unseen, *leader) == 0) return sample(std::move(unseen), fanout);
+    if (!leader() || std::erase(unseen, *leader()) == 0) return sample(std::move(unseen), fanout);
     std::vector<UniqueAddress> targets = sample(std::move(unseen), fanout - 1);
-    targets.push_back(*leader);
+    targets.push_back(*leader());
     return targets;
 }
 
@@ -188,7 +243,7 @@ void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, co
     if (outcome == GossipOutcome::Same && answer_converged(to, remote.seen_digest(), out)) return;
     // The leader's repeats are answered by as many acks as it may repair; who else still does not know needs the
     // whole seen set, or lost acks would leave the periodic round talking for ever.
-    const unsigned acks_allowed = state->is_leader(to) ? 1 + repairs_max : 1;
+    const unsigned acks_allowed = leader() == to ? 1 + repairs_max : 1;
     const Hash128 id = remote.version_id();
     auto& [version, times] = eager.talked_back[to];
     if (version != id) {
@@ -205,23 +260,24 @@ void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, co
 
 // --- repair ----------------------------------------------------------------------------------------------------
 
-bool ClusterCore::Impl::is_repair_needed() const {
-    if (state->is_leader(self)) return !unseen_targets().empty();
-    const auto leader = state->leader();
-    return leader && gossip().seen_by(self) && !gossip().seen_by(*leader) && !unseen_targets().empty();
+bool ClusterCore::Impl::is_repair_needed() {
+    if (is_leader()) return !unseen_targets().empty();
+    return leader() && gossip().seen_by(self) && !gossip().seen_by(*leader()) && !unseen_targets().empty();
 }
 
-void ClusterCore::Impl::on_repair_timer(std::uint64_t number, Effects& out) {
+void ClusterCore::Impl::on_repair_timer(std::uint64_t number, const Now& now, Effects& out) {
     if (!is_initialized()) return;
+    eager.apply_acks_timer = eager.apply_acks_timer && number != apply_acks_timer;
+    apply_acks(now, out); // who is to be repaired, too, depends on it
+    if (number == apply_acks_timer) return;
     if (number == unknown_ack_timer) {
-        for (const auto& [node, version] : std::exchange(eager.unknown_acks, {}))
-            if (version != gossip().version_id()) send_status(node, out);
+        answer_unknown_acks(now, out);
         return;
     }
     if (eager.repairs >= repairs_max || !is_repair_needed()) return;
     ++eager.repairs;
     std::vector<UniqueAddress> targets = unseen_targets();
-    if (!state->is_leader(self)) {
+    if (!is_leader()) {
         if (eager.originated) {
             targets = forward_targets();
         } else {
@@ -241,7 +297,7 @@ void ClusterCore::Impl::send_converged(const UniqueAddress& to, Effects& out) co
 }
 
 void ClusterCore::Impl::settle(Effects& out) {
-    if (!state->is_leader(self) || !state->convergence(exiting_confirmed)) return;
+    if (!is_leader() || !state->convergence(exiting_confirmed)) return;
     const Hash128 id = gossip().version_id();
     eager.known_converged = id;
     const bool first = !eager.announced || eager.announced->first != id;
@@ -260,7 +316,10 @@ bool ClusterCore::Impl::answer_converged(const UniqueAddress& to, const Hash128&
 }
 
 void ClusterCore::Impl::on(const Converged& m, const Now& now, Effects& out) {
-    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.converged.ignored", now, out)) return;
+    if (!is_initialized() || !may_tell(m.from, m.to)) {
+        count(out, "cluster.converged.ignored");
+        return;
+    }
     const Gossip& g = gossip();
     if (m.version_id != g.version_id()) {
         eager.converged = m; // it may have overtaken its state

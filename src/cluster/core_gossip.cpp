@@ -91,18 +91,16 @@ void ClusterCore::Impl::send_status(const UniqueAddress& to, Effects& out) const
         effect::Send{Destination(to), GossipStatus{self, to, g.version(), g.version_id(), g.seen_digest()}});
 }
 
+bool ClusterCore::Impl::may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept {
+    return to == self && is_member(from) && gossip().reachability().is_reachable(self, from);
+}
+
 bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
                                         const Now& now, Effects& out) {
-    const auto ignore = [&] {
-        count(out, counter);
-        return false;
-    };
-    if (to != self) return ignore();
-    if (!is_member(from)) {
-        answer_not_member(from, now, out);
-        return ignore();
-    }
-    return gossip().reachability().is_reachable(self, from) || ignore();
+    if (may_tell(from, to)) return true;
+    count(out, counter);
+    if (to == self && !is_member(from)) answer_not_member(from, now, out);
+    return false;
 }
 
 void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out) {
@@ -152,8 +150,17 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
 }
 
 void ClusterCore::Impl::forget_newcomers(const Gossip& before) {
-    for (const Member& m : gossip().members())
-        if (!before.has_member(m.unique_address())) heartbeats.forget(m.address());
+    // Both are sorted; where they agree, which is almost everywhere, no names are compared.
+    auto known = before.members().begin();
+    const auto end = before.members().end();
+    for (const Member& m : gossip().members()) {
+        while (known != end && *known != m && *known < m) ++known;
+        if (known != end && *known == m) {
+            ++known;
+        } else {
+            heartbeats.forget(m.address());
+        }
+    }
 }
 
 void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) {

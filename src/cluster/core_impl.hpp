@@ -70,9 +70,13 @@ struct EagerState {
     bool look_again = false;
     Hash128 version;         ///< whose forwarding and repair the fields below are about
     bool originated = false; ///< the installed version was made here, by a change or a merge
+    std::optional<UniqueAddress> leader; ///< of the own data center, in
+    Hash128 leader_of_version;           ///< this version
 
     /// What members last said they hold with themselves in seen. An ack may overtake the state it names.
     std::map<UniqueAddress, Hash128> acks;
+    std::set<UniqueAddress> awaited; ///< leader: whose acks of this version convergence waits for
+    bool apply_acks_timer = false;
     std::map<UniqueAddress, Hash128> unknown_acks; ///< named a version not held here; answered after repair-after
     std::map<UniqueAddress, Hash128> acked;        ///< to which leader this node acked which version
     std::shared_ptr<const MembershipState> acks_done_for;
@@ -159,9 +163,11 @@ struct ClusterCore::Impl {
     void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
-    /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse.
+    /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger is told
+    /// that it is no member. may_tell() is the bare question.
     bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter, const Now& now,
                          Effects& out);
+    bool may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept;
     void tick_gossip(Effects& out);
     void gossip_round(Effects& out);
     bool is_speedup_needed() const;
@@ -220,9 +226,15 @@ struct ClusterCore::Impl {
     void follow_version(Effects& out);
     Gossip with_known_seen(Gossip g) const;
     void forget_eager(const UniqueAddress& node);
-    std::vector<UniqueAddress> ack_targets() const;
+    /// As state->leader(), computed once per version.
+    const std::optional<UniqueAddress>& leader();
+    bool is_leader() { return leader() == self; }
+    std::vector<UniqueAddress> ack_targets();
     void send_acks(Effects& out);
     void on(const SeenAck& m, const Now& now, Effects& out);
+    /// One for the current version, of a member.
+    void take_ack(const UniqueAddress& from, const Now& now, Effects& out);
+    void answer_unknown_acks(const Now& now, Effects& out);
     /// Own-DC members without a negative row of anybody whose seen bit is missing here.
     std::vector<UniqueAddress> unseen_targets() const;
     std::vector<UniqueAddress> forward_targets();
@@ -230,8 +242,10 @@ struct ClusterCore::Impl {
     void forward_when_allowed(const Now& now, Effects& out);
     /// What §6.3 owes the sender of `remote`.
     void reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out);
-    bool is_repair_needed() const;
-    void on_repair_timer(std::uint64_t number, Effects& out);
+    /// Installs the acks that have come for the current version.
+    void apply_acks(const Now& now, Effects& out);
+    bool is_repair_needed();
+    void on_repair_timer(std::uint64_t number, const Now& now, Effects& out);
     void send_converged(const UniqueAddress& to, Effects& out) const;
     void settle(Effects& out);
     /// True when the version is known to be settled; then a peer with another seen set is told.

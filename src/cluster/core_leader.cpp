@@ -12,6 +12,7 @@ constexpr std::uint64_t stuck_log_every = 60;
 
 void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
     if (!is_initialized()) return;
+    if (settings.eager.eager_gossip) apply_acks(now, out);
     if (state->is_leader(self)) {
         if (state->convergence(exiting_confirmed)) {
             if (not_converged_ticks >= stuck_log_first) log(out, LogLevel::Info, "cluster.leader.acts_again");
@@ -91,7 +92,7 @@ void ClusterCore::Impl::move_joining_to_weakly_up(const Now& now, Effects& out) 
     publish(now, out);
 }
 
-void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now&, Effects& out) {
+void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now& now, Effects& out) {
     if (!is_initialized() || m.to != self || !is_member(m.from)) {
         count(out, "cluster.exiting_confirmed.ignored");
         return;
@@ -99,7 +100,10 @@ void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now&, Effects& out) 
     log(out, LogLevel::Info, "cluster.exiting_confirmed", m.from.to_string());
     const auto at = std::ranges::lower_bound(exiting_confirmed, m.from);
     if (at == exiting_confirmed.end() || *at != m.from) exiting_confirmed.insert(at, m.from);
-    eager.look_again = true; // it counts as having seen now
+    // It counts as having seen now.
+    eager.awaited.erase(m.from);
+    eager.look_again = true;
+    if (settings.eager.eager_gossip) apply_acks(now, out);
 }
 
 } // namespace muster

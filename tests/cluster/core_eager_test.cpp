@@ -218,6 +218,30 @@ TEST(EagerGossip, AnAckThatOvertakesItsStateIsRememberedForIt) {
     EXPECT_EQ(core.state()->latest().find(b)->status(), MemberStatus::Exiting);
 }
 
+TEST(EagerGossip, AnAckMayEvenOvertakeTheStateThatMakesItsSenderAMember) {
+    const UniqueAddress a(Address::remote("akka.tcp", "world", "a", 1), Uid{1});
+    const UniqueAddress b(Address::remote("akka.tcp", "world", "b", 1), Uid{2});
+    const UniqueAddress c(Address::remote("akka.tcp", "world", "c", 1), Uid{3});
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {}, 1), Member(b, MemberStatus::Up, {}, 2)};
+    const std::vector<UniqueAddress> all{a, b};
+    ClusterCore::Restored restored;
+    restored.gossip = std::make_shared<const Gossip>(*Gossip::from_parts(members, all, {}, {}, {}));
+    Random random(1);
+    ClusterSettings settings = eager_settings();
+    settings.min_nr_of_members = 9; // nobody moves up: the version stays what it is
+    ClusterCore core = ClusterCore::with_state(a, settings, [&] { return random.next(); }, restored, {});
+    const std::vector<Member> joining{Member(c, MemberStatus::Joining)};
+    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(joining).increment(b).only_seen(b));
+    Effects out;
+    core.on_message(SeenAck{c, a, newer->version_id()}, {}, {}, out);
+    for (const Effect& e : out) {
+        const auto* send = std::get_if<effect::Send>(&e);
+        EXPECT_FALSE(send && send->to.address == c.address()) << "it is given time to become a member";
+    }
+    core.on_message(GossipEnvelope{b, a, newer}, {}, {}, out);
+    EXPECT_TRUE(core.state()->latest().seen_by(c));
+}
+
 TEST(Evidence, ARestartAtTheSameAddressReplacesTheOldIncarnationWithoutATick) {
     CoreWorld world(19, eager_settings());
     world.ticks = false;

@@ -51,7 +51,9 @@ CoreWorld::Node& CoreWorld::start(std::size_t index) {
     node.address = address;
     node.life = life;
     node.alive = true;
-    node.core = std::make_unique<ClusterCore>(UniqueAddress(address, next_uid()), settings, random_source());
+    ClusterSettings own = settings;
+    if (data_centers > 1) own.multi_dc.self_data_center = "dc" + std::to_string(index % data_centers);
+    node.core = std::make_unique<ClusterCore>(UniqueAddress(address, next_uid()), own, random_source());
     node.core->check_invariants(true);
     if (ticks) {
         for (const Tick t : {Tick::Gossip, Tick::Leader, Tick::Reaper, Tick::Heartbeat})
@@ -201,7 +203,10 @@ void CoreWorld::tick(Node& node, Tick t) {
         input(i, [](ClusterCore& c, const Now& n, Effects& out) { c.tick_reaper(n, out); });
         break;
     case Tick::Heartbeat:
-        input(i, [](ClusterCore& c, const Now& n, Effects& out) { c.tick_heartbeat(n, out); });
+        input(i, [](ClusterCore& c, const Now& n, Effects& out) {
+            c.tick_heartbeat(n, out);
+            if (n.monotonic.time_since_epoch() / seconds{1} % 3 == 0) c.tick_cross_dc_heartbeat(n, out);
+        });
         break;
     case Tick::Join: input(i, [](ClusterCore& c, const Now& n, Effects& out) { c.tick_join(n, out); }); break;
     }
@@ -298,8 +303,8 @@ void CoreWorld::send(Node& from, const effect::Send& s) {
     if (random.chance(network.straggler)) delay = random.between(network.delay_min, network.straggler_max);
     Instant& last = last_delivery_[{from.index, *to}];
     last = std::max(last + Duration{1}, now_ + delay); // one link keeps its order
-    schedule(last, [this, from_index = from.index, sender = from.core->self(), to_index = *to, s, sent = now_] {
-        deliver(from_index, sender, to_index, s, sent);
+    schedule(last, [this, from_index = from.index, sender = from.core->self(), to_index = *to, s] {
+        deliver(from_index, sender, to_index, s);
     });
 }
 
@@ -311,23 +316,19 @@ void CoreWorld::answer_heartbeat(Node& from, std::size_t to, const Heartbeat& he
     input(from.index, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(reply, n.monotonic, n, out); });
 }
 
-void CoreWorld::deliver(std::size_t from, const UniqueAddress& sender, std::size_t to, const effect::Send& s,
-                        Instant sent) {
+void CoreWorld::deliver(std::size_t from, const UniqueAddress& sender, std::size_t to, const effect::Send& s) {
     Node& node = nodes_.at(to);
     if (!node.alive || node.core->is_stopped() || !is_connected(from, to)) return;
     const bool wrong_uid = s.to.uid && *s.to.uid != node.core->self().uid();
     if (wrong_uid && !random.chance(misdelivery)) return;
-    for_life(to, node.life, [this, from, sender, to, s, wrong_uid, sent](Node& receiver) {
+    for_life(to, node.life, [this, from, sender, to, s, wrong_uid](Node& receiver) {
         if (receiver.core->is_stopped()) return;
         const bool sender_lives = is_living(from) && nodes_[from].core->self() == sender;
         if (sender_lives && !wrong_uid) connect(nodes_[from], receiver);
         ++delivered[std::string(name_of(s.message))];
         const auto before = receiver.core->state();
-        // Bytes wait in the kernel while a process is paused; they are old when it reads them only if they are
-        // older than that.
-        const Instant received = now_;
-        (void)sent;
-        input(to, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(s.message, received, n, out); });
+        // What waited in the kernel while the process was paused is fresh when it reads it.
+        input(to, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(s.message, n.monotonic, n, out); });
         if (wrong_uid && receiver.core->state() != before)
             broken(receiver, "acted on " + std::string(name_of(s.message)) + " for another uid (protocol.md §19, 6)");
     });
@@ -372,10 +373,19 @@ void CoreWorld::check_seen(Node& node, const Gossip& gossip) {
 }
 
 void CoreWorld::check_removed(Node& node, const Member& gone) {
+    // The leader of another data center removes whoever exits there at once (§9.3, step 1), and its tombstone travels.
+    if (data_centers > 1) return;
     if (gone.status() == MemberStatus::Exiting && !tasks_done_.contains(gone.unique_address()) &&
         !was_unreachable_.contains(gone.unique_address()))
         broken(node, gone.unique_address().to_string() +
                          " was removed before its exiting tasks ended (protocol.md §19, 14)");
+}
+
+void CoreWorld::check_numbers(Node& node, const Gossip& gossip) {
+    std::set<std::pair<std::string_view, std::int32_t>> numbers;
+    for (const Member& m : gossip.members())
+        if (m.up_number() != Member::never_up && !numbers.emplace(m.data_center(), m.up_number()).second)
+            broken(node, "up_number " + std::to_string(m.up_number()) + " was given twice (protocol.md §19, 4)");
 }
 
 void CoreWorld::check(Node& node, const GossipPtr& after) {
@@ -393,6 +403,7 @@ void CoreWorld::check(Node& node, const GossipPtr& after) {
                            after->reachability() == other.reachability() && after->version() == other.version();
         if (!equal) broken(node, "two contents of one version_id (protocol.md §19, 2)");
     }
+    if (unique_numbers) check_numbers(node, *after);
     if (!before) return;
     for (const Member& m : before->members()) {
         if (const Member* now_known = after->find(m.unique_address())) {

@@ -103,6 +103,8 @@ public:
     Network network;
     Random random;
     ClusterSettings settings;
+    /// Nodes alternate between this many data centers.
+    std::size_t data_centers = 1;
     /// Periodic work of the nodes; off for tests of eager gossip alone.
     bool ticks = true;
     /// Exiting tasks take this long.
@@ -112,6 +114,8 @@ public:
     std::map<std::string, std::uint64_t, std::less<>> delivered;
     /// Chance that a message for an earlier incarnation reaches the current one all the same.
     double misdelivery = 0.0;
+    /// No leader is lost and nobody is downed by mistake, so no up_number may be given twice.
+    bool unique_numbers = false;
     std::uint64_t inputs = 0;
     /// Called for every message sent: false drops it.
     std::function<bool(std::size_t from, std::size_t to, const ClusterMessage&)> filter;
@@ -132,7 +136,7 @@ private:
     void for_life(std::size_t index, std::uint64_t life, std::function<void(Node&)> action);
     void carry_out(Node& node, Effects& effects);
     void send(Node& from, const effect::Send& send);
-    void deliver(std::size_t from, const UniqueAddress& sender, std::size_t to, const effect::Send& send, Instant sent);
+    void deliver(std::size_t from, const UniqueAddress& sender, std::size_t to, const effect::Send& send);
     /// Heartbeat and reply as one step: whoever runs and can be reached answers at once.
     void answer_heartbeat(Node& from, std::size_t to, const Heartbeat& heartbeat);
     void connect(Node& a, Node& b);
@@ -146,6 +150,7 @@ private:
     void check_member(Node& node, const Member& before, const Member& after);
     void check_seen(Node& node, const Gossip& gossip);
     void check_removed(Node& node, const Member& gone);
+    void check_numbers(Node& node, const Gossip& gossip);
     [[noreturn]] void broken(const Node& node, const std::string& what) const;
 
     std::vector<Node> nodes_;
