@@ -2,11 +2,10 @@
 
 #include "sockets.hpp"
 
+#include <boost/algorithm/string/join.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <muster/ensure.hpp>
 #include <pthread.h>
 #include <sys/random.h>
@@ -37,9 +36,8 @@ result<std::unique_ptr<net::Runtime>> Runtime::create(Options options) {
         std::erase_if(missing, [](const std::string& what) { return what.starts_with("deferred"); });
     }
     if (!missing.empty()) {
-        runtime->log_.warning(
-            "runtime.uring.reduced", "",
-            {{"kernel", found.kernel}, {"missing", fmt::format("{}", fmt::join(missing, ", "))}});
+        runtime->log_.warning("runtime.uring.reduced", "",
+                              {{"kernel", found.kernel}, {"missing", boost::algorithm::join(missing, ", ")}});
     }
     return std::unique_ptr<net::Runtime>(std::move(runtime));
 }
