@@ -36,6 +36,7 @@ std::string_view to_string(TraceEvent::Kind kind) noexcept {
     case TraceEvent::Kind::Arrived: return "arrived";
     case TraceEvent::Kind::Turn: return "turn";
     case TraceEvent::Kind::Scenario: return "scenario";
+    case TraceEvent::Kind::Broken: return "broken";
     }
     return "unknown";
 }
@@ -177,6 +178,7 @@ bool Fabric::step() {
         trace(TraceEvent::Kind::Turn,
               Parcel{.kind = {}, .from = {}, .to = process.host(), .connection = process.number()});
         process.turn();
+        if (turn_observer_ && process.runtime()) turn_observer_(*process.runtime());
         return true;
     }
     auto due = events_.take_any();

@@ -76,6 +76,7 @@ public:
     Fate decide(const Parcel& parcel, std::span<std::byte> payload);
     void trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t payload_hash = 0);
     void set_observer(std::function<void(const TraceEvent&)> observer) { observer_ = std::move(observer); }
+    void set_turn_observer(std::function<void(Runtime&)> observer) { turn_observer_ = std::move(observer); }
     std::uint64_t trace_hash() const noexcept { return trace_hash_; }
     std::uint64_t trace_count() const noexcept { return trace_count_; }
 
@@ -101,6 +102,7 @@ private:
     std::uint64_t turns_ = 0; ///< at this instant
 
     std::function<void(const TraceEvent&)> observer_;
+    std::function<void(Runtime&)> turn_observer_;
     std::uint64_t trace_hash_ = 0x6d75737465722e31;
     std::uint64_t trace_count_ = 0;
 };

@@ -17,6 +17,9 @@ public:
     Fabric& fabric() noexcept { return fabric_; }
     HostId host() const noexcept { return host_; }
     std::uint64_t number() const noexcept { return number_; }
+    /// Whose loop this is; null while that is being made.
+    Runtime* runtime() const noexcept { return runtime_; }
+    void set_runtime(Runtime& runtime) noexcept { runtime_ = &runtime; }
     net::ParkingLot& parking_lot() noexcept { return *parking_lot_; }
     const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
 
@@ -50,6 +53,7 @@ private:
     Fabric& fabric_;
     HostId host_;
     std::uint64_t number_ = 0;
+    Runtime* runtime_ = nullptr;
     boost::asio::any_io_executor executor_;
     net::ParkingLot* parking_lot_;
     Clock clock_;

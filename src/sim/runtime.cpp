@@ -70,6 +70,7 @@ public:
           log_(options.log_sink ? std::move(options.log_sink) : stderr_log_sink(),
                [this] { return process_.wall_now(); }, options.log),
           resolve_queue_max_(options.resolve_queue_max) {
+        process_.set_runtime(*this);
         metrics_->gauge("runtime.backend.sim").set(1);
         process_.measure(metrics_->histogram("runtime.timer.lateness_ns"));
     }
@@ -352,6 +353,10 @@ std::uint64_t Network::trace_count() const noexcept {
 
 void Network::on_trace(std::function<void(const TraceEvent&)> observer) {
     fabric_->set_observer(std::move(observer));
+}
+
+void Network::on_turn(std::function<void(Runtime&)> observer) {
+    fabric_->set_turn_observer(std::move(observer));
 }
 
 } // namespace muster::sim

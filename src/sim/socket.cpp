@@ -68,8 +68,23 @@ bool Socket::attempt(Segment& segment) {
     if (fate.lost) return false;
     // A stream keeps its order, whatever delay each of its segments has.
     next_arrival_ = std::max(next_arrival_, fabric_.now() + fate.delay);
+    if (fate.reset && segment.kind == Parcel::Kind::Data) {
+        const std::size_t bytes = std::min(fate.bytes, segment.payload.size());
+        segment.payload = segment.payload.sub(0, bytes);
+        fabric_.schedule(next_arrival_, [self = shared_from_this(), segment = std::move(segment)] { self->tear(segment); });
+        return true;
+    }
     fabric_.schedule(next_arrival_, [self = shared_from_this(), segment = std::move(segment)] { self->land(segment); });
     return true;
+}
+
+/// The connection breaks in the middle of a segment, whose first part still arrives.
+void Socket::tear(const Segment& segment) {
+    if (!segment.payload.empty()) land(segment);
+    fabric_.trace(TraceEvent::Kind::Broken, parcel(Parcel::Kind::Reset));
+    const auto peer = peer_.lock();
+    if (peer) peer->break_connection();
+    break_connection();
 }
 
 /// A segment reaches the peer's machine.

@@ -56,6 +56,7 @@ private:
     void transmit(Segment segment);
     bool attempt(Segment& segment);
     void land(const Segment& segment);
+    void tear(const Segment& segment);
     void stall(Segment segment);
     void retry_stalled();
     void send_reset();

@@ -35,6 +35,9 @@ struct Parcel {
 struct Fate {
     bool lost = false;
     Duration delay{};
+    /// Of Data that is not lost: the connection breaks in its middle. `bytes` of it still arrive, then both ends read reset.
+    bool reset = false;
+    std::size_t bytes = 0;
 };
 
 /// Asked once per attempt, in the order in which things are sent, so `random` may be drawn from freely.

@@ -40,7 +40,8 @@ struct TraceEvent {
         Lost,    ///< an attempt failed
         Arrived, ///< a parcel reached its machine
         Turn,    ///< a process ran; `to` is its machine, `connection` the process number
-        Scenario ///< an action given to Network::at() ran
+        Scenario, ///< an action given to Network::at() ran
+        Broken    ///< the network broke a connection
     };
     Kind kind{};
     Instant when{};
@@ -132,6 +133,8 @@ public:
     std::uint64_t trace_count() const noexcept;
     /// Called with every trace event.
     void on_trace(std::function<void(const TraceEvent&)> observer);
+    /// Called after each turn of a process, outside of it: here the process may be destroyed, and what is thrown leaves run().
+    void on_turn(std::function<void(Runtime& process)> observer);
 
 private:
     std::unique_ptr<Fabric> fabric_;

@@ -1,0 +1,188 @@
+#pragma once
+/// A cluster of whole production nodes in virtual time (design.md §8): their machines, what befalls them, and a checker
+/// that looks at protocol.md §19 after every step. The same options and the same calls give the same run, byte for byte.
+///
+///     sim::World world({.seed = 7, .nodes = 5});
+///     world.start_all();
+///     ASSERT_TRUE(world.run_until_agreed(30s));
+///     world.partition({0, 1});
+///     world.run_for(60s);
+///     EXPECT_EQ(world.running(), (std::vector<std::size_t>{2, 3, 4}));
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <muster/log.hpp>
+#include <muster/node/remote_adapter.hpp>
+#include <muster/sim/faults.hpp>
+#include <muster/sim/runtime.hpp>
+#include <muster/transport/recording_sink.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace muster::sim {
+
+class Checker;
+class Recorder;
+
+struct WorldOptions {
+    std::uint64_t seed = 1;
+    std::size_t nodes = 0; ///< machines to begin with; more come by add_node()
+    /// The first so many machines are everybody's seed nodes.
+    std::size_t seed_nodes = 2;
+    std::string cluster_name = "sim";
+    std::uint16_t port = 2551;
+    /// What every node is started with; address, port, cluster name, seeds and random seed are filled in. Its resolver is
+    /// keep-majority with 3 s of stable-after unless something else is set.
+    RemoteAdapterConfig config = default_config();
+    /// Changes the configuration of one node before each start of it: roles, data center, strategy, lease.
+    std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure;
+    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received).
+    std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink;
+    LinkFaults links;
+    LogLevel log_level = LogLevel::Warning;
+    std::size_t log_lines_max = 1000; ///< per life; older ones are forgotten
+    bool keep_events = true;          ///< World::Node::events; off for measurements of many nodes
+    /// Look at the invariants after every step. Off for measurements.
+    bool check = true;
+    NetworkOptions network; ///< seed and links are overwritten
+
+    static RemoteAdapterConfig default_config();
+};
+
+/// Why a node's process is not there.
+enum class End : std::uint8_t {
+    None,    ///< it runs, or was never started
+    Crashed, ///< by World::crash()
+    Stopped, ///< of itself: it left, was downed, or could not join
+};
+
+class World {
+public:
+    /// One machine, with the process that runs on it at present.
+    struct Node {
+        std::size_t index = 0;
+        HostId host{};
+        Address address;
+        std::uint64_t lives = 0; ///< processes started so far
+        End end = End::None;     ///< of the latest life
+        std::optional<ShutdownReason> reason;      ///< why it stopped of itself
+        std::optional<UniqueAddress> identity;     ///< of the latest life
+        std::shared_ptr<MemoryLogSink> log;        ///< of the latest life
+        std::shared_ptr<RecordingSink> received;   ///< null with WorldOptions::make_sink
+        std::vector<ClusterEvent> events;          ///< of the latest life, in order (EventCategory::Domain)
+        Clock clock;                               ///< what set_clock() said; it outlives the process
+        std::unique_ptr<Runtime> runtime;          ///< null: no process
+        std::optional<ClusterRemoteAdapter> node;  ///< empty: no process
+        SubscriptionHandle subscription;
+        std::uint64_t turns = 0; ///< of this machine's processes
+
+        bool running() const noexcept { return node.has_value(); }
+        ClusterDaemonHandle& daemon() { return node->daemon(); }
+        DaemonSnapshot snapshot() const { return node->snapshot(); }
+    };
+
+    explicit World(WorldOptions options = {});
+    ~World();
+    World(const World&) = delete;
+    World& operator=(const World&) = delete;
+
+    // --- machines and processes
+    std::size_t add_node();
+    std::size_t size() const noexcept { return nodes_.size(); }
+    Node& operator[](std::size_t node) { return *nodes_.at(node); }
+    const Node& operator[](std::size_t node) const { return *nodes_.at(node); }
+    /// A new process at the machine's address; crashes the one that runs there.
+    Node& start(std::size_t node);
+    void start_all();
+    /// SIGKILL: the kernel resets its connections.
+    void crash(std::size_t node);
+    /// Power loss: nobody hears a word. start() powers up again.
+    void power_off(std::size_t node);
+    void restart(std::size_t node, Duration after);
+    /// Gracefully; the process ends when it has left.
+    void leave(std::size_t node);
+    void pause(std::size_t node, Duration how_long);
+    /// Also of the machine's later processes.
+    void set_clock(std::size_t node, Clock clock);
+    /// Indices of nodes whose process is there (a paused one is).
+    std::vector<std::size_t> running() const;
+    /// The machine with this address.
+    std::optional<std::size_t> find(const Address& address) const;
+
+    // --- the network
+    FaultyLinks& links() noexcept { return *links_; }
+    Network& network() noexcept { return network_; }
+    /// Nothing passes between `left` and all other machines there are, in either direction. Partitions may overlap.
+    void partition(const std::vector<std::size_t>& left);
+    void partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
+    /// Takes back one such partition, and has TCP try again at once.
+    void rejoin(const std::vector<std::size_t>& left);
+    void rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
+    /// Breaks every connection between two nodes.
+    void reset_connections(std::size_t a, std::size_t b);
+    /// Takes back all faults of the network, and has TCP try again at once.
+    void heal();
+    HostId host(std::size_t node) const { return nodes_.at(node)->host; }
+
+    // --- time
+    Instant now() const noexcept { return network_.now(); }
+    /// Since the world began.
+    Duration elapsed() const noexcept { return network_.now() - began_; }
+    /// `action` runs outside all nodes when that much time has passed from now.
+    void after(Duration delay, UniqueFunction<void()> action);
+    /// Throws Violation when an invariant breaks, with what is running left as it is.
+    /// `done` is asked after each step.
+    void run_for(Duration duration);
+    bool run_until(const std::function<bool()>& done, Duration limit);
+    /// Until agreed(), or false when it is not so after `limit`.
+    bool run_until_agreed(Duration limit);
+    /// Every running node has the same members, which are exactly the running nodes, all Up and reachable; the same
+    /// leader (per data center); and has seen that all have seen.
+    bool agreed() const;
+    /// Why it is not, in a sentence; empty when it is.
+    std::string disagreement() const;
+
+    // --- what is known
+    Checker& checker() noexcept { return *checker_; }
+    /// Records what happens from now on, for a timeline; null stops.
+    void record(std::shared_ptr<Recorder> recorder);
+    Recorder* recorder() noexcept { return recorder_.get(); }
+    std::uint64_t trace_hash() const noexcept { return network_.trace_hash(); }
+
+private:
+    NetworkOptions network_options() const;
+    RemoteAdapterConfig config_of(const Node& node) const;
+    void watch(Node& node);
+    void end(Node& node, End how);
+    void turned(const Runtime& process);
+    void disturbed(HostId host);
+    std::vector<HostId> hosts_of(const std::vector<std::size_t>& nodes) const;
+    std::vector<HostId> hosts_but(const std::vector<std::size_t>& nodes) const;
+    std::string disagreement_of(const Node& node, const std::vector<UniqueAddress>& expected) const;
+    bool still_disagrees() const;
+    void note_life(std::size_t node, std::string text);
+    void note_fault(const std::vector<std::size_t>& nodes, const std::string& text);
+    void note_event(std::size_t node, const ClusterEvent& event);
+    void note_message(const TraceEvent& event);
+
+    static constexpr std::size_t nobody = SIZE_MAX;
+    WorldOptions options_;
+    std::shared_ptr<FaultyLinks> links_;
+    Network network_;
+    Instant began_;
+    Instant next_second_;
+    std::vector<std::unique_ptr<Node>> nodes_;
+    std::vector<std::size_t> node_of_host_; ///< by HostId; nobody: a machine of the user's own
+    std::map<Address, std::size_t> node_of_address_;
+    std::unique_ptr<Checker> checker_;
+    std::shared_ptr<Recorder> recorder_;
+    // Who disagreed when it was last asked: as long as that node does nothing, nothing has changed.
+    mutable std::size_t dissenter_ = nobody;
+    mutable std::uint64_t dissenter_turns_ = 0;
+    mutable std::uint64_t population_asked_ = 0;
+    std::uint64_t population_ = 0; ///< grows with each start and end
+};
+
+} // namespace muster::sim

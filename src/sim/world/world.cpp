@@ -1,0 +1,405 @@
+#include <muster/sim/world.hpp>
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <muster/cluster/membership.hpp>
+#include <muster/ensure.hpp>
+#include <muster/sim/world/checker.hpp>
+#include <muster/sim/world/recorder.hpp>
+
+namespace muster::sim {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A clock this much off (parts per billion) makes the detector's figures wrong; what is less must not.
+constexpr std::int64_t harmless_drift_ppb = 10'000'000;
+
+std::string names_of(const std::vector<std::size_t>& nodes) {
+    return fmt::format("{}", fmt::join(nodes, ", "));
+}
+
+} // namespace
+
+RemoteAdapterConfig WorldOptions::default_config() {
+    RemoteAdapterConfig config;
+    config.daemon.sbr.emplace();
+    config.daemon.sbr->stable_after = 3s;
+    return config;
+}
+
+NetworkOptions World::network_options() const {
+    NetworkOptions options = options_.network;
+    options.seed = options_.seed;
+    options.links = links_;
+    return options;
+}
+
+World::World(WorldOptions options)
+    : options_(std::move(options)), links_(std::make_shared<FaultyLinks>(options_.links)), network_(network_options()),
+      began_(network_.now()), next_second_(began_ + 1s), checker_(std::make_unique<Checker>(*this)) {
+    network_.on_turn([this](const Runtime& process) { turned(process); });
+    links_->on_fault([this](HostId host) { disturbed(host); });
+    for (std::size_t i = 0; i < options_.nodes; ++i) add_node();
+}
+
+World::~World() {
+    network_.on_turn({});
+    network_.on_trace({});
+    for (const auto& node : nodes_) {
+        node->subscription.unsubscribe();
+        node->node.reset();
+        node->runtime.reset();
+    }
+}
+
+// ---- machines and processes ----------------------------------------------------------------------------------
+
+std::size_t World::add_node() {
+    const std::size_t index = nodes_.size();
+    auto node = std::make_unique<Node>();
+    node->index = index;
+    node->host = network_.add_host(fmt::format("node-{}", index));
+    const auto host = static_cast<std::size_t>(node->host);
+    auto endpoint = network_.address(node->host, options_.port).to_string();
+    endpoint.resize(endpoint.rfind(':'));
+    node->address = Address::remote(options_.config.transport.protocol, options_.cluster_name, endpoint, options_.port);
+    node_of_host_.resize(std::max(node_of_host_.size(), host + 1), nobody);
+    node_of_host_[host] = index;
+    node_of_address_.emplace(node->address, index);
+    nodes_.push_back(std::move(node));
+    return index;
+}
+
+RemoteAdapterConfig World::config_of(const Node& node) const {
+    RemoteAdapterConfig config = options_.config;
+    config.transport.cluster_name = options_.cluster_name;
+    config.transport.listen_host = *node.address.host;
+    config.transport.listen_port = options_.port;
+    config.daemon.cluster.seed_nodes.clear();
+    for (std::size_t seed = 0; seed < std::min(options_.seed_nodes, nodes_.size()); ++seed)
+        config.daemon.cluster.seed_nodes.push_back(nodes_[seed]->address);
+    // Each life of each node chooses differently, and the same life alike in every run.
+    Random random(options_.seed ^ ((node.index + 1) << 32) ^ node.lives);
+    config.daemon.random_seed = random.next();
+    if (options_.configure) options_.configure(node.index, config);
+    return config;
+}
+
+World::Node& World::start(std::size_t index) {
+    Node& node = *nodes_.at(index);
+    if (node.running()) crash(index);
+    network_.set_up(node.host, true);
+    ++node.lives;
+    node.end = End::None;
+    node.reason.reset();
+    node.events.clear();
+    node.log = std::make_shared<MemoryLogSink>(options_.log_lines_max);
+    node.received = options_.make_sink ? nullptr : std::make_shared<RecordingSink>();
+    const std::shared_ptr<RemoteMessageSink> sink =
+        options_.make_sink ? options_.make_sink(index) : std::shared_ptr<RemoteMessageSink>(node.received);
+
+    net::RuntimeOptions runtime;
+    runtime.log_sink = node.log;
+    runtime.log.level = options_.log_level;
+    node.runtime = network_.make_runtime(node.host, std::move(runtime));
+    node.runtime->set_clock(node.clock);
+    auto started = ClusterRemoteAdapter::start(*node.runtime, config_of(node), sink);
+    MUSTER_ENSURE(started.has_value(), started.has_error() ? started.error().message() : std::string());
+    node.node.emplace(std::move(*started));
+    node.identity = node.daemon().unique_address();
+    ++population_;
+    note_life(index, "start");
+    watch(node);
+    if (options_.check) checker_->started(index);
+    return node;
+}
+
+void World::watch(Node& node) {
+    if (options_.keep_events)
+        node.subscription = node.daemon().events().subscribe(EventCategory::Domain, [this, &node](const ClusterEvent& event) {
+            node.events.push_back(event);
+            note_event(node.index, event);
+        });
+    node.daemon().on_stopped([&node](ShutdownReason reason) { node.reason = reason; });
+}
+
+void World::start_all() {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) start(i);
+}
+
+void World::end(Node& node, End how) {
+    if (!node.running()) return;
+    node.identity = node.daemon().unique_address();
+    node.end = how;
+    // The checker still sees what there is of the process.
+    if (options_.check) checker_->ended(node.index, how);
+    node.subscription.unsubscribe();
+    node.node.reset();
+    node.runtime.reset();
+    ++population_;
+}
+
+void World::crash(std::size_t index) {
+    Node& node = *nodes_.at(index);
+    if (!node.running()) return;
+    note_life(index, "crash");
+    end(node, End::Crashed);
+}
+
+void World::power_off(std::size_t index) {
+    Node& node = *nodes_.at(index);
+    if (node.running()) note_life(index, "power off");
+    network_.set_up(node.host, false);
+    end(node, End::Crashed);
+}
+
+void World::restart(std::size_t index, Duration delay) {
+    crash(index);
+    after(delay, [this, index] { start(index); });
+}
+
+void World::leave(std::size_t index) {
+    Node& node = *nodes_.at(index);
+    if (!node.running()) return;
+    note_life(index, "leave");
+    // Before it is a member there is nothing to leave, but it ends all the same.
+    if (node.snapshot().joined)
+        node.daemon().leave();
+    else
+        node.daemon().shutdown();
+}
+
+void World::pause(std::size_t index, Duration how_long) {
+    Node& node = *nodes_.at(index);
+    if (!node.running()) return;
+    note_fault({index}, fmt::format("pause {} ms", std::chrono::duration_cast<std::chrono::milliseconds>(how_long).count()));
+    disturbed(node.host);
+    node.runtime->pause();
+    after(how_long, [this, &node, life = node.lives] {
+        if (!node.running() || node.lives != life) return;
+        note_fault({node.index}, "resume");
+        node.runtime->resume();
+    });
+}
+
+void World::set_clock(std::size_t index, Clock clock) {
+    Node& node = *nodes_.at(index);
+    node.clock = clock;
+    if (std::abs(clock.drift_ppb) > harmless_drift_ppb) disturbed(node.host);
+    note_fault({index}, fmt::format("clock {} ppb, wall {} ms off", clock.drift_ppb, clock.wall_offset.count()));
+    if (node.running()) node.runtime->set_clock(clock);
+}
+
+std::vector<std::size_t> World::running() const {
+    std::vector<std::size_t> result;
+    for (const auto& node : nodes_)
+        if (node->running()) result.push_back(node->index);
+    return result;
+}
+
+std::optional<std::size_t> World::find(const Address& address) const {
+    const auto found = node_of_address_.find(address);
+    if (found == node_of_address_.end()) return std::nullopt;
+    return found->second;
+}
+
+/// After each turn of a process, outside of it.
+void World::turned(const Runtime& process) {
+    const auto host = static_cast<std::size_t>(process.host());
+    const std::size_t index = host < node_of_host_.size() ? node_of_host_[host] : nobody;
+    if (index != nobody && nodes_[index]->runtime.get() == &process) {
+        Node& node = *nodes_[index];
+        ++node.turns;
+        if (options_.check) checker_->stepped(index);
+        if (node.reason) {
+            note_life(index, fmt::format("stopped: {}", to_string(*node.reason)));
+            end(node, End::Stopped);
+        }
+    }
+    if (options_.check && network_.now() >= next_second_) {
+        next_second_ = network_.now() + 1s;
+        checker_->second();
+    }
+}
+
+// ---- the network ---------------------------------------------------------------------------------------------
+
+void World::disturbed(HostId host) {
+    const auto at = static_cast<std::size_t>(host);
+    if (options_.check && at < node_of_host_.size() && node_of_host_[at] != nobody) checker_->disturbed(node_of_host_[at]);
+}
+
+std::vector<HostId> World::hosts_of(const std::vector<std::size_t>& nodes) const {
+    std::vector<HostId> result;
+    for (const std::size_t node : nodes) result.push_back(host(node));
+    return result;
+}
+
+std::vector<HostId> World::hosts_but(const std::vector<std::size_t>& nodes) const {
+    std::vector<HostId> result;
+    for (const auto& node : nodes_)
+        if (std::find(nodes.begin(), nodes.end(), node->index) == nodes.end()) result.push_back(node->host);
+    return result;
+}
+
+void World::partition(const std::vector<std::size_t>& left) {
+    note_fault(left, fmt::format("partition of {}", names_of(left)));
+    links_->cut(hosts_of(left), hosts_but(left));
+}
+
+void World::partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
+    note_fault(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
+    links_->cut_one_way(hosts_of(from), hosts_of(to));
+}
+
+void World::rejoin(const std::vector<std::size_t>& left) {
+    note_fault(left, fmt::format("end of the partition of {}", names_of(left)));
+    links_->join(hosts_of(left), hosts_but(left));
+    network_.retry_lost();
+}
+
+void World::rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
+    note_fault(from, fmt::format("passes again from {} to {}", names_of(from), names_of(to)));
+    links_->join_one_way(hosts_of(from), hosts_of(to));
+    network_.retry_lost();
+}
+
+void World::reset_connections(std::size_t a, std::size_t b) {
+    note_fault({a, b}, fmt::format("connections between {} and {} reset", a, b));
+    network_.reset_connections(host(a), host(b));
+}
+
+void World::heal() {
+    note_fault({}, "the network is healed");
+    links_->heal();
+    network_.retry_lost();
+}
+
+// ---- time ----------------------------------------------------------------------------------------------------
+
+void World::after(Duration delay, UniqueFunction<void()> action) {
+    network_.at(now() + delay, std::move(action));
+}
+
+void World::run_for(Duration duration) {
+    network_.run_for(duration);
+}
+
+bool World::run_until(const std::function<bool()>& done, Duration limit) {
+    return network_.run_until(done, now() + limit);
+}
+
+bool World::run_until_agreed(Duration limit) {
+    return run_until([this] { return !still_disagrees() && agreed(); }, limit);
+}
+
+bool World::still_disagrees() const {
+    return dissenter_ != nobody && population_asked_ == population_ && nodes_[dissenter_]->turns == dissenter_turns_;
+}
+
+bool World::agreed() const {
+    return disagreement().empty();
+}
+
+std::string World::disagreement() const {
+    std::vector<UniqueAddress> expected;
+    for (const auto& node : nodes_)
+        if (node->running()) expected.push_back(node->node->daemon().unique_address());
+    std::sort(expected.begin(), expected.end());
+    population_asked_ = population_;
+    const auto ask = [&](const Node& node) {
+        std::string why = disagreement_of(node, expected);
+        if (why.empty()) return why;
+        dissenter_ = node.index;
+        dissenter_turns_ = node.turns;
+        return fmt::format("node {}: {}", node.index, why);
+    };
+    // Who disagreed last is the most likely to disagree still.
+    if (dissenter_ != nobody && nodes_[dissenter_]->running()) {
+        if (auto why = ask(*nodes_[dissenter_]); !why.empty()) return why;
+    }
+    dissenter_ = nobody;
+    std::map<std::string, std::pair<std::size_t, std::optional<UniqueAddress>>, std::less<>> leaders;
+    for (const auto& node : nodes_) {
+        if (!node->running()) continue;
+        if (auto why = ask(*node); !why.empty()) return why;
+        const auto snapshot = node->snapshot();
+        const auto [first, is_first] =
+            leaders.try_emplace(snapshot.state->self_data_center, node->index, snapshot.leader);
+        if (!is_first && first->second.second != snapshot.leader)
+            return fmt::format("nodes {} and {} have different leaders", first->second.first, node->index);
+    }
+    return {};
+}
+
+/// What keeps this node from agreeing that `expected`, and nobody else, are members, all well; empty: nothing.
+std::string World::disagreement_of(const Node& node, const std::vector<UniqueAddress>& expected) const {
+    const auto snapshot = node.snapshot();
+    if (!snapshot.joined) return "has not joined";
+    const auto members = snapshot.members();
+    if (members.size() != expected.size())
+        return fmt::format("knows {} members, {} nodes run", members.size(), expected.size());
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const Member& member = members[i];
+        if (member.unique_address() != expected[i])
+            return fmt::format("has the member {}, which does not run", member.unique_address().to_string());
+        if (member.status() != MemberStatus::Up)
+            return fmt::format("sees {} {}", member.unique_address().to_string(), to_string(member.status()));
+    }
+    if (!snapshot.state->latest().reachability().is_all_reachable()) return "knows of unreachable members";
+    if (!snapshot.leader) return "knows no leader";
+    if (!snapshot.converged) return "has not seen that all have seen";
+    return {};
+}
+
+// ---- what is known -------------------------------------------------------------------------------------------
+
+void World::record(std::shared_ptr<Recorder> recorder) {
+    recorder_ = std::move(recorder);
+    if (recorder_)
+        network_.on_trace([this](const TraceEvent& event) { note_message(event); });
+    else
+        network_.on_trace({});
+}
+
+void World::note_life(std::size_t node, std::string text) {
+    if (recorder_) recorder_->add({.kind = Recorder::Entry::Kind::Life, .when = now(), .node = node, .other = {}, .text = std::move(text)});
+}
+
+void World::note_fault(const std::vector<std::size_t>& nodes, const std::string& text) {
+    if (!recorder_) return;
+    const std::vector<std::size_t> everybody = nodes.empty() ? running() : nodes;
+    for (const std::size_t node : everybody)
+        recorder_->add({.kind = Recorder::Entry::Kind::Fault, .when = now(), .node = node, .other = {}, .text = text});
+}
+
+void World::note_event(std::size_t node, const ClusterEvent& event) {
+    if (!recorder_) return;
+    const Member* member = member_of(event);
+    if (!member) return;
+    const bool reachability = std::holds_alternative<UnreachableMember>(event) || std::holds_alternative<ReachableMember>(event);
+    recorder_->add({.kind = reachability ? Recorder::Entry::Kind::Reachability : Recorder::Entry::Kind::Status,
+                    .when = now(),
+                    .node = node,
+                    .other = find(member->address()),
+                    .text = std::string(name_of(event))});
+}
+
+void World::note_message(const TraceEvent& event) {
+    if (!recorder_ || event.kind != TraceEvent::Kind::Arrived || event.parcel.kind != Parcel::Kind::Data) return;
+    const auto node_at = [this](HostId host) {
+        const auto at = static_cast<std::size_t>(host);
+        return at < node_of_host_.size() ? node_of_host_[at] : nobody;
+    };
+    const std::size_t from = node_at(event.parcel.from), to = node_at(event.parcel.to);
+    if (from == nobody || to == nobody) return;
+    recorder_->add({.kind = Recorder::Entry::Kind::Message,
+                    .when = event.when,
+                    .node = from,
+                    .other = to,
+                    .text = fmt::format("{} bytes", event.parcel.bytes)});
+}
+
+} // namespace muster::sim
