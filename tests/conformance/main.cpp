@@ -1,11 +1,17 @@
 // muster-conformance FILE...: runs every case of the files against muster's classes. One line per failing
 // case, then "N passed, N failed". Exit code 0: all passed; 1: some failed; 2: a file could not be read or is
-// not of the schema.
+// not of the schema. The cases run in a child process, so one that makes a class abort fails alone.
 #include "registry.hpp"
 
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <sstream>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace {
 
@@ -38,18 +44,74 @@ std::string run_case(const json::object& test_case) {
     }
 }
 
+/// Runs the cases from `first` on and writes each outcome to `out`, ended by a zero byte.
+[[noreturn]] void run_as_child(const json::array& cases, std::size_t first, int out) {
+    for (std::size_t i = first; i < cases.size(); ++i) {
+        const std::string got = run_case(cases[i].as_object());
+        std::string_view left{got.c_str(), got.size() + 1};
+        while (!left.empty()) {
+            const ssize_t written = ::write(out, left.data(), left.size());
+            if (written < 0) std::_Exit(2);
+            left.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+    std::cout.flush();
+    std::_Exit(0);
+}
+
+std::string how_it_ended(int status) {
+    if (WIFSIGNALED(status)) return "the process died of " + std::string{::strsignal(WTERMSIG(status))};
+    return "the process ended with status " + std::to_string(WEXITSTATUS(status));
+}
+
+/// The outcomes of the cases from `first` on; where the child dies, its last one says how.
+std::vector<std::string> outcomes_from(const json::array& cases, std::size_t first) {
+    std::array<int, 2> ends{};
+    if (::pipe(ends.data()) != 0) throw BadCase(std::string{"no pipe: "} + std::strerror(errno));
+    std::cout.flush();
+    const pid_t child = ::fork();
+    if (child < 0) throw BadCase(std::string{"no process: "} + std::strerror(errno));
+    if (child == 0) {
+        ::close(ends[0]);
+        run_as_child(cases, first, ends[1]);
+    }
+    ::close(ends[1]);
+    std::vector<std::string> outcomes;
+    std::string partial;
+    std::array<char, 4096> chunk;
+    ssize_t got = 0;
+    while ((got = ::read(ends[0], chunk.data(), chunk.size())) > 0) {
+        for (const char c : std::string_view{chunk.data(), static_cast<std::size_t>(got)}) {
+            if (c != '\0')
+                partial += c;
+            else
+                outcomes.push_back(std::exchange(partial, {}));
+        }
+    }
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (first + outcomes.size() < cases.size()) outcomes.push_back(how_it_ended(status));
+    return outcomes;
+}
+
 void run_file(const json::value& document, Tally& tally) {
-    for (const auto& value : array_field(document.as_object(), "cases")) {
-        const auto& test_case = value.as_object();
-        const auto got = run_case(test_case);
-        if (got.empty()) {
+    const auto& cases = array_field(document.as_object(), "cases");
+    for (const auto& value : cases)
+        if (!value.is_object()) throw BadCase(json::serialize(value) + " is no case");
+    std::vector<std::string> outcomes;
+    while (outcomes.size() < cases.size())
+        for (auto& outcome : outcomes_from(cases, outcomes.size())) outcomes.push_back(std::move(outcome));
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+        if (outcomes[i].empty()) {
             ++tally.passed;
             continue;
         }
         ++tally.failed;
+        const auto& test_case = cases[i].as_object();
         const auto* expect = test_case.if_contains("expect");
         std::cout << text_or(test_case, "id", "?") << " | " << text_or(test_case, "why", "") << " | expected "
-                  << (expect == nullptr ? "nothing" : json::serialize(*expect)) << " | got " << got << '\n';
+                  << (expect == nullptr ? "nothing" : json::serialize(*expect)) << " | got " << outcomes[i] << '\n';
     }
 }
 
