@@ -15,6 +15,7 @@ Process::Process(Fabric& fabric, HostId host)
     : fabric_(fabric), host_(host), executor_(get_executor()), parking_lot_(&net::ParkingLot::of(executor_)),
       world_base_(fabric.now()), local_base_(fabric.now()) {
     number_ = fabric_.enter(*this);
+    lateness_ = Random(fabric_.options().seed ^ number_ << 32);
     asleep_ = prepare_sleep();
 }
 
@@ -55,7 +56,10 @@ void Process::arm(Instant local) {
     disarm();
     if (local == Instant::max()) return;
     armed_ = local;
-    timer_ = fabric_.schedule(to_world(local), [this] {
+    Instant when = to_world(local);
+    if (clock_.lateness_max > Duration::zero() && when < Instant::max() - clock_.lateness_max)
+        when += Duration(lateness_.between(0, clock_.lateness_max.count()));
+    timer_ = fabric_.schedule(when, [this] {
         timer_ = net::TimerId::None;
         armed_ = Instant::max();
         fabric_.count_armed(-1);

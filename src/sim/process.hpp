@@ -57,6 +57,7 @@ private:
     boost::asio::any_io_executor executor_;
     net::ParkingLot* parking_lot_;
     Clock clock_;
+    Random lateness_{0};
     Instant world_base_; ///< when clock_ was set, by both clocks
     Instant local_base_;
     net::TimerId timer_ = net::TimerId::None;

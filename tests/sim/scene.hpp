@@ -91,7 +91,7 @@ inline Pair connect(Network& network, Node& from, Node& to, std::uint16_t port =
 }
 
 /// Loses what the test says.
-class FaultyLinks final : public LinkModel {
+class ScriptedLinks final : public LinkModel {
 public:
     Fate decide(const Parcel& parcel, Instant, Random&) override {
         const bool lost = lose && lose(parcel);

@@ -88,7 +88,7 @@ TEST(SimStream, BandwidthDelaysWhatIsLarge) {
 }
 
 TEST(SimStream, WhatIsLostIsRepeatedInOrder) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -119,7 +119,7 @@ TEST(SimStream, WhatIsLostIsRepeatedInOrder) {
 }
 
 TEST(SimStream, ASlowParcelHoldsUpItsStreamButNoOther) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -155,7 +155,7 @@ TEST(SimStream, ASlowParcelHoldsUpItsStreamButNoOther) {
 }
 
 TEST(SimStream, ALostResetLeavesTheOtherSideHalfOpen) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -178,7 +178,7 @@ TEST(SimStream, ALostResetLeavesTheOtherSideHalfOpen) {
 }
 
 TEST(SimStream, APartitionOutlastedByTcpHealsWithoutLoss) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -203,7 +203,7 @@ TEST(SimStream, APartitionOutlastedByTcpHealsWithoutLoss) {
 }
 
 TEST(SimStream, APartitionThatLastsTimesOut) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -225,7 +225,7 @@ TEST(SimStream, APartitionThatLastsTimesOut) {
 }
 
 TEST(SimStream, ConnectingThroughLossSucceedsAfterARetry) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -239,7 +239,7 @@ TEST(SimStream, ConnectingThroughLossSucceedsAfterARetry) {
 }
 
 TEST(SimStream, ConnectionsCanBeBrokenAndBytesSpoiled) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);
@@ -271,7 +271,7 @@ TEST(SimStream, ConnectionsCanBeBrokenAndBytesSpoiled) {
 }
 
 TEST(SimStream, GracefulCloseOutlivesTheHandleAndTheProcessesLoss) {
-    auto links = std::make_shared<FaultyLinks>();
+    auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
     Network network(options);

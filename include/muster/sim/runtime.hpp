@@ -6,6 +6,7 @@
 #include <muster/net/runtime.hpp>
 #include <muster/sim/link_model.hpp>
 #include <muster/sim/random.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,8 @@ struct TraceEvent {
     Kind kind{};
     Instant when{};
     Parcel parcel;
-    std::uint64_t payload_hash = 0; ///< of Data parcels
+    std::uint64_t payload_hash = 0;     ///< of Data parcels
+    std::span<const std::byte> payload; ///< of Data parcels that are Sent, to be looked at during the call
     /// "3600.000100 arrived data 0>1 #3 120 b5f1.."
     std::string to_line() const;
 };
@@ -55,6 +57,7 @@ struct TraceEvent {
 struct Clock {
     std::int64_t drift_ppb = 0;               ///< parts per billion: 1'000'000 runs 0.1 % fast
     std::chrono::milliseconds wall_offset{0}; ///< added to the wall clock
+    Duration lateness_max{};                  ///< timers fire up to this much late, each by a random part of it
 };
 
 /// One process on a machine. Destroying it is the end of the process: its open connections are reset, and
