@@ -243,7 +243,7 @@ std::vector<std::shared_ptr<Socket>> Fabric::all_sockets() const {
 
 Fate Fabric::decide(const Parcel& parcel, std::span<std::byte> payload) {
     const auto hash = [&] { return payload.empty() ? 0 : XXH3_64bits(payload.data(), payload.size()); };
-    trace(TraceEvent::Kind::Sent, parcel, hash());
+    trace(TraceEvent::Kind::Sent, parcel, hash(), payload);
     Fate fate{.lost = true};
     if (machine(parcel.from).up && machine(parcel.to).up)
         fate = options_.links->decide(parcel, now_, network_random_);
@@ -254,7 +254,8 @@ Fate Fabric::decide(const Parcel& parcel, std::span<std::byte> payload) {
     return fate;
 }
 
-void Fabric::trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t payload_hash) {
+void Fabric::trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t payload_hash,
+                   std::span<const std::byte> payload) {
     ++trace_count_;
     const auto hosts = static_cast<std::uint64_t>(parcel.from) << 32 | static_cast<std::uint64_t>(parcel.to);
     const auto kinds = static_cast<std::uint64_t>(kind) << 8 | static_cast<std::uint64_t>(parcel.kind);
@@ -265,7 +266,8 @@ void Fabric::trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t pa
     hash = mix(hash, parcel.bytes);
     trace_hash_ = mix(hash, payload_hash);
     if (observer_)
-        observer_(TraceEvent{.kind = kind, .when = now_, .parcel = parcel, .payload_hash = payload_hash});
+        observer_(TraceEvent{
+            .kind = kind, .when = now_, .parcel = parcel, .payload_hash = payload_hash, .payload = payload});
 }
 
 } // namespace muster::sim

@@ -10,6 +10,7 @@
 ///     EXPECT_EQ(world.running(), (std::vector<std::size_t>{2, 3, 4}));
 #include <cstdint>
 #include <functional>
+#include <iosfwd>
 #include <map>
 #include <memory>
 #include <muster/log.hpp>
@@ -18,7 +19,9 @@
 #include <muster/sim/runtime.hpp>
 #include <muster/transport/recording_sink.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace muster::sim {
@@ -128,6 +131,7 @@ public:
 
     // --- time
     Instant now() const noexcept { return network_.now(); }
+    Instant began() const noexcept { return began_; }
     /// Since the world began.
     Duration elapsed() const noexcept { return network_.now() - began_; }
     /// `action` runs outside all nodes when that much time has passed from now.
@@ -146,8 +150,11 @@ public:
 
     // --- what is known
     Checker& checker() noexcept { return *checker_; }
-    /// Records what happens from now on, for a timeline; null stops.
+    /// Records what happens from now on, for a timeline (world/recorder.hpp); null stops. Without keep_events, the events
+    /// of processes that are started from now on.
     void record(std::shared_ptr<Recorder> recorder);
+    /// What has been recorded, as a page. Nothing was: a page without entries.
+    void write_timeline(std::ostream& out) const;
     Recorder* recorder() noexcept { return recorder_.get(); }
     std::uint64_t trace_hash() const noexcept { return network_.trace_hash(); }
 
@@ -162,9 +169,15 @@ private:
     std::vector<HostId> hosts_but(const std::vector<std::size_t>& nodes) const;
     std::string disagreement_of(const Node& node, const std::vector<UniqueAddress>& expected) const;
     bool still_disagrees() const;
-    void note_life(std::size_t node, std::string text);
-    void note_fault(const std::vector<std::size_t>& nodes, const std::string& text);
-    void note_event(std::size_t node, const ClusterEvent& event);
+    void note_start(const Node& node);
+    void note_end(std::size_t node, std::string why);
+    void note(std::size_t node, std::string text);
+    void note_fault(const std::vector<std::size_t>& nodes, const std::string& text, Duration length = {});
+    void note_fault_begins(const std::vector<std::size_t>& nodes, const std::string& text);
+    void note_fault_ends(const std::vector<std::size_t>& nodes, const std::string& text);
+    void note_clock(const Node& node, Clock clock);
+    void note_heal();
+    void note_event(const Node& node, const ClusterEvent& event);
     void note_message(const TraceEvent& event);
 
     static constexpr std::size_t nobody = SIZE_MAX;
@@ -178,6 +191,7 @@ private:
     std::map<Address, std::size_t> node_of_address_;
     std::unique_ptr<Checker> checker_;
     std::shared_ptr<Recorder> recorder_;
+    std::set<std::pair<std::size_t, std::string>> cuts_; ///< of the network, on the timeline, that last: node and text
     // Who disagreed when it was last asked: as long as that node does nothing, nothing has changed.
     mutable std::size_t dissenter_ = nobody;
     mutable std::uint64_t dissenter_turns_ = 0;

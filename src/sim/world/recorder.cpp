@@ -1,6 +1,8 @@
 #include <muster/sim/world/recorder.hpp>
 
 #include <algorithm>
+#include <muster/wire/frame.hpp>
+#include <utility>
 
 namespace muster::sim {
 
@@ -9,16 +11,12 @@ namespace {
 using Kind = Recorder::Entry::Kind;
 using Phase = Recorder::Entry::Phase;
 
-std::size_t number(HostId host) noexcept {
-    return static_cast<std::size_t>(host);
-}
-
-std::string describe(const Parcel& parcel) {
+std::string describe(const Parcel& parcel, const std::string& frames) {
     switch (parcel.kind) {
     case Parcel::Kind::Connect: return "connects";
     case Parcel::Kind::Finish: return "closes connection #" + std::to_string(parcel.connection);
     case Parcel::Kind::Reset: return "resets connection #" + std::to_string(parcel.connection);
-    default: return std::to_string(parcel.bytes) + " bytes on connection #" + std::to_string(parcel.connection);
+    default: return (frames.empty() ? "a part of a frame" : frames) + ", " + std::to_string(parcel.bytes) + " bytes";
     }
 }
 
@@ -123,44 +121,82 @@ void Recorder::add_reachability(Instant when, std::size_t node, const UniqueAddr
     before = std::move(now);
 }
 
-void Recorder::add_trace(const TraceEvent& event) {
-    const Parcel& parcel = event.parcel;
-    if (!is_of_interest(parcel)) return;
-    if (event.kind != TraceEvent::Kind::Sent && event.kind != TraceEvent::Kind::Lost &&
-        event.kind != TraceEvent::Kind::Arrived)
-        return;
-    if (!has_room(Kind::Message)) {
-        on_the_way_.clear();
-        if (event.kind == TraceEvent::Kind::Sent) add({.kind = Kind::Message, .when = event.when});
-        return;
-    }
-    const auto stream = std::pair(parcel.connection, parcel.from);
-    Entry message{.kind = Kind::Message,
-                  .when = event.when,
-                  .node = number(parcel.from),
-                  .other = number(parcel.to),
-                  .text = describe(parcel)};
-    if (event.kind == TraceEvent::Kind::Sent) {
-        on_the_way_[stream].push_back({event.when, parcel});
-        return;
-    }
-    auto& sent = on_the_way_[stream];
-    if (event.kind == TraceEvent::Kind::Lost) {
-        if (!sent.empty()) sent.pop_back();
-        message.phase = Phase::End;
-        add(std::move(message));
-    } else {
-        // What a connection that broke had on its way before this never arrives.
-        while (!sent.empty() && (sent.front().parcel.kind != parcel.kind || sent.front().parcel.bytes != parcel.bytes))
-            sent.pop_front();
-        if (!sent.empty()) {
-            message.when = sent.front().when;
-            message.length = event.when - sent.front().when;
-            sent.pop_front();
+std::string Recorder::FrameReader::read(std::span<const std::byte> bytes) {
+    std::map<wire::FrameKind, std::size_t> counts;
+    while (!bytes.empty()) {
+        if (left == 0 && header_bytes < header.size()) {
+            header[header_bytes++] = bytes.front();
+            bytes = bytes.subspan(1);
+            if (header_bytes < header.size()) continue;
+            for (const std::byte b : header) left = left << 8 | std::to_integer<std::size_t>(b);
+            named = false;
+            if (left == 0) header_bytes = 0;
+            continue;
         }
+        // The kind is the body's first byte: there are fewer than the 251 for which it would take more.
+        if (!std::exchange(named, true)) ++counts[static_cast<wire::FrameKind>(bytes.front())];
+        const std::size_t here = std::min(left, bytes.size());
+        bytes = bytes.subspan(here);
+        left -= here;
+        if (left == 0) header_bytes = 0;
+    }
+    std::string text;
+    for (const auto& [kind, count] : counts) {
+        if (!text.empty()) text += ", ";
+        if (count > 1) text += std::to_string(count) + " ";
+        text += wire::name_of(kind);
+    }
+    return text;
+}
+
+void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
+    const Parcel& parcel = event.parcel;
+    const auto is = [&](TraceEvent::Kind kind) { return event.kind == kind; };
+    if (!is(TraceEvent::Kind::Sent) && !is(TraceEvent::Kind::Lost) && !is(TraceEvent::Kind::Arrived)) return;
+    if (!is_of_interest(parcel)) return;
+    const auto from = node_of(parcel.from);
+    const auto to = node_of(parcel.to);
+    if (!from || !to) return;
+    Entry message{.kind = Kind::Message, .when = event.when, .node = *from, .other = *to};
+    if (!has_room(Kind::Message)) {
+        streams_.clear();
+        if (!is(TraceEvent::Kind::Sent)) add(std::move(message));
+        return;
+    }
+    if (is(TraceEvent::Kind::Arrived)) return add_arrival(event, std::move(message));
+    Stream& stream = streams_[{parcel.connection, parcel.from}];
+    if (is(TraceEvent::Kind::Sent)) {
+        stream.frames_before = stream.frames;
+        stream.on_the_way.push_back({event.when, parcel, describe(parcel, stream.frames.read(event.payload))});
+    } else if (!stream.on_the_way.empty()) {
+        // The same bytes are tried again: they begin where this attempt began.
+        stream.frames = stream.frames_before;
+        message.text = std::move(stream.on_the_way.back().text);
+        message.phase = Phase::End;
+        stream.on_the_way.pop_back();
         add(std::move(message));
     }
-    if (sent.empty()) on_the_way_.erase(stream);
+}
+
+void Recorder::add_arrival(const TraceEvent& event, Entry message) {
+    const Parcel& parcel = event.parcel;
+    auto& on_the_way = streams_[{parcel.connection, parcel.from}].on_the_way;
+    // What a connection that broke had on its way before this never arrives.
+    const auto is_this = [&](const Sent& sent) {
+        return sent.parcel.kind == parcel.kind && sent.parcel.bytes >= parcel.bytes;
+    };
+    const auto sent = std::find_if(on_the_way.begin(), on_the_way.end(), is_this);
+    if (sent == on_the_way.end()) {
+        message.text = describe(parcel, {});
+    } else {
+        message.when = sent->when;
+        message.length = event.when - sent->when;
+        message.text = std::move(sent->text);
+        on_the_way.erase(on_the_way.begin(), sent + 1);
+    }
+    add(std::move(message));
+    if (parcel.kind == Parcel::Kind::Finish || parcel.kind == Parcel::Kind::Reset)
+        streams_.erase({parcel.connection, parcel.from});
 }
 
 } // namespace muster::sim

@@ -5,7 +5,6 @@
 #include <muster/cluster/membership.hpp>
 #include <muster/ensure.hpp>
 #include <muster/sim/world/checker.hpp>
-#include <muster/sim/world/recorder.hpp>
 
 namespace muster::sim {
 
@@ -110,18 +109,20 @@ World::Node& World::start(std::size_t index) {
     node.node.emplace(std::move(*started));
     node.identity = node.daemon().unique_address();
     ++population_;
-    note_life(index, "start");
+    note_start(node);
     watch(node);
     if (options_.check) checker_->started(index);
     return node;
 }
 
 void World::watch(Node& node) {
-    if (options_.keep_events)
-        node.subscription = node.daemon().events().subscribe(EventCategory::Domain, [this, &node](const ClusterEvent& event) {
-            node.events.push_back(event);
-            note_event(node.index, event);
+    if (options_.keep_events || recorder_) {
+        const auto wanted = EventCategory::Domain | EventCategory::ReachabilityTable;
+        node.subscription = node.daemon().events().subscribe(wanted, [this, &node](const ClusterEvent& event) {
+            note_event(node, event);
+            if (options_.keep_events && category_of(event) != EventCategory::ReachabilityTable) node.events.push_back(event);
         });
+    }
     node.daemon().on_stopped([&node](ShutdownReason reason) { node.reason = reason; });
 }
 
@@ -144,13 +145,13 @@ void World::end(Node& node, End how) {
 void World::crash(std::size_t index) {
     Node& node = *nodes_.at(index);
     if (!node.running()) return;
-    note_life(index, "crash");
+    note_end(index, "crash");
     end(node, End::Crashed);
 }
 
 void World::power_off(std::size_t index) {
     Node& node = *nodes_.at(index);
-    if (node.running()) note_life(index, "power off");
+    if (node.running()) note_end(index, "power off");
     network_.set_up(node.host, false);
     end(node, End::Crashed);
 }
@@ -163,7 +164,7 @@ void World::restart(std::size_t index, Duration delay) {
 void World::leave(std::size_t index) {
     Node& node = *nodes_.at(index);
     if (!node.running()) return;
-    note_life(index, "leave");
+    note(index, "is told to leave");
     // Before it is a member there is nothing to leave, but it ends all the same.
     if (node.snapshot().joined)
         node.daemon().leave();
@@ -174,21 +175,20 @@ void World::leave(std::size_t index) {
 void World::pause(std::size_t index, Duration how_long) {
     Node& node = *nodes_.at(index);
     if (!node.running()) return;
-    note_fault({index}, fmt::format("pause {} ms", std::chrono::duration_cast<std::chrono::milliseconds>(how_long).count()));
+    note_fault({index}, "pause", how_long);
     disturbed(node.host);
     node.runtime->pause();
     after(how_long, [this, &node, life = node.lives] {
         if (!node.running() || node.lives != life) return;
-        note_fault({node.index}, "resume");
         node.runtime->resume();
     });
 }
 
 void World::set_clock(std::size_t index, Clock clock) {
     Node& node = *nodes_.at(index);
+    note_clock(node, clock);
     node.clock = clock;
     if (std::abs(clock.drift_ppb) > harmless_drift_ppb) disturbed(node.host);
-    note_fault({index}, fmt::format("clock {} ppb, wall {} ms off", clock.drift_ppb, clock.wall_offset.count()));
     if (node.running()) node.runtime->set_clock(clock);
 }
 
@@ -214,7 +214,7 @@ void World::turned(const Runtime& process) {
         ++node.turns;
         if (options_.check) checker_->stepped(index);
         if (node.reason) {
-            note_life(index, fmt::format("stopped: {}", to_string(*node.reason)));
+            note_end(index, fmt::format("stopped: {}", to_string(*node.reason)));
             end(node, End::Stopped);
         }
     }
@@ -245,23 +245,23 @@ std::vector<HostId> World::hosts_but(const std::vector<std::size_t>& nodes) cons
 }
 
 void World::partition(const std::vector<std::size_t>& left) {
-    note_fault(left, fmt::format("partition of {}", names_of(left)));
+    note_fault_begins(left, fmt::format("partition of {}", names_of(left)));
     links_->cut(hosts_of(left), hosts_but(left));
 }
 
 void World::partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
-    note_fault(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
+    note_fault_begins(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
     links_->cut_one_way(hosts_of(from), hosts_of(to));
 }
 
 void World::rejoin(const std::vector<std::size_t>& left) {
-    note_fault(left, fmt::format("end of the partition of {}", names_of(left)));
+    note_fault_ends(left, fmt::format("partition of {}", names_of(left)));
     links_->join(hosts_of(left), hosts_but(left));
     network_.retry_lost();
 }
 
 void World::rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
-    note_fault(from, fmt::format("passes again from {} to {}", names_of(from), names_of(to)));
+    note_fault_ends(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
     links_->join_one_way(hosts_of(from), hosts_of(to));
     network_.retry_lost();
 }
@@ -272,7 +272,7 @@ void World::reset_connections(std::size_t a, std::size_t b) {
 }
 
 void World::heal() {
-    note_fault({}, "the network is healed");
+    note_heal();
     links_->heal();
     network_.retry_lost();
 }
@@ -352,54 +352,6 @@ std::string World::disagreement_of(const Node& node, const std::vector<UniqueAdd
     if (!snapshot.leader) return "knows no leader";
     if (!snapshot.converged) return "has not seen that all have seen";
     return {};
-}
-
-// ---- what is known -------------------------------------------------------------------------------------------
-
-void World::record(std::shared_ptr<Recorder> recorder) {
-    recorder_ = std::move(recorder);
-    if (recorder_)
-        network_.on_trace([this](const TraceEvent& event) { note_message(event); });
-    else
-        network_.on_trace({});
-}
-
-void World::note_life(std::size_t node, std::string text) {
-    if (recorder_) recorder_->add({.kind = Recorder::Entry::Kind::Life, .when = now(), .node = node, .other = {}, .text = std::move(text)});
-}
-
-void World::note_fault(const std::vector<std::size_t>& nodes, const std::string& text) {
-    if (!recorder_) return;
-    const std::vector<std::size_t> everybody = nodes.empty() ? running() : nodes;
-    for (const std::size_t node : everybody)
-        recorder_->add({.kind = Recorder::Entry::Kind::Fault, .when = now(), .node = node, .other = {}, .text = text});
-}
-
-void World::note_event(std::size_t node, const ClusterEvent& event) {
-    if (!recorder_) return;
-    const Member* member = member_of(event);
-    if (!member) return;
-    const bool reachability = std::holds_alternative<UnreachableMember>(event) || std::holds_alternative<ReachableMember>(event);
-    recorder_->add({.kind = reachability ? Recorder::Entry::Kind::Reachability : Recorder::Entry::Kind::Status,
-                    .when = now(),
-                    .node = node,
-                    .other = find(member->address()),
-                    .text = std::string(name_of(event))});
-}
-
-void World::note_message(const TraceEvent& event) {
-    if (!recorder_ || event.kind != TraceEvent::Kind::Arrived || event.parcel.kind != Parcel::Kind::Data) return;
-    const auto node_at = [this](HostId host) {
-        const auto at = static_cast<std::size_t>(host);
-        return at < node_of_host_.size() ? node_of_host_[at] : nobody;
-    };
-    const std::size_t from = node_at(event.parcel.from), to = node_at(event.parcel.to);
-    if (from == nobody || to == nobody) return;
-    recorder_->add({.kind = Recorder::Entry::Kind::Message,
-                    .when = event.when,
-                    .node = from,
-                    .other = to,
-                    .text = fmt::format("{} bytes", event.parcel.bytes)});
 }
 
 } // namespace muster::sim

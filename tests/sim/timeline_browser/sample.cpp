@@ -5,8 +5,12 @@
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <muster/sim/random.hpp>
+#include <muster/sim/world.hpp>
 #include <muster/sim/world/recorder.hpp>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 
 using namespace muster;
@@ -68,12 +72,39 @@ void large(const char* path) {
     write(path, recorder, nodes);
 }
 
+/// What the test looks for: node 4 is cut off at 10 s and downs itself, node 3 crashes at 40 s, is downed and comes back.
+void small(const char* path) {
+    sim::World world({.seed = 20, .nodes = 5});
+    const auto recorder = std::make_shared<sim::Recorder>();
+    recorder->set_title("Five nodes, a partition and a crash");
+    world.record(recorder);
+    world.start_all();
+    world.run_for(10s);
+    world.partition({4});
+    world.run_for(20s);
+    world.heal();
+    world.start(4);
+    world.run_for(10s);
+    world.crash(3);
+    world.run_for(10s);
+    world.pause(2, 500ms);
+    world.start(3);
+    world.run_for(10s);
+    std::ofstream out(path, std::ios::binary);
+    world.write_timeline(out);
+    if (!out.flush()) throw std::runtime_error(std::string("cannot write ") + path);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 3) {
+    const std::string_view which = argc == 3 ? argv[1] : "";
+    if (which == "world") {
+        small(argv[2]);
+    } else if (which == "large") {
+        large(argv[2]);
+    } else {
         std::cerr << "usage: muster-timeline-sample world|large OUT.html\n";
         return 2;
     }
-    if (argv[1] == std::string_view("large")) large(argv[2]);
 }

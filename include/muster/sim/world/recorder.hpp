@@ -13,6 +13,7 @@
 #include <muster/time.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,9 +55,9 @@ public:
     using IndexOf = std::function<std::optional<std::size_t>(const Address&)>;
     void add_event(Instant when, std::size_t node, const UniqueAddress& self, const ClusterEvent& event,
                    const IndexOf& index_of);
-    /// What the network did, from Network::on_trace(): what arrives becomes a message since it was sent. Machines have the
-    /// numbers of their nodes, as in a World.
-    void add_trace(const TraceEvent& event);
+    /// What the network did, from Network::on_trace(): what arrives is a message since it was sent, named by its frames.
+    using NodeOf = std::function<std::optional<std::size_t>(HostId)>;
+    void add_trace(const TraceEvent& event, const NodeOf& node_of);
 
     const std::vector<Entry>& entries() const noexcept { return entries_; }
     /// Entries that were not taken: in all, of one kind, and when that began.
@@ -75,10 +76,25 @@ private:
     struct Sent {
         Instant when{};
         Parcel parcel;
+        std::string text;
+    };
+    /// Where in a stream of frames a sender is.
+    struct FrameReader {
+        std::array<std::byte, 4> header{};
+        std::size_t header_bytes = 0; ///< of the header, so far
+        std::size_t left = 0;         ///< of the body
+        bool named = false;
+        /// The kinds of the frames whose bodies begin in `bytes`: "Heartbeat, 2 GossipStatus".
+        std::string read(std::span<const std::byte> bytes);
+    };
+    struct Stream {
+        std::deque<Sent> on_the_way;
+        FrameReader frames, frames_before; ///< after and before the latest attempt
     };
     using Pair = std::pair<std::size_t, std::size_t>;
 
     bool has_room(Entry::Kind kind) const noexcept;
+    void add_arrival(const TraceEvent& event, Entry message);
     void add_status(Instant when, std::size_t node, const Member& member, const IndexOf& index_of);
     void add_reachability(Instant when, std::size_t node, const UniqueAddress& self, const Reachability& reachability,
                           const IndexOf& index_of);
@@ -89,7 +105,7 @@ private:
     std::vector<Entry> entries_;
     std::map<Pair, Uid> seen_;                   ///< by observer and subject: the incarnation last spoken of
     std::map<std::size_t, std::set<std::size_t>> unreachable_; ///< whom each node calls unreachable
-    std::map<std::pair<std::uint64_t, HostId>, std::deque<Sent>> on_the_way_; ///< by connection and sender
+    std::map<std::pair<std::uint64_t, HostId>, Stream> streams_; ///< by connection and sender
 };
 
 /// "Life", ..: as the page names them.

@@ -4,6 +4,7 @@
 const gutter = 120;         // px: the names of the lanes
 const axisHeight = 24;
 const messagesMax = 2500;   // more visible ones are drawn as counts
+const arrowsMax = 300;      // more visible ones are drawn behind the lanes, so that these can be read
 const second = 1e9;
 
 /** What part of the timeline is on the screen. */
@@ -118,8 +119,10 @@ class Painter {
         const visible = this.visibleLanes();
         this.drawBackground(visible);
         if (this.options.faults) this.drawFaults(visible);
+        const messages = this.options.messages ? this.countMessages() : 0;
+        if (messages > arrowsMax) this.drawMessages(visible, messages);
         for (const lane of visible) this.drawLane(lane);
-        if (this.options.messages) this.drawMessages(visible);
+        if (messages > 0 && messages <= arrowsMax) this.drawMessages(visible, messages);
         for (const lane of visible) this.drawMarks(lane);
         this.drawAxis();
         if (this.cursor !== null) this.verticalLine(this.view.x(this.cursor), colours.accent);
@@ -191,6 +194,13 @@ class Painter {
         if (view.x(band.from) >= gutter) c.fillRect(left, top, 1, height);
         if (view.x(band.to) <= this.width) c.fillRect(right - 1, top, 1, height);
         c.globalAlpha = 1;
+        if (this.laneHeight < 44) return;
+        const text = Math.max(left, gutter) + 4;
+        c.font = '10px system-ui, sans-serif';
+        c.fillStyle = colours['ink-2'];
+        if (right - text > c.measureText(band.text).width + 4)
+            c.fillText(band.text, text, top + Math.min(height, this.laneHeight) - 5);
+        c.font = '12px system-ui, sans-serif';
     }
 
     drawLane(lane) {
@@ -268,26 +278,28 @@ class Painter {
         return this.selected === null || messages.sender[i] === this.selected || messages.receiver[i] === this.selected;
     }
 
-    drawMessages(visible) {
-        const {messages} = this.model;
-        const [first, last] = messages.between(this.view.from, this.view.to);
-        let shown = last - first;
-        if (this.selected !== null && shown > messagesMax) {
-            shown = 0;
-            for (let i = first; i < last; ++i) shown += this.isShown(i) ? 1 : 0;
-        }
-        this.aggregated = shown > messagesMax;
-        if (this.aggregated) this.drawMessageCounts(visible, first, last);
-        else for (let i = first; i < last; ++i) if (this.isShown(i)) this.drawMessage(i);
+    countMessages() {
+        const [first, last] = this.model.messages.between(this.view.from, this.view.to);
+        if (this.selected === null) return last - first;
+        let shown = 0;
+        for (let i = first; i < last; ++i) shown += this.isShown(i) ? 1 : 0;
+        return shown;
     }
 
-    drawMessage(i) {
+    drawMessages(visible, shown) {
+        const [first, last] = this.model.messages.between(this.view.from, this.view.to);
+        this.aggregated = shown > messagesMax;
+        if (this.aggregated) return this.drawMessageCounts(visible, first, last);
+        for (let i = first; i < last; ++i) if (this.isShown(i)) this.drawMessage(i, shown <= arrowsMax);
+    }
+
+    drawMessage(i, withHead) {
         const {context: c, colours, view, model: {messages}} = this;
         const [x1, y1] = [view.x(messages.from[i]), this.wire(messages.sender[i])];
         const [x2, y2] = [view.x(messages.to[i]), this.wire(messages.receiver[i])];
         if (Math.max(y1, y2) < axisHeight || Math.min(y1, y2) > this.height) return;
         c.strokeStyle = c.fillStyle = messages.lost[i] ? colours.lost : colours.message;
-        c.globalAlpha = 0.75;
+        c.globalAlpha = withHead ? 0.75 : 0.45;
         if (messages.lost[i]) {
             const y = y1 + Math.sign(y2 - y1) * this.laneHeight * 0.4;
             this.line(x1, y1, x1, y);
@@ -295,7 +307,7 @@ class Painter {
             this.line(x1 - 3, y + 3, x1 + 3, y - 3);
         } else {
             this.line(x1, y1, x2, y2);
-            this.arrowHead(x1, y1, x2, y2);
+            if (withHead) this.arrowHead(x1, y1, x2, y2);
         }
         c.globalAlpha = 1;
     }

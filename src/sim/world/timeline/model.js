@@ -42,7 +42,7 @@ class Steps {
 class Lane {
     constructor(node) {
         this.node = node;
-        this.name = node + '';
+        this.name = `node ${node}`;
         this.lives = [];            // {from, to, why}; `to` is the end of the recording while the process runs
         this.own = new Steps();     // its own status, null without a process
         this.others = new Steps();  // what other nodes call it: an array of counts by status
