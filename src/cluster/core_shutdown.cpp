@@ -1,6 +1,7 @@
 // How a node ends (protocol.md §11).
 #include "core_impl.hpp"
 #include <algorithm>
+#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -42,7 +43,7 @@ void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
-    if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down) return;
+    if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down || MUSTER_MUTANT(self_downing_skipped)) return;
     const Reachability reachability = state->dc_reach();
     const bool all_know = std::ranges::all_of(own_dc_members(), [&](const Member& m) {
         return m.status() != MemberStatus::Down || gossip().seen_by(m.unique_address()) ||

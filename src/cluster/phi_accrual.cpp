@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -79,7 +80,7 @@ HeartbeatRecorded PhiAccrualFailureDetector::heartbeat(Instant now) {
         bootstrap();
     } else {
         outcome.interval = std::max(milliseconds{0}, std::chrono::floor<milliseconds>(now - *last_));
-        outcome.recorded = is_available(now);
+        outcome.recorded = is_available(now) || MUSTER_MUTANT(outage_recorded);
         if (outcome.recorded) history_.add(outcome.interval);
         outcome.growing = outcome.recorded && acceptable_pause_ > milliseconds{0} &&
                           outcome.interval >= acceptable_pause_ / 3 * 2;

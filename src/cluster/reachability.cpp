@@ -5,6 +5,7 @@
 #include <optional>
 #include <tuple>
 #include <utility>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -150,7 +151,8 @@ Reachability Reachability::change(const UniqueAddress& observer, const UniqueAdd
     const auto row = std::ranges::lower_bound(own, subject, {}, &Record::subject);
     const bool known = row != own.end() && row->subject == subject;
     if (own.empty() && status == ReachabilityStatus::Reachable) return *this;
-    if (known && (row->status == ReachabilityStatus::Terminated || row->status == status)) return *this;
+    const bool is_final = !MUSTER_MUTANT(terminated_not_final);
+    if (known && ((is_final && row->status == ReachabilityStatus::Terminated) || row->status == status)) return *this;
 
     const std::int64_t old_version = version_of(observer);
     const Version version{observer, old_version + 1};

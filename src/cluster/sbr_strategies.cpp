@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -92,7 +93,7 @@ void describe_electorate(std::vector<std::string>& settings, const std::string& 
 // --- majority
 
 Decision majority(std::uint64_t here, std::uint64_t there, bool lowest_is_there) noexcept {
-    if (here == there) return lowest_is_there ? Decision::DownReachable : Decision::DownUnreachable;
+    if (here == there) return lowest_is_there && !MUSTER_MUTANT(tie_won_by_both) ? Decision::DownReachable : Decision::DownUnreachable;
     return here > there ? Decision::DownUnreachable : Decision::DownReachable;
 }
 

@@ -181,6 +181,7 @@ void Daemon::drain() {
 void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }
 
 void Daemon::carry_out(effect::Publish& e) {
+    if (config_.observer) config_.observer(e.state);
     update_snapshot(e);
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
     publications_.push_back({std::move(e.state), std::move(e.events)});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "hub.hpp"
+#include "../base/mutants.hpp"
 
 namespace muster::transport {
 namespace {
@@ -117,7 +118,7 @@ void Association::send(std::optional<Uid> to, wire::EncodedMessage message) {
         counters.messages_quarantined.add();
         return;
     }
-    if (link_ && to && *to != link_->peer.uid()) {
+    if (link_ && to && *to != link_->peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
         counters.messages_other_incarnation.add();
         return;
     }
@@ -156,7 +157,7 @@ void Association::met(const UniqueAddress& peer) {
     if (known_ == peer) return;
     if (known_) {
         // What was accepted while the link led to the former incarnation was meant for that one.
-        const Outbox::Batch dropped = outbox_.drop_before(stale_mark_);
+        const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) ? Outbox::Batch{} : outbox_.drop_before(stale_mark_);
         hub_->counters().tells_other_incarnation.add(dropped.frames);
         replaced_ = known_;
     }

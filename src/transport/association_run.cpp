@@ -6,6 +6,7 @@
 
 #include "association.hpp"
 #include "hub.hpp"
+#include "../base/mutants.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;
@@ -345,7 +346,7 @@ void Association::collect(OutboundLink& link, Batch& batch) {
         const std::size_t count = std::min(messages_.size(), messages_per_send_max);
         for (std::size_t i = 0; i < count; ++i) {
             Message& message = messages_[i];
-            if (message.to && *message.to != link.peer.uid()) {
+            if (message.to && *message.to != link.peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
                 hub_->counters().messages_other_incarnation.add();
                 continue;
             }
@@ -365,6 +366,8 @@ void Association::collect(OutboundLink& link, Batch& batch) {
 /// False when the link is lost, and what the batch carried with it.
 bool Association::written(OutboundLink& link, Batch& batch, const result<void>& sent) {
     link.send_started.reset();
+    if (!sent && batch.messages == 0 && MUSTER_MUTANT(requeued_after_loss))
+        for (const Slice& part : batch.parts) outbox_.put(part);
     batch.parts.clear();
     Counters& counters = hub_->counters();
     if (batch.tells.bytes && outbox_.sent(batch.tells.bytes)) finish_granted();

@@ -9,6 +9,7 @@
 
 #include "association.hpp"
 #include "inbound.hpp"
+#include "../base/mutants.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;
@@ -260,6 +261,7 @@ Hub::Quarantined Hub::quarantined(const UniqueAddress& node) {
 }
 
 void Hub::quarantine(const UniqueAddress& node, bool harmless) {
+    if (MUSTER_MUTANT(quarantine_forgotten)) return;
     if (quarantined_.size() >= quarantined_max && !quarantined_.contains(node)) {
         const auto first = std::min_element(quarantined_.begin(), quarantined_.end(), [](const auto& a, const auto& b) {
             return a.second.until < b.second.until;

@@ -10,6 +10,7 @@
 #include <span>
 #include <utility>
 #include <vector>
+#include "../base/mutants.hpp"
 
 namespace muster::transport {
 
@@ -105,7 +106,7 @@ private:
 
     // Under mutex_:
     bool has_room(std::size_t size) const noexcept {
-        return bytes_ == 0 || (size <= limits_.bytes_max && bytes_ <= limits_.bytes_max - size);
+        return MUSTER_MUTANT(queue_limit_ignored) || bytes_ == 0 || (size <= limits_.bytes_max && bytes_ <= limits_.bytes_max - size);
     }
     Put refusal(std::size_t size) const noexcept;
     Put accepted() noexcept { return std::exchange(asleep_, false) ? Put::Wake : Put::Queued; }

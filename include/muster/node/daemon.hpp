@@ -52,6 +52,9 @@ struct DaemonConfig {
     std::chrono::milliseconds transport_shutdown_timeout{3000};
     /// Seed of the daemon's random choices; absent: the Runtime's entropy.
     std::optional<std::uint64_t> random_seed;
+    /// Told of every state that is published, on the Runtime's thread, before readers, subscribers and peers can know of it: snapshot()
+    /// and events leave out what is replaced at once. For checkers and tools; must not throw, nor call the daemon.
+    std::function<void(const std::shared_ptr<const MembershipState>&)> observer;
 
     /// The first setting outside its range.
     result<void> validate() const;

@@ -83,6 +83,7 @@ RemoteAdapterConfig World::config_of(const Node& node) const {
     Random random(options_.seed ^ ((node.index + 1) << 32) ^ node.lives);
     config.daemon.random_seed = random.next();
     if (options_.configure) options_.configure(node.index, config);
+    if (options_.check) checker_->configure(node.index, config);
     return config;
 }
 
@@ -102,6 +103,7 @@ World::Node& World::start(std::size_t index) {
     net::RuntimeOptions runtime;
     runtime.log_sink = node.log;
     runtime.log.level = options_.log_level;
+    runtime.log.burst = UINT32_MAX; // what the checker reads must not be limited; log_lines_max is
     node.runtime = network_.make_runtime(node.host, std::move(runtime));
     node.runtime->set_clock(node.clock);
     auto started = ClusterRemoteAdapter::start(*node.runtime, config_of(node), sink);

@@ -70,6 +70,8 @@ public:
     /// Bytes are being changed on their way. There is no checksum above TCP's, so a changed message is believed: only agreement at rest,
     /// limits and leaks are still looked at.
     void corrupted();
+    /// From now on the exiting tasks (protocol.md §11.1) of each started node take up to that long.
+    void slow_exits(Duration longest);
     /// An operator downs this node: nobody's mistake.
     void condemned(std::size_t node);
 

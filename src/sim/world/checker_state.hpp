@@ -1,0 +1,145 @@
+#pragma once
+/// What a Checker remembers.
+#include <array>
+#include <bit>
+#include <deque>
+#include <map>
+#include <muster/cluster/membership.hpp>
+#include <muster/sim/world/checker.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace muster::sim {
+
+/// When a node saw somebody removed.
+struct Removal {
+    Instant when;
+    bool was_down = false; ///< quarantined at once (protocol.md §16)
+};
+
+/// One machine and its latest life.
+struct Viewer {
+    bool running = false;
+    bool is_protected = false;
+    bool left = false; ///< told to leave
+    bool changed = false; ///< since the last full look
+    bool exiting_done = false;
+    UniqueAddress self;
+    std::string data_center;
+    Instant started;
+    Instant ended;
+    GossipPtr last;
+    std::map<UniqueAddress, Removal> removed;
+    std::optional<Instant> down_since; ///< knows itself Down and did not begin to stop
+    std::uint64_t turns_as_down = 0;
+    std::uint64_t tells_accepted = 0;
+    std::size_t tell_bytes_min = SIZE_MAX;
+    std::set<std::size_t> told; ///< machines
+};
+
+/// One process's name.
+struct Incarnation {
+    std::size_t node = 0;
+    Instant started;
+    std::optional<Instant> ended;
+    bool crashed = false;
+};
+
+struct Version {
+    GossipPtr content;
+    SeenSet held; ///< by whom, itself in its own seen; over the members of `content`
+};
+
+struct Split {
+    std::vector<std::size_t> left;
+    Instant deadline;
+};
+
+struct Numbered {
+    UniqueAddress member;
+    UniqueAddress leader;
+    std::string data_center;
+};
+
+/// What arrived of one sender's tells to one address.
+struct TellStream {
+    std::uint64_t sent = 0;
+    std::uint64_t delivered = 0; ///< the highest number that arrived, at whichever incarnation
+    std::optional<UniqueAddress> receiver;
+    Instant last_sent_delivered{}; ///< when the tell that arrived last was sent
+};
+
+/// All of it; what looks at what is in three files.
+struct CheckerState {
+    explicit CheckerState(World& w) : world(w) {}
+
+    // checker.cpp
+    bool is_protected(std::size_t node);
+    void unprotect_by_default();
+    void happened(std::size_t node);
+    void check_split();
+    void note(std::string invariant, std::string detail);
+    void throw_found();
+    Viewer& viewer(std::size_t node);
+    void meet(std::size_t node, const UniqueAddress& self);
+    Incarnation* incarnation(const UniqueAddress& node);
+    void published(std::size_t node, const std::shared_ptr<const MembershipState>& state);
+    void check_version(std::size_t node, const MembershipState& state);
+    void remember_version(const Hash128& id);
+    void check_size(std::size_t node, const Gossip& gossip);
+    void check_changes(std::size_t node, const Gossip& before, const MembershipState& state);
+    void check_member(std::size_t node, const Member& before, const Member& after);
+    void check_gone(std::size_t node, const Member& gone, const Gossip& before, const Gossip& after);
+    void check_entry(std::size_t node, const MembershipState& state);
+    void check_protected(std::size_t node, const MembershipState& state);
+    void check_numbers(std::size_t node, const MembershipState& state);
+    void settle_numbers();
+    void lose_leader(const UniqueAddress& leader);
+
+    // checker_rest.cpp: each second and at the end
+    void add_exiting_task(std::size_t node);
+    void check_downed(std::size_t node);
+    void check_agreement();
+    void tell_everybody();
+    void check_all_arrived();
+    void check_limits(std::size_t node);
+
+    // workload.cpp
+    void delivered(std::size_t node, const Slice& payload);
+    void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number, Instant sent);
+    void check_quarantine(std::size_t node, const UniqueAddress& sender);
+
+    World& world;
+    std::uint64_t checks = 0;
+    std::uint64_t tells = 0;
+    std::optional<Violation> found;
+    std::vector<Viewer> viewers;
+    std::vector<RemoteAdapterConfig> settings; ///< of each node's latest life
+    std::map<UniqueAddress, Incarnation> incarnations;
+    bool is_corrupted = false;
+    Duration exiting_tasks{};
+    bool protection_said = false;
+    bool all_protected = true;
+    std::optional<Split> split;
+    Instant network_touched{}; ///< when a link was last made better or worse
+
+    std::unordered_map<Hash128, Version, Hash128Hash> versions; // looked up only
+    std::deque<Hash128> version_order;
+    bool versions_forgotten = false;
+    std::set<UniqueAddress> was_unreachable;
+
+    std::set<UniqueAddress> numbered;
+    std::vector<Numbered> unsettled;
+    std::set<std::string> numbers_may_repeat; ///< data centers
+
+    std::map<std::pair<UniqueAddress, std::size_t>, TellStream> streams; ///< by sender and recipient's machine
+};
+
+struct Checker::State final : CheckerState {
+    using CheckerState::CheckerState;
+};
+
+} // namespace muster::sim

@@ -1,0 +1,539 @@
+// Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was downed.
+#include <algorithm>
+#include <fmt/format.h>
+#include <map>
+#include <muster/buffer.hpp>
+#include <muster/cluster/lease.hpp>
+#include <muster/sim/random.hpp>
+#include <muster/sim/world.hpp>
+#include <muster/sim/world/checker.hpp>
+#include <muster/sim/world/recorder.hpp>
+#include <muster/sim/world/scenario.hpp>
+#include <optional>
+#include <set>
+
+namespace muster::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Misfortune::Kind;
+
+/// Processes of the first boot start that far apart.
+constexpr Duration boot_step = 50ms;
+/// The operator looks again and again, and starts a stopped process after a while.
+constexpr Duration operator_interval = 1s;
+constexpr Duration restart_after = 3s;
+/// A cluster that nobody has founded for so long is founded anew.
+constexpr Duration foundless_max = 30s;
+/// What is still not agreed so long after the quiet period never will be.
+constexpr Duration patience = 150s;
+constexpr Duration stop_patience = 180s;
+constexpr std::size_t flood_bytes = 4096;
+
+LinkFaults links_at(Scenario::Distance distance) {
+    LinkFaults links;
+    using Shape = DelayDistribution::Shape;
+    switch (distance) {
+    case Scenario::Distance::Lan: break;
+    case Scenario::Distance::Metro: links.delay = {Shape::Uniform, 500us, 5ms, {}}; break;
+    case Scenario::Distance::Wan: links.delay = {Shape::Uniform, 20ms, 60ms, {}}; break;
+    case Scenario::Distance::HeavyTail: links.delay = {Shape::Pareto, 200us, 500ms, 5ms}; break;
+    }
+    return links;
+}
+
+class Runner {
+public:
+    Runner(const Scenario& scenario, std::shared_ptr<Recorder> recorder)
+        : s_(scenario), random_(scenario.seed ^ 0x72756eULL), can_split_(scenario.may_split()),
+          leases_(std::make_shared<InMemoryLeaseStore>([this] { return world_->network().wall_now(); })) {
+        world_.emplace(options());
+        if (recorder) world_->record(std::move(recorder));
+        world_->checker().slow_exits(s_.exiting_tasks);
+        world_->checker().protect(s_.protected_nodes());
+        if (s_.corrupts()) world_->checker().corrupted();
+    }
+
+    void run() {
+        boot();
+        for (const Misfortune& m : s_.misfortunes) world_->after(m.at, [this, &m] { begin(m); });
+        every(operator_interval, [this] { operate(); });
+        if (s_.tells_per_second > 0) every(1s, [this] { tell_some(); });
+        world_->run_for(s_.faults);
+        calm();
+        world_->run_for(s_.quiet);
+        if (!world_->run_until_agreed(patience))
+            throw Violation("no-agreement", world_->disagreement(), world_->now());
+        telling_ = false;
+        operating_ = false;
+        world_->run_for(2s);
+        world_->checker().at_rest();
+        stop_all();
+        world_->checker().at_end();
+    }
+
+    World& world() { return *world_; }
+    std::uint64_t restarts() const noexcept { return restarts_; }
+
+private:
+    // --- the machines
+
+    WorldOptions options() {
+        WorldOptions o;
+        o.seed = s_.seed;
+        o.nodes = s_.nodes;
+        o.seed_nodes = s_.seed_nodes;
+        o.links = links_at(s_.distance);
+        o.keep_events = false;
+        o.log_level = LogLevel::Info; // the checker reads who was asked for membership
+        o.log_lines_max = 200;
+        o.configure = [this](std::size_t node, RemoteAdapterConfig& config) { configure(node, config); };
+        o.make_sink = [this](std::size_t node) { return world_->checker().make_sink(node); };
+        return o;
+    }
+
+    void configure(std::size_t node, RemoteAdapterConfig& config) {
+        auto& cluster = config.daemon.cluster;
+        if (s_.classic) {
+            const auto classic = ClusterSettings::classic();
+            cluster.eager = classic.eager;
+            cluster.seed_refused_is_nack = classic.seed_refused_is_nack;
+            cluster.seed_ask_again_after = classic.seed_ask_again_after;
+        }
+        if (s_.data_centers > 1) cluster.multi_dc.self_data_center = fmt::format("dc{}", node % s_.data_centers);
+        if (!s_.role.empty() && node % 2 == 0) cluster.roles.push_back(s_.role);
+        if (s_.association_bytes_max != 0) config.transport.association_bytes_max = s_.association_bytes_max;
+        configure_resolver(node, config);
+        if (!seeds_instead_.empty()) cluster.seed_nodes = seeds_instead_;
+    }
+
+    void configure_resolver(std::size_t node, RemoteAdapterConfig& config) {
+        auto& sbr = config.daemon.sbr;
+        if (s_.strategy == "none") {
+            sbr.reset();
+            return;
+        }
+        sbr->strategy = s_.strategy;
+        sbr->role = s_.role;
+        sbr->stable_after = std::chrono::duration_cast<std::chrono::milliseconds>(s_.stable_after);
+        sbr->down_all_when_unstable = s_.unstable_guard ? SbrSettings::Unstable::on() : SbrSettings::Unstable::off();
+        sbr->quorum_size = counted_in_center(node % s_.data_centers) / 2 + 1;
+        sbr->referee = config.daemon.cluster.seed_nodes.front();
+        if (s_.strategy == "lease-majority") {
+            sbr->lease_implementation = "memory";
+            // One lease for each data center, since each has a resolver of its own.
+            const auto name = fmt::format("sim-{}", node % s_.data_centers);
+            config.daemon.lease = std::make_shared<InMemoryLease>(leases_, name, fmt::format("node-{}", node), 30s);
+        }
+    }
+
+    std::size_t counted_in_center(std::size_t center) const {
+        std::size_t count = 0;
+        for (std::size_t i = center; i < s_.nodes; i += s_.data_centers) count += s_.role.empty() || i % 2 == 0 ? 1 : 0;
+        return count;
+    }
+
+    void boot() {
+        std::vector<bool> later(s_.nodes, false);
+        for (const Misfortune& m : s_.misfortunes)
+            if (m.kind == Kind::Start)
+                for (const std::size_t n : m.nodes) later[n] = true;
+        for (std::size_t n = 0; n < s_.nodes; ++n)
+            if (!later[n]) world_->after(boot_step * static_cast<std::int64_t>(n), [this, n] { start(n); });
+    }
+
+    bool has_joined(std::size_t node) { return (*world_)[node].running() && (*world_)[node].snapshot().joined; }
+
+    /// Nodes that are members and not on their way out.
+    std::vector<std::size_t> settled() {
+        std::vector<std::size_t> result;
+        for (const std::size_t node : world_->running()) {
+            const auto snapshot = (*world_)[node].snapshot();
+            const auto status = snapshot.self_status();
+            const bool stays = status == MemberStatus::Up || status == MemberStatus::WeaklyUp || status == MemberStatus::Joining;
+            if (snapshot.joined && stays && !snapshot.shutdown_reason) result.push_back(node);
+        }
+        return result;
+    }
+
+    /// A new process. The founder alone may found a cluster, and a restarted founder that finds no other seed would found a second one
+    /// (protocol.md §5.3): whoever starts it then names members instead.
+    void start(std::size_t node) {
+        if ((*world_)[node].running()) return;
+        seeds_instead_.clear();
+        if (node == 0) {
+            for (const std::size_t other : settled()) seeds_instead_.push_back((*world_)[other].address);
+            if (seeds_instead_.size() > 5) seeds_instead_.resize(5);
+        }
+        planned_.erase(node);
+        world_->start(node);
+        seeds_instead_.clear();
+    }
+
+    void start_after(std::size_t node, Duration delay) {
+        planned_[node] = world_->now() + delay;
+    }
+
+    // --- misfortunes
+
+    void begin(const Misfortune& m) {
+        if (is_calm_) return;
+        switch (m.kind) {
+        case Kind::Start:
+            for (const std::size_t n : m.nodes) start(n);
+            break;
+        case Kind::Crash:
+        case Kind::PowerOff: kill(m); break;
+        case Kind::Leave:
+            for (const std::size_t n : m.nodes) leave(n, m.length);
+            break;
+        case Kind::Pause:
+            for (const std::size_t n : m.nodes) world_->pause(n, m.length);
+            break;
+        case Kind::Stutter:
+            for (const std::size_t n : m.nodes) stutter(n, Duration(m.amount), world_->now() + m.length);
+            break;
+        case Kind::ClockDrift:
+            for (const std::size_t n : m.nodes) world_->set_clock(n, {.drift_ppb = m.amount, .wall_offset = {}});
+            break;
+        case Kind::Down: down(m.nodes[0], m.nodes[1]); break;
+        case Kind::Flood: flood(m.nodes[0], m.nodes[1], m.amount, world_->now() + m.length); break;
+        case Kind::RollingRestart: roll(m); break;
+        case Kind::Reset: reset(m.nodes); break;
+        default: begin_link_faults(m);
+        }
+    }
+
+    void kill(const Misfortune& m) {
+        for (const std::size_t n : m.nodes) {
+            m.kind == Kind::Crash ? world_->crash(n) : world_->power_off(n);
+            planned_.erase(n);
+            gone_.insert(n);
+            if (m.length > 0s) start_after(n, m.length);
+        }
+    }
+
+    void leave(std::size_t node, Duration back_after) {
+        gone_.insert(node);
+        if (!(*world_)[node].running()) return;
+        world_->checker().condemned(node);
+        world_->leave(node);
+        if (back_after > 0s) back_after_[node] = back_after;
+    }
+
+    void stutter(std::size_t node, Duration beat, Instant until) {
+        if (world_->now() >= until || is_calm_) return;
+        world_->pause(node, beat);
+        world_->after(2 * beat, [this, node, beat, until] { stutter(node, beat, until); });
+    }
+
+    void down(std::size_t by, std::size_t whom) {
+        if (!has_joined(by)) return;
+        world_->checker().condemned(whom);
+        (*world_)[by].daemon().down((*world_)[whom].address);
+    }
+
+    void flood(std::size_t from, std::size_t to, std::int64_t per_second, Instant until) {
+        if (world_->now() >= until || is_calm_) return;
+        if (has_joined(from) && !(*world_)[from].runtime->paused())
+            for (std::int64_t i = 0; i < per_second / 4 + 1; ++i) world_->checker().tell(from, to, flood_bytes);
+        world_->after(250ms, [this, from, to, per_second, until] { flood(from, to, per_second, until); });
+    }
+
+    void roll(const Misfortune& m) {
+        Duration at = 0s;
+        for (const std::size_t n : m.nodes) {
+            world_->after(at, [this, n] {
+                if (!is_calm_) leave(n, 500ms);
+            });
+            at += std::max<Duration>(m.length, 100ms);
+        }
+    }
+
+    void reset(const std::vector<std::size_t>& nodes) {
+        for (const std::size_t n : nodes)
+            for (std::size_t other = 0; other < s_.nodes; ++other) {
+                if (other == n) continue;
+                world_->checker().disturbed(other);
+                world_->reset_connections(n, other);
+            }
+    }
+
+    // --- misfortunes of links: what holds at a time is made of all that have begun and not ended
+
+    void begin_link_faults(const Misfortune& m) {
+        active_.push_back(&m);
+        apply_links();
+        const bool clean = m.kind == Kind::Partition && m.others.empty() && active_.size() == 1;
+        // Without a resolver nobody goes; with down-all, both sides do.
+        if (clean && s_.strategy != "none" && !s_.corrupts()) world_->checker().split(m.nodes, s_.stable_after + 32s);
+        if (m.kind == Kind::FlipFlop) flip(m, world_->now() + m.length, true);
+        world_->after(m.length, [this, &m] {
+            if (std::erase(active_, &m) == 0) return;
+            world_->checker().united();
+            apply_links();
+        });
+    }
+
+    void flip(const Misfortune& m, Instant until, bool on) {
+        if (world_->now() >= until || is_calm_) return;
+        flipped_on_[&m] = on;
+        apply_links();
+        world_->after(Duration(m.amount), [this, &m, until, on] { flip(m, until, !on); });
+    }
+
+    std::vector<HostId> hosts(const std::vector<std::size_t>& nodes) const {
+        std::vector<HostId> result;
+        for (const std::size_t n : nodes) result.push_back(world_->host(n));
+        return result;
+    }
+    std::vector<HostId> others_of(const Misfortune& m) const {
+        if (!m.others.empty()) return hosts(m.others);
+        std::vector<HostId> result;
+        for (std::size_t n = 0; n < s_.nodes; ++n)
+            if (std::ranges::find(m.nodes, n) == m.nodes.end()) result.push_back(world_->host(n));
+        return result;
+    }
+
+    void apply_links() {
+        auto& links = world_->links();
+        links.heal();
+        std::map<HostId, LinkFaults> in, out;
+        const auto worsen = [](std::map<HostId, LinkFaults>& at, HostId host, const LinkFaults& faults) {
+            const auto [found, fresh] = at.try_emplace(host, faults);
+            if (!fresh) found->second = LinkFaults::worse(found->second, faults);
+        };
+        for (const Misfortune* m : active_) {
+            if (m->kind == Kind::Partition) links.cut(hosts(m->nodes), others_of(*m));
+            if (m->kind == Kind::OneWay) links.cut_one_way(hosts(m->nodes), others_of(*m));
+            if (m->kind == Kind::FlipFlop && flipped_on_[m]) links.cut_one_way(others_of(*m), hosts(m->nodes));
+            const auto faults = host_faults(*m);
+            if (!faults) continue;
+            const bool both = m->kind == Kind::Slow || m->kind == Kind::Narrow;
+            for (const HostId host : hosts(m->nodes)) {
+                worsen(in, host, *faults);
+                if (both) worsen(out, host, *faults);
+            }
+        }
+        for (const auto& [host, faults] : in) links.set_ingress(host, faults);
+        for (const auto& [host, faults] : out) links.set_egress(host, faults);
+    }
+
+    std::optional<LinkFaults> host_faults(const Misfortune& m) const {
+        LinkFaults faults = links_at(s_.distance);
+        const auto amount = static_cast<double>(m.amount);
+        switch (m.kind) {
+        case Kind::Lossy: faults.loss = amount / 1000.0; return faults;
+        case Kind::Slow: faults.delay = {DelayDistribution::Shape::Constant, Duration(m.amount), Duration(m.amount), {}}; return faults;
+        case Kind::Narrow: faults.bytes_per_second = static_cast<std::uint64_t>(std::max<std::int64_t>(m.amount, 1)); return faults;
+        case Kind::Corrupt: faults.corruption = amount / 1e6; return faults;
+        case Kind::Break: faults.reset = amount / 1e6; return faults;
+        default: return std::nullopt;
+        }
+    }
+
+    void calm() {
+        is_calm_ = true;
+        active_.clear();
+        world_->checker().united();
+        world_->heal();
+        // Who was to come, comes now.
+        for (const Misfortune& m : s_.misfortunes)
+            if (m.kind == Kind::Start)
+                for (const std::size_t n : m.nodes)
+                    if ((*world_)[n].lives == 0) start(n);
+        if (s_.corrupts()) start_all_anew();
+    }
+
+    /// What the changed bytes have told the cluster may be anything.
+    void start_all_anew() {
+        for (std::size_t n = 0; n < s_.nodes; ++n) {
+            world_->crash(n);
+            gone_.erase(n);
+            start_after(n, restart_after + boot_step * static_cast<std::int64_t>(n));
+        }
+    }
+
+    // --- the operator
+
+    template <class Action>
+    void every(Duration interval, Action action) {
+        world_->after(interval, [this, interval, action] {
+            action();
+            if (operating_) every(interval, action);
+        });
+    }
+
+    void operate() {
+        if (!operating_) return;
+        plan_restarts();
+        start_planned();
+        if (!is_calm_) return;
+        down_the_dead();
+        merge_clusters();
+        found_anew();
+    }
+
+    /// What was downed, or could not join, is started again when the network is well; what left stays away unless it shall come back.
+    void plan_restarts() {
+        for (std::size_t n = 0; n < s_.nodes; ++n) {
+            auto& node = (*world_)[n];
+            if (node.running() || node.end != End::Stopped || planned_.contains(n)) continue;
+            if (const auto back = back_after_.find(n); back != back_after_.end()) {
+                start_after(n, back->second);
+                back_after_.erase(back);
+                gone_.erase(n);
+            } else if (!gone_.contains(n)) {
+                ++restarts_;
+                start_after(n, restart_after);
+            }
+        }
+    }
+
+    void start_planned() {
+        // In a network that is cut in parts nobody knows whether others live, so nobody may found a cluster.
+        for (std::size_t n = 0; n < s_.nodes; ++n) {
+            const auto due = planned_.find(n);
+            if (due == planned_.end() || due->second > world_->now()) continue;
+            if (n == 0 && !world_->links().is_healthy()) continue;
+            gone_.erase(n);
+            start(n);
+        }
+    }
+
+    /// Members whose process is gone and whom no resolver will down: there is none, or none in their data center.
+    void down_the_dead() {
+        const auto alive = settled();
+        if (alive.empty()) return;
+        for (const std::size_t by : alive) {
+            for (const Member& m : (*world_)[by].snapshot().members()) {
+                if (m.status() == MemberStatus::Down) continue;
+                const auto machine = world_->find(m.address());
+                const auto& node = (*world_)[*machine];
+                if (node.running() && node.node->daemon().unique_address() == m.unique_address()) continue;
+                if (node.running() && (s_.strategy != "none" && s_.data_centers == 1)) continue;
+                const bool resolver = s_.strategy != "none" && s_.data_centers == 1;
+                if (resolver && world_->now() < calm_for(45s)) continue;
+                (*world_)[by].daemon().down(m.address());
+            }
+            if (s_.data_centers == 1) break;
+        }
+    }
+    Instant calm_for(Duration duration) const { return Instant(world_->now() - world_->elapsed()) + s_.faults + duration; }
+
+    /// Where no promise was made survivors may not know each other: all but one cluster start again.
+    void merge_clusters() {
+        if (!can_split_ || world_->now() < calm_for(40s)) return;
+        const auto alive = settled();
+        if (alive.empty()) return;
+        std::size_t best = alive.front();
+        std::size_t best_known = 0;
+        for (const std::size_t n : alive) {
+            const std::size_t known = known_to(n, alive);
+            if (known > best_known) {
+                best_known = known;
+                best = n;
+            }
+        }
+        const auto snapshot = (*world_)[best].snapshot();
+        for (const std::size_t n : alive) {
+            if (n == best || snapshot.state->latest().has_member((*world_)[n].daemon().unique_address())) continue;
+            if (world_->now() < merged_at_[n] + 30s) continue;
+            merged_at_[n] = world_->now();
+            world_->crash(n);
+            start_after(n, restart_after);
+        }
+    }
+    std::size_t known_to(std::size_t node, const std::vector<std::size_t>& others) {
+        const auto snapshot = (*world_)[node].snapshot();
+        return static_cast<std::size_t>(std::ranges::count_if(others, [&](std::size_t n) {
+            return snapshot.state->latest().has_member((*world_)[n].daemon().unique_address());
+        }));
+    }
+
+    /// Everybody waits for a cluster, and the founder waits for members that are gone, too.
+    void found_anew() {
+        const bool nobody = std::ranges::none_of(world_->running(), [&](std::size_t n) { return has_joined(n); });
+        if (!nobody) {
+            foundless_since_.reset();
+            return;
+        }
+        if (!foundless_since_) foundless_since_ = world_->now();
+        if (world_->now() - *foundless_since_ < foundless_max) return;
+        foundless_since_.reset();
+        world_->crash(0);
+        start_after(0, 1s);
+    }
+
+    // --- the application
+
+    void tell_some() {
+        if (!telling_) return;
+        for (const std::size_t from : world_->running()) {
+            if (!has_joined(from) || (*world_)[from].runtime->paused()) continue;
+            for (std::uint32_t i = 0; i < s_.tells_per_second; ++i) {
+                const auto to = static_cast<std::size_t>(random_.below(s_.nodes));
+                if (to != from) world_->checker().tell(from, to);
+            }
+        }
+    }
+
+    // --- the end
+
+    /// Half of the worlds leave in order, all at once; the others are killed.
+    void stop_all() {
+        const bool orderly = s_.seed % 2 == 0;
+        for (const std::size_t n : world_->running()) {
+            world_->checker().condemned(n);
+            if (orderly)
+                (*world_)[n].daemon().shutdown();
+            else
+                world_->crash(n);
+        }
+        if (!world_->run_until([this] { return world_->running().empty(); }, stop_patience))
+            throw Violation("no-stop", fmt::format("nodes {} still run", fmt::join(world_->running(), ", ")), world_->now());
+    }
+
+    const Scenario& s_;
+    Random random_;
+    bool can_split_;
+    std::shared_ptr<InMemoryLeaseStore> leases_;
+    std::optional<World> world_;
+    std::vector<Address> seeds_instead_;
+    std::map<std::size_t, Instant> planned_;       ///< starts to come
+    std::map<std::size_t, Duration> back_after_;   ///< after the end of a graceful leave
+    std::set<std::size_t> gone_;                   ///< that shall stay away
+    std::map<std::size_t, Instant> merged_at_;
+    std::vector<const Misfortune*> active_;
+    std::map<const Misfortune*, bool> flipped_on_; // looked up only
+    std::optional<Instant> foundless_since_;
+    bool is_calm_ = false;
+    bool telling_ = true;
+    bool operating_ = true;
+    std::uint64_t restarts_ = 0;
+};
+
+} // namespace
+
+Outcome run(const Scenario& scenario, std::shared_ptr<Recorder> recorder) {
+    Outcome outcome;
+    outcome.seed = scenario.seed;
+    {
+        Runner runner(scenario, std::move(recorder));
+        try {
+            runner.run();
+        } catch (const Violation& violation) {
+            outcome.broken = violation.invariant;
+            outcome.detail = violation.detail;
+        }
+        outcome.virtual_time = runner.world().elapsed();
+        outcome.trace_hash = runner.world().trace_hash();
+        outcome.events = runner.world().network().trace_count();
+        outcome.checks = runner.world().checker().checks();
+        outcome.tells = runner.world().checker().tells_delivered();
+        outcome.restarts = runner.restarts();
+    }
+    return outcome;
+}
+
+} // namespace muster::sim

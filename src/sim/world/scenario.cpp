@@ -1,0 +1,200 @@
+#include <muster/sim/world/scenario.hpp>
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <muster/cluster/sbr.hpp>
+#include <utility>
+
+namespace muster::sim {
+namespace {
+
+using Kind = Misfortune::Kind;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::array kind_names = {
+    std::pair{Kind::Start, std::string_view("start")},
+    std::pair{Kind::Crash, std::string_view("crash")},
+    std::pair{Kind::PowerOff, std::string_view("power-off")},
+    std::pair{Kind::Leave, std::string_view("leave")},
+    std::pair{Kind::Pause, std::string_view("pause")},
+    std::pair{Kind::Stutter, std::string_view("stutter")},
+    std::pair{Kind::ClockDrift, std::string_view("clock-drift")},
+    std::pair{Kind::Partition, std::string_view("partition")},
+    std::pair{Kind::OneWay, std::string_view("one-way")},
+    std::pair{Kind::FlipFlop, std::string_view("flip-flop")},
+    std::pair{Kind::Lossy, std::string_view("lossy")},
+    std::pair{Kind::Slow, std::string_view("slow")},
+    std::pair{Kind::Narrow, std::string_view("narrow")},
+    std::pair{Kind::Corrupt, std::string_view("corrupt")},
+    std::pair{Kind::Break, std::string_view("break")},
+    std::pair{Kind::Reset, std::string_view("reset")},
+    std::pair{Kind::RollingRestart, std::string_view("rolling-restart")},
+    std::pair{Kind::Down, std::string_view("down")},
+    std::pair{Kind::Flood, std::string_view("flood")},
+};
+
+/// Shorter silences than this nobody takes for death: the detectors accept three seconds.
+constexpr Duration unnoticed_max = milliseconds(1500);
+
+/// Longer ones are over, with everything that follows, before what was away comes back: detection by silence (6 s at most), evidence, the
+/// resolver's stable time, its tick, the removal, in classic clusters by gossip rounds.
+Duration settled_min(const Scenario& s) {
+    return s.stable_after + seconds(s.classic ? 30 : 22);
+}
+
+/// Whether it does nothing that anybody could be downed for, whatever else happens.
+bool is_harmless(const Misfortune& m) {
+    switch (m.kind) {
+    case Kind::Start:
+    case Kind::Reset:
+    case Kind::Flood: return true;
+    case Kind::ClockDrift: return std::abs(m.amount) <= 1'000'000;
+    case Kind::Slow: return m.amount <= 300'000'000;
+    case Kind::Narrow: return m.amount >= 1'000'000;
+    case Kind::Lossy: return m.amount <= 20;
+    case Kind::Stutter: return Duration(m.amount) <= unnoticed_max / 2;
+    case Kind::Pause:
+    case Kind::Partition:
+    case Kind::OneWay: return m.length <= unnoticed_max;
+    default: return false;
+    }
+}
+
+/// Whether those whom it befalls are either as well as ever or gone, for everybody alike, when the resolvers decide: between the two a
+/// member can be taken for indirectly connected, and takes healthy ones with it (protocol.md §15.4).
+bool is_clean(const Scenario& s, const Misfortune& m) {
+    if (is_harmless(m)) return true;
+    switch (m.kind) {
+    case Kind::Crash:
+    case Kind::PowerOff:
+    case Kind::Leave:
+    case Kind::RollingRestart: return true;
+    case Kind::Pause: return m.length >= settled_min(s);
+    case Kind::Partition: return m.others.empty() && m.length >= settled_min(s);
+    default: return false;
+    }
+}
+
+/// The machines that an uncertain strategy counts, by data center.
+struct Side {
+    std::size_t all = 0;
+    std::size_t well = 0;
+};
+
+std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& touched) {
+    std::vector<Side> sides(s.data_centers);
+    for (std::size_t i = 0; i < s.nodes; ++i) {
+        if (!s.role.empty() && i % 2 != 0) continue;
+        Side& side = sides[i % s.data_centers];
+        ++side.all;
+        side.well += touched[i] ? 0 : 1;
+    }
+    return sides;
+}
+
+/// Whether the untouched win every decision that can be asked for.
+bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
+    const auto sides = count_sides(s, touched);
+    const auto each = [&](auto holds) { return std::ranges::all_of(sides, holds); };
+    if (s.strategy == "keep-majority" || s.strategy == "static-quorum")
+        return each([](const Side& side) { return 2 * side.well > side.all; });
+    // The oldest and the referee are machine 0, which founds the cluster.
+    if (s.strategy == "keep-oldest")
+        return s.data_centers == 1 && !touched[0] && each([](const Side& side) { return side.well >= 2; });
+    if (s.strategy == "keep-referee") return s.data_centers == 1 && !touched[0];
+    return false;
+}
+
+} // namespace
+
+std::string_view to_string(Misfortune::Kind kind) noexcept {
+    for (const auto& [value, name] : kind_names)
+        if (value == kind) return name;
+    return {};
+}
+
+std::optional<Misfortune::Kind> parse_misfortune_kind(std::string_view text) noexcept {
+    for (const auto& [value, name] : kind_names)
+        if (name == text) return value;
+    return std::nullopt;
+}
+
+bool Scenario::corrupts() const {
+    return std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Corrupt && m.amount > 0; });
+}
+
+std::vector<std::size_t> Scenario::protected_nodes() const {
+    if (corrupts()) return {};
+    std::vector<bool> touched(nodes, false);
+    bool harmless = true;
+    bool clean = true;
+    // Somebody who is still to come does not count for the majority yet.
+    Duration complete = seconds(15);
+    for (const Misfortune& m : misfortunes) {
+        harmless = harmless && (is_harmless(m) || m.kind == Kind::Leave);
+        clean = clean && is_clean(*this, m);
+        if (m.kind == Kind::Flood || m.kind == Kind::Reset) continue;
+        const bool first_is_actor = m.kind == Kind::Down;
+        for (std::size_t i = first_is_actor ? 1 : 0; i < m.nodes.size(); ++i) touched[m.nodes[i]] = true;
+        const bool founder = std::ranges::find(m.nodes, 0U) != m.nodes.end();
+        if (m.kind == Kind::Start && founder) complete = std::max<Duration>(complete, m.at + seconds(20));
+    }
+    for (const Misfortune& m : misfortunes)
+        if (!is_harmless(m) && m.at < complete) clean = false;
+
+    // Without a resolver nobody is downed but by command and by a new process at its address.
+    const bool promised = strategy == "none" || harmless || (clean && !unstable_guard && untouched_win(*this, touched));
+    std::vector<std::size_t> result;
+    if (!promised) return result;
+    for (std::size_t i = 0; i < nodes; ++i)
+        if (!touched[i]) result.push_back(i);
+    return result;
+}
+
+bool Scenario::may_split() const {
+    if (corrupts()) return true;
+    const bool downs = std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Down; });
+    if (strategy == "none" && !downs) return false;
+    return std::ranges::any_of(misfortunes, [&](const Misfortune& m) {
+        return !is_clean(*this, m) && m.kind != Kind::Down;
+    }) || (downs && !std::ranges::all_of(misfortunes, [](const Misfortune& m) {
+        return is_harmless(m) || m.kind == Kind::Down || m.kind == Kind::Crash;
+    }));
+}
+
+result<void> Scenario::validate() const {
+    const auto wrong = [](std::string subject, std::string advice) {
+        return Error{Errc::invalid_argument, std::move(subject), std::move(advice), {}};
+    };
+    if (nodes < 1 || nodes > nodes_max) return wrong("nodes", fmt::format("use 1 to {}", nodes_max));
+    if (seed_nodes < 1 || seed_nodes > nodes) return wrong("seed_nodes", "use 1 to the number of nodes");
+    if (data_centers < 1 || data_centers > nodes) return wrong("data_centers", "use 1 to the number of nodes");
+    const auto known = sbr_strategy_names();
+    if (strategy != "none" && std::ranges::find(known, strategy) == known.end())
+        return wrong("strategy", fmt::format("there is no '{}'", strategy));
+    if (stable_after < Duration::zero() || faults < Duration::zero() || quiet < Duration::zero() ||
+        exiting_tasks < Duration::zero())
+        return wrong("durations", "use 0 or more milliseconds");
+    if (faults + quiet > std::chrono::hours(1000)) return wrong("faults and quiet", "use 1000 virtual hours at most");
+    for (std::size_t i = 0; i < misfortunes.size(); ++i) {
+        const Misfortune& m = misfortunes[i];
+        const auto subject = fmt::format("misfortunes[{}] ({})", i, to_string(m.kind));
+        if (m.nodes.empty()) return wrong(subject, "name at least one node");
+        for (const auto* list : {&m.nodes, &m.others})
+            if (std::ranges::any_of(*list, [&](std::size_t n) { return n >= nodes; }))
+                return wrong(subject, "a node's number is beyond the last one");
+        if (m.at < Duration::zero() || m.length < Duration::zero() || m.at > faults || m.length > faults)
+            return wrong(subject, "it has to lie within `faults`");
+        const bool two = m.kind == Kind::Down || m.kind == Kind::Flood;
+        if (two && m.nodes.size() != 2) return wrong(subject, "name two nodes: who does it, and to whom");
+        const bool periodic = m.kind == Kind::Stutter || m.kind == Kind::FlipFlop;
+        if (periodic && m.amount < 1'000'000) return wrong(subject, "use an amount of at least a millisecond (in ns)");
+        if (m.kind != Kind::ClockDrift && m.amount < 0) return wrong(subject, "use an amount of 0 or more");
+        if (m.kind == Kind::ClockDrift && std::abs(m.amount) > 100'000'000) return wrong(subject, "use 100000000 ppb at most");
+    }
+    return {};
+}
+
+} // namespace muster::sim

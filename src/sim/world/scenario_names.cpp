@@ -1,0 +1,102 @@
+// Scenarios by name.
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <muster/sim/world/scenario.hpp>
+#include <numeric>
+
+namespace muster::sim {
+namespace {
+
+using Kind = Misfortune::Kind;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+struct Named {
+    std::string_view name;
+    void (*make)(Scenario& s);
+};
+
+std::vector<std::size_t> range(std::size_t first, std::size_t end) {
+    std::vector<std::size_t> result(end - first);
+    std::iota(result.begin(), result.end(), first);
+    return result;
+}
+std::vector<std::size_t> last(const Scenario& s, std::size_t count) {
+    return range(s.nodes - count, s.nodes);
+}
+/// The most that a majority survives.
+std::size_t minority(const Scenario& s) {
+    return (s.nodes - 1) / 2;
+}
+std::size_t share(const Scenario& s, std::size_t percent) {
+    return std::max<std::size_t>(s.nodes * percent / 100, 1);
+}
+void add(Scenario& s, Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {}, std::int64_t amount = 0) {
+    s.misfortunes.push_back({at, kind, std::move(nodes), {}, length, amount});
+}
+
+constexpr std::array named_scenarios = {
+    Named{"calm", [](Scenario&) {}},
+    Named{"clean-partition", [](Scenario& s) { add(s, seconds(30), Kind::Partition, last(s, minority(s)), seconds(60)); }},
+    Named{"one-way", [](Scenario& s) { add(s, seconds(30), Kind::OneWay, last(s, share(s, 1)), seconds(60)); }},
+    Named{"flip-flop", [](Scenario& s) {
+              add(s, seconds(20), Kind::FlipFlop, last(s, share(s, 1)), seconds(90), Duration(seconds(20)).count());
+          }},
+    Named{"slow-link", [](Scenario& s) {
+              add(s, seconds(20), Kind::Slow, last(s, 1), seconds(60), Duration(milliseconds(800)).count());
+          }},
+    Named{"lossy", [](Scenario& s) { add(s, seconds(20), Kind::Lossy, last(s, share(s, 1)), seconds(90), 800); }},
+    Named{"mass-crash", [](Scenario& s) { add(s, seconds(30), Kind::Crash, last(s, minority(s))); }},
+    Named{"power-loss", [](Scenario& s) { add(s, seconds(30), Kind::PowerOff, last(s, minority(s)), seconds(40)); }},
+    Named{"mass-join", [](Scenario& s) { add(s, seconds(20), Kind::Start, range(1, s.nodes)); }},
+    Named{"rolling-restart", [](Scenario& s) {
+              s.faults = seconds(40) + seconds(12) * static_cast<std::int64_t>(s.nodes);
+              add(s, seconds(30), Kind::RollingRestart, range(0, s.nodes), seconds(10));
+          }},
+    Named{"seeds-down-at-boot", [](Scenario& s) { add(s, seconds(25), Kind::Start, range(0, s.seed_nodes)); }},
+    Named{"leave-under-partition", [](Scenario& s) {
+              add(s, seconds(30), Kind::Partition, last(s, minority(s)), seconds(60));
+              add(s, seconds(31), Kind::Leave, {0, s.nodes - 1});
+          }},
+    Named{"pause", [](Scenario& s) { add(s, seconds(30), Kind::Pause, last(s, 1), seconds(50)); }},
+    Named{"stutter", [](Scenario& s) {
+              add(s, seconds(20), Kind::Stutter, last(s, minority(s)), seconds(90), Duration(milliseconds(700)).count());
+          }},
+    Named{"corrupt", [](Scenario& s) { add(s, seconds(20), Kind::Corrupt, last(s, 1), seconds(60), 20'000); }},
+    Named{"broken-connections", [](Scenario& s) { add(s, seconds(20), Kind::Break, range(0, s.nodes), seconds(60), 50'000); }},
+    Named{"queue-limits", [](Scenario& s) {
+              s.association_bytes_max = 64 * 1024;
+              add(s, seconds(25), Kind::Flood, {0, s.nodes - 1}, seconds(40), 200);
+              add(s, seconds(30), Kind::Partition, last(s, 1), seconds(50));
+          }},
+    Named{"restart-at-once", [](Scenario& s) {
+              add(s, seconds(30), Kind::Crash, last(s, minority(s)), milliseconds(200));
+              add(s, seconds(60), Kind::Crash, {0}, milliseconds(200));
+          }},
+};
+
+} // namespace
+
+std::vector<std::string_view> Scenario::names() {
+    std::vector<std::string_view> result;
+    for (const Named& n : named_scenarios) result.push_back(n.name);
+    return result;
+}
+
+result<Scenario> Scenario::named(std::string_view name, std::size_t nodes, std::uint64_t seed) {
+    const auto found = std::ranges::find(named_scenarios, name, &Named::name);
+    if (found == named_scenarios.end())
+        return Error{Errc::not_found, fmt::format("scenario '{}'", name), fmt::format("there are: {}", fmt::join(names(), ", ")), {}};
+    if (nodes < 3 || nodes > nodes_max)
+        return Error{Errc::invalid_argument, "nodes", fmt::format("use 3 to {}", nodes_max), {}};
+    Scenario s;
+    s.name = name;
+    s.seed = seed;
+    s.nodes = nodes;
+    found->make(s);
+    std::ranges::stable_sort(s.misfortunes, {}, &Misfortune::at);
+    return s;
+}
+
+} // namespace muster::sim

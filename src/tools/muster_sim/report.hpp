@@ -1,0 +1,30 @@
+#pragma once
+/// What muster-sim prints.
+#include <cstdint>
+#include <muster/sim/world/scenario.hpp>
+#include <optional>
+#include <string>
+
+namespace muster::tools {
+
+std::string outcome_to_json(const sim::Outcome& outcome);
+std::optional<sim::Outcome> outcome_from_json(const std::string& text);
+/// "seed 7: 9 nodes, keep-majority, 3 misfortunes".
+std::string title_of(const sim::Scenario& scenario);
+
+/// All runs together.
+struct Sum {
+    std::uint64_t runs = 0;
+    std::uint64_t broken = 0;
+    std::uint64_t checks = 0;
+    std::uint64_t tells = 0;
+    double virtual_hours = 0;
+    double node_hours = 0;
+    double real_seconds = 0;
+    void add(const sim::Scenario& scenario, const sim::Outcome& outcome);
+};
+std::string to_json(const Sum& sum);
+/// Ends with the line "N passed, N failed".
+std::string to_text(const Sum& sum);
+
+} // namespace muster::tools
