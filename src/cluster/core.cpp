@@ -3,6 +3,7 @@
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -50,7 +51,7 @@ void ClusterCore::Impl::install(Gossip g) {
 
 void ClusterCore::Impl::local_change(const Gossip& g) {
     const Gossip ticked = g.increment(self);
-    install(exiting_tasks_in_progress ? ticked.clear_seen() : ticked.only_seen(self));
+    install(exiting_tasks_in_progress ? ticked.clear_seen() : MUSTER_MUTANT(seen_kept_on_change) ? ticked : ticked.only_seen(self));
     eager.originated = true;
 }
 
@@ -138,9 +139,13 @@ void ClusterCore::down(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(down(impl_->gossip().find_all(node), now, out));
 }
 void ClusterCore::down(const UniqueAddress& node, const Now& now, Effects& out) {
-    std::vector<Member> incarnation;
-    if (const Member* m = impl_->gossip().find(node)) incarnation.push_back(*m);
-    MUSTER_CORE_INPUT(down(incarnation, now, out));
+    down(std::span(&node, 1), now, out);
+}
+void ClusterCore::down(std::span<const UniqueAddress> nodes, const Now& now, Effects& out) {
+    std::vector<Member> incarnations;
+    for (const UniqueAddress& node : nodes)
+        if (const Member* m = impl_->gossip().find(node)) incarnations.push_back(*m);
+    MUSTER_CORE_INPUT(down(incarnations, now, out));
 }
 void ClusterCore::prepare_for_shutdown(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(prepare_for_shutdown(now, out));

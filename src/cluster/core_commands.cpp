@@ -41,12 +41,8 @@ bool ClusterCore::Impl::is_known(const Address& address) const {
 void ClusterCore::Impl::down(const std::vector<Member>& incarnations, const Now& now, Effects& out) {
     if (!is_initialized()) return;
     std::vector<UniqueAddress> downed;
-    Gossip next = gossip();
-    for (const Member& m : incarnations) {
-        if (m.status() == MemberStatus::Down) continue;
-        next = next.mark_down(m.unique_address());
-        downed.push_back(m.unique_address());
-    }
+    for (const Member& m : incarnations)
+        if (m.status() != MemberStatus::Down) downed.push_back(m.unique_address());
     if (downed.empty()) {
         log(out, LogLevel::Info, "cluster.down.ignored", {},
             {{"reason", incarnations.empty() ? "no such member" : "it is Down already"}});
@@ -54,7 +50,7 @@ void ClusterCore::Impl::down(const std::vector<Member>& incarnations, const Now&
     }
     for (const UniqueAddress& n : downed) log(out, LogLevel::Warning, "cluster.down", n.to_string());
     count(out, "cluster.down", downed.size());
-    local_change(next);
+    local_change(gossip().mark_down(downed));
     publish(now, out);
     for (const UniqueAddress& n : downed) {
         if (n == self) {

@@ -3,6 +3,7 @@
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -24,7 +25,7 @@ Gossip ClusterCore::Impl::with_known_seen(Gossip g) const {
     const Hash128 id = g.version_id();
     SeenSet acked(g.members().size());
     for (const auto& [node, version] : eager.acks) {
-        if (version != id) continue;
+        if (version != id && !MUSTER_MUTANT(ack_of_any_version)) continue;
         if (const auto i = g.index_of(node)) acked.set(*i);
     }
     if (acked.count() != 0) g = g.merge_seen(acked);
@@ -134,7 +135,7 @@ void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
         return;
     }
     count(out, "cluster.seen_ack.received");
-    const bool is_current = gossip().version_id() == m.version_id;
+    const bool is_current = gossip().version_id() == m.version_id || MUSTER_MUTANT(ack_of_any_version);
     if (is_stranger && !eager.acks.contains(m.from) && eager.unknown_acks.size() >= unknown_acks_max) return;
     eager.acks.insert_or_assign(m.from, m.version_id);
     if (is_current && !is_stranger) {
@@ -348,20 +349,21 @@ void ClusterCore::Impl::batch_join(const Join& m, const Now& now, Effects& out) 
         admit({m}, now, out);
         return;
     }
-    const bool known = std::ranges::any_of(eager.waiting_joins, [&](const Join& j) { return j.node == m.node; });
-    if (known || eager.waiting_joins.size() >= waiting_joins_max) return; // the joiner asks again
+    if (eager.waiting_joins.size() >= waiting_joins_max) return; // the joiner asks again
+    if (!eager.waiting_nodes.insert(m.node).second) return;
     if (eager.waiting_joins.empty()) set_timer(out, CoreTimer::JoinBatch, 0, next - now.monotonic);
     eager.waiting_joins.push_back(m);
 }
 
 void ClusterCore::Impl::on_join_batch_timer(const Now& now, Effects& out) {
     std::vector<Join> admitted;
+    std::set<Address> addresses;
+    eager.waiting_nodes.clear();
     for (Join& m : std::exchange(eager.waiting_joins, {})) {
         // What was true when it arrived may have changed while it waited.
         if (!is_initialized() || !is_join_acceptable(m, out) || answer_known_joiner(m, now, out)) continue;
         // Of two incarnations of one address the first wins; the other one asks again and replaces it.
-        const auto same_address = [&](const Join& j) { return j.node.address() == m.node.address(); };
-        if (std::ranges::none_of(admitted, same_address)) admitted.push_back(std::move(m));
+        if (addresses.insert(m.node.address()).second) admitted.push_back(std::move(m));
     }
     eager.last_join_batch = now.monotonic;
     if (!admitted.empty()) admit(admitted, now, out);

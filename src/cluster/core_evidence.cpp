@@ -2,6 +2,7 @@
 // that is gone often proves it.
 #include "core_impl.hpp"
 #include <algorithm>
+#include <limits>
 
 namespace muster {
 namespace {
@@ -42,8 +43,10 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
 }
 
 LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
-    if (links.size() >= links_max && !links.contains(peer))
+    if (links.size() >= std::max(links_max, links_trim_at) && !links.contains(peer)) {
         std::erase_if(links, [&](const auto& e) { return e.second.open == 0 && !is_member(e.first); });
+        links_trim_at = 2 * links.size(); // a big cluster must not search all of them for each further one
+    }
     return links[peer];
 }
 
@@ -54,7 +57,7 @@ void ClusterCore::Impl::on_established(const UniqueAddress& peer, LinkState& lin
     link.refused_twice = false;
     link.stopping = false;
     link.replaced = false;
-    link.write_at.reset();
+    evidence_due.erase(peer);
     heartbeats.on_handshake(peer, now.monotonic);
     if (joining.process) joining.process->on_connected(peer.address());
 }
@@ -66,8 +69,9 @@ void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const 
         consider_evidence(m.unique_address(), now, out);
     }
     // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
-    for (auto& [node, link] : links)
-        if (node != fresh && node.address() == fresh.address()) link.replaced = true;
+    const UniqueAddress first(fresh.address(), Uid{std::numeric_limits<std::int64_t>::min()});
+    for (auto at = links.lower_bound(first); at != links.end() && at->first.address() == fresh.address(); ++at)
+        if (at->first != fresh) at->second.replaced = true;
 }
 
 bool ClusterCore::Impl::is_link_over(const UniqueAddress& node) const noexcept {
@@ -89,64 +93,82 @@ void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& 
     if (!settings.eager.death_evidence || !is_initialized()) return;
     const auto found = links.find(node);
     if (found == links.end()) return;
-    LinkState& link = found->second;
+    const LinkState& link = found->second;
     const bool may_write = is_evidence_complete(node, link) && heartbeats.is_active(node) &&
                            gossip().reachability().is_reachable(self, node);
     if (!may_write) {
-        link.write_at.reset();
+        evidence_due.erase(node);
         return;
     }
-    if (link.write_at) return;
+    if (evidence_due.contains(node)) return;
     // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for the
     // next turn, so that what falls into one turn is one change.
-    link.write_at = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
+    Instant due = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
     if (!link.replaced && link.stopping && gossip().find(node)->status() == MemberStatus::Exiting)
-        *link.write_at += exiting_confirmation_grace;
+        due += exiting_confirmation_grace;
+    evidence_due.emplace(node, due);
     count(out, "cluster.evidence.complete");
     set_evidence_timer(now, out);
 }
 
+void ClusterCore::Impl::reconsider_evidence(const std::vector<ClusterEvent>& events,
+                                            const std::vector<UniqueAddress>& active_before, const Now& now,
+                                            Effects& out) {
+    if (!settings.eager.death_evidence || links.empty()) return;
+    // Refusals are not among it: the next attempt is refused again, and older ones may be out of date.
+    const auto look_again = [&](const UniqueAddress& node) {
+        const auto link = links.find(node);
+        if (link != links.end() && (link->second.replaced || link->second.stopping)) consider_evidence(node, now, out);
+    };
+    for (const ClusterEvent& event : events)
+        if (std::holds_alternative<MemberExited>(event) || std::holds_alternative<MemberDowned>(event))
+            look_again(member_of(event)->unique_address());
+    for (const UniqueAddress& node : heartbeats.own().active())
+        if (!std::ranges::binary_search(active_before, node)) look_again(node);
+}
+
 void ClusterCore::Impl::set_evidence_timer(const Now& now, Effects& out) const {
     std::optional<Instant> earliest;
-    for (const auto& [node, link] : links)
-        if (link.write_at && (!earliest || *link.write_at < *earliest)) earliest = link.write_at;
+    for (const auto& [node, due] : evidence_due)
+        if (!earliest || due < *earliest) earliest = due;
     if (earliest) set_timer(out, CoreTimer::Evidence, 0, std::max(*earliest - now.monotonic, Duration::zero()));
 }
 
 std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
-    const HeartbeatRing& ring = heartbeats.own().ring();
-    std::int64_t rank = 0;
-    for (const Member& m : own_dc_members()) {
-        const UniqueAddress& monitor = m.unique_address();
-        if (monitor >= self) break;
-        if (monitor == node || !ring.contains(monitor)) continue;
-        const std::vector<UniqueAddress> monitored = ring.receivers(monitor);
-        if (std::ranges::binary_search(monitored, node)) ++rank;
-    }
-    return rank;
+    const std::vector<UniqueAddress> monitors = heartbeats.own().ring().monitors(node);
+    return std::ranges::lower_bound(monitors, self) - monitors.begin();
 }
 
 void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
     if (!is_initialized()) return;
     Reachability table = gossip().reachability();
-    for (auto& [node, link] : links) {
-        if (!link.write_at || *link.write_at > now.monotonic) continue;
-        link.write_at.reset();
-        // Somebody else was faster: the own row is the reaper's business then.
-        if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) continue;
-        heartbeats.mark_dead(node);
-        table = table.unreachable(self, node);
-        count(out, "cluster.evidence.unreachable");
-        log(out, LogLevel::Warning, "cluster.unreachable", node.to_string(),
-            {{"status", std::string(to_string(gossip().find(node)->status()))},
-             {"evidence", link.replaced ? "another incarnation answers at its address"
-                          : link.stopping ? "it said that it stops"
-                                          : "its connection broke and new ones are refused"}});
+    for (auto at = evidence_due.begin(); at != evidence_due.end();) {
+        if (at->second > now.monotonic) {
+            ++at;
+            continue;
+        }
+        const UniqueAddress node = at->first;
+        at = evidence_due.erase(at);
+        write_evidence(node, table, out);
     }
     set_evidence_timer(now, out);
     if (table == gossip().reachability()) return;
     local_change(gossip().with_reachability(std::move(table)));
     publish(now, out);
+}
+
+void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, Effects& out) {
+    const LinkState& link = link_of(node);
+    // Somebody else was faster: the own row is the reaper's business then.
+    if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) return;
+    heartbeats.mark_dead(node);
+    table = table.unreachable(self, node);
+    count(out, "cluster.evidence.unreachable");
+    log(out, LogLevel::Warning, "cluster.unreachable", node.to_string(),
+        {{"status", std::string(to_string(gossip().find(node)->status()))},
+         {"evidence", link.replaced   ? "another incarnation answers at its address"
+                      : link.stopping ? "it said that it stops"
+                                      : "its connection broke and new ones are refused"}});
 }
 
 } // namespace muster

@@ -1,6 +1,7 @@
 // Failure detection as the membership uses it: replies, the reaper, quarantines (protocol.md §12.4, §16).
 #include "core_impl.hpp"
 #include <algorithm>
+#include <limits>
 
 namespace muster {
 
@@ -37,15 +38,18 @@ void ClusterCore::Impl::tick_reaper(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::follow_events(const std::vector<ClusterEvent>& events, const Now& now, Effects& out) {
+    const std::vector<UniqueAddress> active_before = heartbeats.own().active();
     heartbeats.on_published(*state, events, now);
     for (const ClusterEvent& event : events)
         if (const auto* removed = std::get_if<MemberRemoved>(&event))
             on_removed(removed->member.unique_address(), removed->previous, out);
+    reconsider_evidence(events, active_before, now, out);
 }
 
 void ClusterCore::Impl::on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out) {
     forget_eager(node);
     joining.not_member_told.erase(node);
+    evidence_due.erase(node);
     if (const auto link = links.find(node); link != links.end() && link->second.open == 0) links.erase(link);
     if (node == self) return;
     if (previous == MemberStatus::Down) {
@@ -53,24 +57,28 @@ void ClusterCore::Impl::on_removed(const UniqueAddress& node, MemberStatus previ
         return;
     }
     const std::uint64_t number = next_quarantine++;
-    quarantines.emplace(number, node);
+    quarantines.emplace(node, number);
+    quarantine_timers.emplace(number, node);
     set_timer(out, CoreTimer::QuarantineRemoved, number, settings.quarantine_removed_node_after);
 }
 
 void ClusterCore::Impl::on_quarantine_timer(std::uint64_t number, Effects& out) {
-    const auto pending = quarantines.find(number);
-    if (pending == quarantines.end()) return;
+    const auto pending = quarantine_timers.find(number);
+    if (pending == quarantine_timers.end()) return;
     out.emplace_back(effect::Quarantine{pending->second, true});
-    quarantines.erase(pending);
+    quarantines.erase(pending->second);
+    quarantine_timers.erase(pending);
 }
 
 void ClusterCore::Impl::quarantine_predecessors(const Address& address, Effects& out) {
-    std::erase_if(quarantines, [&](const auto& pending) {
-        if (pending.second.address() != address) return false;
-        out.emplace_back(effect::CancelTimer{{CoreTimer::QuarantineRemoved, pending.first}});
-        out.emplace_back(effect::Quarantine{pending.second, true});
-        return true;
-    });
+    const UniqueAddress first(address, Uid{std::numeric_limits<std::int64_t>::min()});
+    auto at = quarantines.lower_bound(first);
+    while (at != quarantines.end() && at->first.address() == address) {
+        out.emplace_back(effect::CancelTimer{{CoreTimer::QuarantineRemoved, at->second}});
+        out.emplace_back(effect::Quarantine{at->first, true});
+        quarantine_timers.erase(at->second);
+        at = quarantines.erase(at);
+    }
 }
 
 } // namespace muster

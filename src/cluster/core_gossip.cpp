@@ -2,6 +2,7 @@
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -43,7 +44,7 @@ Decision decide(const GossipPtr& local, const GossipPtr& remote) {
     switch (remote->version().compare(local->version())) {
     case VectorRelation::Same:
         // Equal clocks with different content exist, because clock entries are pruned (§2).
-        if (remote->version_id() != local->version_id()) break;
+        if (remote->version_id() != local->version_id() && !MUSTER_MUTANT(equal_clocks_are_equal)) break;
         return {GossipOutcome::Same, std::make_shared<const Gossip>(local->merge_seen(*remote)), false};
     case VectorRelation::Before: return {GossipOutcome::Older, local, false};
     case VectorRelation::After: return {GossipOutcome::Newer, remote, false};
@@ -92,7 +93,7 @@ void ClusterCore::Impl::send_status(const UniqueAddress& to, Effects& out) const
 }
 
 bool ClusterCore::Impl::may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept {
-    return to == self && is_member(from) && gossip().reachability().is_reachable(self, from);
+    return (to == self || (MUSTER_MUTANT(uid_not_compared) && to.address() == self.address())) && is_member(from) && gossip().reachability().is_reachable(self, from);
 }
 
 bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,

@@ -58,9 +58,8 @@ struct LinkState {
     bool said_goodbye = false; ///< the last one that ended did so in order
     std::optional<Instant> first_refusal;
     bool refused_twice = false;
-    bool stopping = false;           ///< GoodbyeStopping
-    bool replaced = false;           ///< another uid answers at its address
-    std::optional<Instant> write_at; ///< evidence is complete; the row is due then
+    bool stopping = false; ///< GoodbyeStopping
+    bool replaced = false; ///< another uid answers at its address
 };
 
 /// Eager gossip (core_eager.cpp, protocol.md §6.6).
@@ -98,6 +97,7 @@ struct EagerState {
     std::optional<std::pair<Hash128, Hash128>> announced;
 
     std::vector<Join> waiting_joins;
+    std::set<UniqueAddress> waiting_nodes; ///< whose joins those are
     std::vector<UniqueAddress> welcomes; ///< admitted in this input
     std::optional<Instant> last_join_batch;
 };
@@ -194,6 +194,7 @@ struct ClusterCore::Impl {
     // --- core_commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
     bool is_known(const Address& address) const;
+    /// All of them in one change.
     void down(const std::vector<Member>& incarnations, const Now& now, Effects& out);
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
@@ -260,12 +261,16 @@ struct ClusterCore::Impl {
     LinkState& link_of(const UniqueAddress& peer);
     bool is_evidence_complete(const UniqueAddress& node, const LinkState& link) const;
     void consider_evidence(const UniqueAddress& node, const Now& now, Effects& out);
+    /// The membership moved on: what a connection told earlier may count as evidence only now.
+    void reconsider_evidence(const std::vector<ClusterEvent>& events,
+                             const std::vector<UniqueAddress>& active_before, const Now& now, Effects& out);
     /// Other incarnations of an address that just proved to be somebody else.
     void consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out);
     void set_evidence_timer(const Now& now, Effects& out) const;
     /// Position of self among the monitors of `node` in UniqueAddress order.
     std::int64_t monitor_rank(const UniqueAddress& node) const;
     void on_evidence_timer(const Now& now, Effects& out);
+    void write_evidence(const UniqueAddress& node, Reachability& table, Effects& out);
     /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
     bool is_link_over(const UniqueAddress& node) const noexcept;
 
@@ -288,8 +293,12 @@ struct ClusterCore::Impl {
     EagerState eager;
     HeartbeatMonitor heartbeats;
     std::map<UniqueAddress, LinkState> links;
-    /// Removed in peace, to be quarantined when their timer fires (§16).
-    std::map<std::uint64_t, UniqueAddress> quarantines;
+    std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped
+    /// Complete evidence, with the time at which its row is due.
+    std::map<UniqueAddress, Instant> evidence_due;
+    /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and back.
+    std::map<UniqueAddress, std::uint64_t> quarantines;
+    std::map<std::uint64_t, UniqueAddress> quarantine_timers;
     std::uint64_t next_quarantine = 1;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <muster/cluster/multi_dc.hpp>
 #include <muster/ensure.hpp>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -220,7 +221,7 @@ void ClusterCore::Impl::on(const InitJoinAck& m, const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
-    const bool expected = phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
+    const bool expected = phase == CorePhase::TryingToJoin && (m.from.address() == joining.target || MUSTER_MUTANT(welcome_from_anyone)) && m.to == self;
     if (!expected || !m.gossip || !m.gossip->has_member(self)) {
         count(out, "cluster.welcome.ignored");
         return;
@@ -329,6 +330,7 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
         if (m.node != self) send_welcome(m.node, out);
         return true;
     }
+    if (MUSTER_MUTANT(incarnation_not_replaced)) return false;
     replace_incarnations(incarnations, m.node, now, out);
     return true;
 }
@@ -336,19 +338,17 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
 void ClusterCore::Impl::replace_incarnations(const std::vector<Member>& old, const UniqueAddress& fresh, const Now& now,
                                              Effects& out) {
     Reachability reachability = gossip().reachability();
-    std::vector<Member> to_down;
+    std::vector<UniqueAddress> to_down;
     for (const Member& m : old) {
         if (m.status() == MemberStatus::Down) continue;
         // The address answers with another uid: nobody can be surer that the old process is gone.
         reachability = reachability.terminated(self, m.unique_address());
-        to_down.push_back(m);
+        to_down.push_back(m.unique_address());
     }
     if (!to_down.empty()) {
         log(out, LogLevel::Info, "cluster.join.replaces_incarnation", fresh.to_string());
         count(out, "cluster.join.replaced_incarnation");
-        Gossip g = gossip().with_reachability(std::move(reachability));
-        for (const Member& m : to_down) g = g.mark_down(m.unique_address());
-        local_change(g);
+        local_change(gossip().with_reachability(std::move(reachability)).mark_down(to_down));
         publish(now, out);
     }
     out.emplace_back(effect::Send{Destination(fresh),

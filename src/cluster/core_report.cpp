@@ -49,15 +49,15 @@ std::vector<UnreachableReport> unreachable_members(const MembershipState& state,
                                                    const std::vector<UniqueAddress>& exiting_confirmed) {
     const Gossip& gossip = state.latest();
     const std::vector<UniqueAddress> blocking = state.convergence_blocking_unreachable(exiting_confirmed);
+    std::map<UniqueAddress, std::vector<UniqueAddress>> observers;
+    for (const Reachability::Record& row : gossip.reachability().records())
+        if (row.status != ReachabilityStatus::Reachable) observers[row.subject].push_back(row.observer);
     std::vector<UnreachableReport> all;
     for (const UniqueAddress& node : gossip.reachability().all_unreachable_or_terminated()) {
         const Member* m = gossip.find(node);
         if (m == nullptr) continue;
-        UnreachableReport one{node, m->status(), gossip.reachability().status(node), {}, false};
-        for (const Reachability::Record& row : gossip.reachability().records())
-            if (row.subject == node && row.status != ReachabilityStatus::Reachable) one.observers.push_back(row.observer);
-        one.blocks = std::ranges::binary_search(blocking, node);
-        all.push_back(std::move(one));
+        all.push_back({node, m->status(), gossip.reachability().status(node), std::move(observers[node]),
+                       std::ranges::binary_search(blocking, node)});
     }
     return all;
 }

@@ -75,7 +75,9 @@ private:
     const Gossip& now() const noexcept { return after_.latest(); }
 
     void tombstones() {
-        if (std::ranges::equal(old().tombstones(), now().tombstones())) return;
+        if (old().tombstones().data() == now().tombstones().data() ||
+            std::ranges::equal(old().tombstones(), now().tombstones()))
+            return;
         events_.emplace_back(MemberTombstonesChanged{{now().tombstones().begin(), now().tombstones().end()}});
     }
 

@@ -6,6 +6,7 @@
 #include <muster/ensure.hpp>
 #include <string>
 #include <utility>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -297,13 +298,17 @@ Gossip Gossip::merge_seen(const SeenSet& same_members_seen) const {
     return next;
 }
 
-Gossip Gossip::mark_down(const UniqueAddress& node) const {
-    const auto at = index_of(node);
-    MUSTER_ENSURE(at.has_value(), "only a member can be marked Down");
-    const auto down = (*members_)[*at].copy_with_status(MemberStatus::Down);
-    MUSTER_ENSURE(down.has_value(), "the caller looked whether this member may become Down");
-    Gossip next = update(std::span{&*down, 1});
-    next.mark_unseen(*at);
+Gossip Gossip::mark_down(std::span<const UniqueAddress> nodes) const {
+    std::vector<Member> downed;
+    for (const UniqueAddress& node : sorted_unique(nodes)) {
+        const Member* member = find(node);
+        MUSTER_ENSURE(member != nullptr, "only a member can be marked Down");
+        auto down = member->copy_with_status(MemberStatus::Down);
+        MUSTER_ENSURE(down.has_value(), "the caller looked whether this member may become Down");
+        downed.push_back(*std::move(down));
+    }
+    Gossip next = update(downed);
+    for (const Member& m : downed) next.mark_unseen(*next.index_of(m.unique_address()));
     return next;
 }
 
@@ -335,6 +340,7 @@ Gossip Gossip::remove(std::span<const UniqueAddress> nodes, WallTime now) const 
         graves.push_back({node, now});
     }
     next.version_.prune(keys);
+    if (MUSTER_MUTANT(removed_without_tombstone)) graves.clear();
     next.tombstones_ =
         std::make_shared<const Tombstones>(merge_tombstones(*tombstones_, graves, next.tombstones_hash_));
     next.overview_.reachability = overview_.reachability.remove(gone);
@@ -436,7 +442,7 @@ std::vector<Member> pick_highest_priority(std::span<const Member> a, std::span<c
     auto grave = tombstones.begin();
     const auto keep = [&](const Member& m) {
         while (grave != tombstones.end() && grave->node < m.unique_address()) ++grave;
-        return grave == tombstones.end() || grave->node != m.unique_address();
+        return MUSTER_MUTANT(tombstones_ignored) || grave == tombstones.end() || grave->node != m.unique_address();
     };
     auto left = a.begin();
     auto right = b.begin();

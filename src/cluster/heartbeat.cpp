@@ -25,6 +25,13 @@ bool sorted_erase(std::vector<UniqueAddress>& sorted, const UniqueAddress& node)
     return true;
 }
 
+std::vector<UniqueAddress> sorted_copy(std::span<const UniqueAddress> nodes) {
+    std::vector<UniqueAddress> sorted(nodes.begin(), nodes.end());
+    std::sort(sorted.begin(), sorted.end());
+    sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    return sorted;
+}
+
 } // namespace
 
 std::int32_t ring_hash(const UniqueAddress& node) noexcept {
@@ -40,25 +47,42 @@ HeartbeatRing::HeartbeatRing(const UniqueAddress& self, std::size_t monitored_by
     add(self);
 }
 
-bool HeartbeatRing::add(const UniqueAddress& node) {
-    Place place = place_of(node);
-    const auto at = std::lower_bound(ring_.begin(), ring_.end(), place);
-    if (at != ring_.end() && *at == place) return false;
-    ring_.insert(at, std::move(place));
+bool HeartbeatRing::add(std::span<const UniqueAddress> nodes) {
+    std::vector<Place> fresh;
+    for (const UniqueAddress& node : nodes) {
+        Place place = place_of(node);
+        if (!std::binary_search(ring_.begin(), ring_.end(), place)) fresh.push_back(std::move(place));
+    }
+    if (fresh.empty()) return false;
+    std::sort(fresh.begin(), fresh.end());
+    fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
+    const auto known = static_cast<std::ptrdiff_t>(ring_.size());
+    ring_.insert(ring_.end(), std::make_move_iterator(fresh.begin()), std::make_move_iterator(fresh.end()));
+    std::inplace_merge(ring_.begin(), ring_.begin() + known, ring_.end());
     return true;
 }
 
-bool HeartbeatRing::remove(const UniqueAddress& node) {
-    const bool was_unreachable = sorted_erase(unreachable_, node);
-    const Place place = place_of(node);
-    const auto at = std::lower_bound(ring_.begin(), ring_.end(), place);
-    if (at == ring_.end() || *at != place) return was_unreachable;
-    ring_.erase(at);
-    return true;
+bool HeartbeatRing::remove(std::span<const UniqueAddress> nodes) {
+    const std::vector<UniqueAddress> gone = sorted_copy(nodes);
+    const auto is_gone = [&](const UniqueAddress& node) { return sorted_contains(gone, node); };
+    const auto were_unreachable = std::erase_if(unreachable_, is_gone);
+    const auto left_ring = std::erase_if(ring_, [&](const Place& place) { return is_gone(place.node); });
+    return left_ring + were_unreachable != 0;
 }
 
-bool HeartbeatRing::set_unreachable(const UniqueAddress& node) { return sorted_insert(unreachable_, node); }
-bool HeartbeatRing::set_reachable(const UniqueAddress& node) { return sorted_erase(unreachable_, node); }
+bool HeartbeatRing::set_unreachable(std::span<const UniqueAddress> nodes) {
+    const std::vector<UniqueAddress> fresh = sorted_copy(nodes);
+    std::vector<UniqueAddress> both;
+    std::set_union(unreachable_.begin(), unreachable_.end(), fresh.begin(), fresh.end(), std::back_inserter(both));
+    const bool changed = both.size() != unreachable_.size();
+    unreachable_ = std::move(both);
+    return changed;
+}
+
+bool HeartbeatRing::set_reachable(std::span<const UniqueAddress> nodes) {
+    const std::vector<UniqueAddress> back = sorted_copy(nodes);
+    return std::erase_if(unreachable_, [&](const UniqueAddress& node) { return sorted_contains(back, node); }) != 0;
+}
 
 bool HeartbeatRing::contains(const UniqueAddress& node) const noexcept {
     return std::binary_search(ring_.begin(), ring_.end(), place_of(node));
@@ -92,30 +116,50 @@ std::vector<UniqueAddress> HeartbeatRing::receivers(const UniqueAddress& sender)
     return collected;
 }
 
+std::vector<UniqueAddress> HeartbeatRing::monitors(const UniqueAddress& subject) const {
+    const Place place = place_of(subject);
+    const auto at = std::lower_bound(ring_.begin(), ring_.end(), place);
+    if (at == ring_.end() || *at != place) return {};
+    const auto index = static_cast<std::size_t>(at - ring_.begin());
+    std::vector<UniqueAddress> found;
+    // Who stands further back meets everybody whom the nearer ones meet before the subject, and more: the first that
+    // does not come as far as the subject ends the search.
+    for (std::size_t step = 1; step < ring_.size(); ++step) {
+        const UniqueAddress& sender = ring_[(index + ring_.size() - step) % ring_.size()].node;
+        if (!sorted_contains(receivers(sender), subject)) break;
+        found.push_back(sender);
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
 // --- HeartbeatReceivers
 
 HeartbeatReceivers::HeartbeatReceivers(const UniqueAddress& self, const FailureDetectorSettings& settings,
                                        RingHash hash)
     : self_(self), ring_(self, settings.monitored_by_nr_of_members, std::move(hash)), detectors_(settings) {}
 
-bool HeartbeatReceivers::add_member(const UniqueAddress& node, Instant now) {
-    return ring_.add(node) && ring_changed(now);
+bool HeartbeatReceivers::add_members(std::span<const UniqueAddress> nodes, Instant now) {
+    return ring_.add(nodes) && ring_changed(now);
 }
 
-bool HeartbeatReceivers::remove_member(const UniqueAddress& node, Instant now) {
-    const bool on_ring = ring_.remove(node);
+bool HeartbeatReceivers::remove_members(std::span<const UniqueAddress> nodes, Instant now) {
+    const bool on_ring = ring_.remove(nodes);
     const bool changed = on_ring && ring_changed(now);
-    detectors_.remove(node);
-    const bool dropped = sorted_erase(old_unreachable_, node) && unite();
-    return changed || dropped;
+    bool dropped = false;
+    for (const UniqueAddress& node : nodes) {
+        detectors_.remove(node);
+        dropped = sorted_erase(old_unreachable_, node) || dropped;
+    }
+    return (dropped && unite()) || changed;
 }
 
-bool HeartbeatReceivers::unreachable_member(const UniqueAddress& node, Instant now) {
-    return ring_.set_unreachable(node) && ring_changed(now);
+bool HeartbeatReceivers::unreachable_members(std::span<const UniqueAddress> nodes, Instant now) {
+    return ring_.set_unreachable(nodes) && ring_changed(now);
 }
 
-bool HeartbeatReceivers::reachable_member(const UniqueAddress& node, Instant now) {
-    return ring_.set_reachable(node) && ring_changed(now);
+bool HeartbeatReceivers::reachable_members(std::span<const UniqueAddress> nodes, Instant now) {
+    return ring_.set_reachable(nodes) && ring_changed(now);
 }
 
 bool HeartbeatReceivers::ring_changed(Instant now) {
@@ -164,6 +208,8 @@ CrossDcHeartbeats::CrossDcHeartbeats(UniqueAddress self, const MultiDcSettings& 
 }
 
 void CrossDcHeartbeats::update(std::span<const Member> members) {
+    const auto is_own = [&](const Member& m) { return m.data_center() == settings_.self_data_center; };
+    if (!active_ && std::all_of(members.begin(), members.end(), is_own)) return; // no other one to look at
     std::map<std::string_view, std::vector<Member>> by_data_center;
     for (const Member& member : members)
         if (member.status() != MemberStatus::Joining && member.status() != MemberStatus::WeaklyUp)

@@ -27,29 +27,40 @@ void HeartbeatMonitor::on_published(const MembershipState& state, std::span<cons
                                     const Now& now) {
     started_ = true;
     bool members_changed = false;
-    for (const ClusterEvent& event : events)
-        if (apply(event, now.monotonic)) members_changed = true;
+    // What comes in a row is applied together.
+    Change change{};
+    std::vector<UniqueAddress> nodes;
+    for (const ClusterEvent& event : events) {
+        const Member* member = member_of(event);
+        if (member == nullptr) continue;
+        members_changed = true;
+        const Change next = change_of(event);
+        if (next == Change::Removed) cross_.detectors().remove(member->unique_address());
+        if (member->data_center() != self_data_center_ || member->unique_address() == self_) continue;
+        if (next != change) apply(change, nodes, now.monotonic);
+        change = next;
+        nodes.push_back(member->unique_address());
+    }
+    apply(change, nodes, now.monotonic);
     if (!members_changed) return;
     cross_.update(state.members());
     follow_active(now.monotonic);
 }
 
-bool HeartbeatMonitor::apply(const ClusterEvent& event, Instant now) {
-    const Member* member = member_of(event);
-    if (member == nullptr) return false;
-    const UniqueAddress& node = member->unique_address();
-    if (member->data_center() == self_data_center_ && node != self_) {
-        if (std::holds_alternative<MemberRemoved>(event))
-            own_.remove_member(node, now);
-        else if (std::holds_alternative<UnreachableMember>(event))
-            own_.unreachable_member(node, now);
-        else if (std::holds_alternative<ReachableMember>(event))
-            own_.reachable_member(node, now);
-        else
-            own_.add_member(node, now);
+HeartbeatMonitor::Change HeartbeatMonitor::change_of(const ClusterEvent& event) noexcept {
+    if (std::holds_alternative<MemberRemoved>(event)) return Change::Removed;
+    if (std::holds_alternative<UnreachableMember>(event)) return Change::Unreachable;
+    return std::holds_alternative<ReachableMember>(event) ? Change::Reachable : Change::Present;
+}
+
+void HeartbeatMonitor::apply(Change change, std::vector<UniqueAddress>& nodes, Instant now) {
+    switch (change) {
+    case Change::Present: own_.add_members(nodes, now); break;
+    case Change::Removed: own_.remove_members(nodes, now); break;
+    case Change::Unreachable: own_.unreachable_members(nodes, now); break;
+    case Change::Reachable: own_.reachable_members(nodes, now); break;
     }
-    if (std::holds_alternative<MemberRemoved>(event)) cross_.detectors().remove(node);
-    return true;
+    nodes.clear();
 }
 
 void HeartbeatMonitor::follow_active(Instant now) {

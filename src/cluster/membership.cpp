@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <muster/ensure.hpp>
 #include <utility>
+#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -93,6 +94,8 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
     collect(state.dc_reach().all_unreachable_or_terminated(), MemberStatus::Down);
     collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);
     collect(inputs.exiting_confirmed, MemberStatus::Exiting);
+    for (const Member& m : state.members())
+        if (MUSTER_MUTANT(exiting_tasks_not_awaited)) collect({&m.unique_address(), 1}, MemberStatus::Exiting);
     // Those of other data centers go from the local view only, so that a data center behind a broken link can
     // be cleaned up by downing it from this side. In a single data center there are none.
     for (const Member& m : state.members()) {
@@ -119,7 +122,7 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
         switch (m.status()) {
         case MemberStatus::Joining:
         case MemberStatus::WeaklyUp:
-            if (admit) changed.push_back(with_status(m, MemberStatus::Up).copy_with_up_number(++last_number));
+            if (admit) changed.push_back(with_status(m, MemberStatus::Up).copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : ++last_number));
             break;
         case MemberStatus::Leaving: changed.push_back(with_status(m, MemberStatus::Exiting)); break;
         case MemberStatus::PreparingForShutdown:
@@ -216,6 +219,7 @@ MembershipState::convergence_unseen(std::span<const UniqueAddress> exiting_confi
 }
 
 bool MembershipState::convergence(std::span<const UniqueAddress> exiting_confirmed) const {
+    if (MUSTER_MUTANT(leader_without_convergence)) return true;
     return convergence_unseen(exiting_confirmed).empty() &&
            convergence_blocking_unreachable(exiting_confirmed).empty();
 }
@@ -340,14 +344,13 @@ std::vector<ClusterEvent> MembershipState::leave(const Address& node) {
 }
 
 std::vector<ClusterEvent> MembershipState::down(const Address& node) {
+    std::vector<UniqueAddress> downed;
+    for (const Member& m : latest().find_all(node))
+        if (m.status() != MemberStatus::Down) downed.push_back(m.unique_address());
     std::vector<ClusterEvent> events;
-    Gossip changed = latest();
-    for (const Member& m : latest().find_all(node)) {
-        if (m.status() == MemberStatus::Down) continue;
-        changed = changed.mark_down(m.unique_address());
-        events.emplace_back(MemberDowned{*changed.find(m.unique_address())});
-    }
-    if (!events.empty()) install(std::move(changed));
+    if (downed.empty()) return events;
+    install(latest().mark_down(downed));
+    for (const UniqueAddress& n : downed) events.emplace_back(MemberDowned{*latest().find(n)});
     return events;
 }
 

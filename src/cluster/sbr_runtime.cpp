@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <muster/ensure.hpp>
 #include <utility>
+#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -68,6 +69,7 @@ void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now,
             apply(event, now, out);
     }
     // What looks at the whole model is done once for all that was published together.
+    reset_changes_if_settled(now);
     report_unreachable(unreachable_before, out);
     warn_of_strategy(out);
     update_quorum();
@@ -88,7 +90,7 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
     if (const auto* e = std::get_if<MemberExited>(&event)) {
         if (!model_.add(e->member)) return;
         restart_stable(now);
-        reset_changes_if_settled(now);
+        may_have_settled_ = true;
         return;
     }
     if (const auto* e = std::get_if<UnreachableDataCenter>(&event))
@@ -128,21 +130,21 @@ void SbrRuntime::warn_of_strategy(Effects& out) {
 
 void SbrRuntime::unreachable(const Member& member, const Now& now) {
     if (member.unique_address() == self_ || !model_.add_unreachable(member)) return;
-    restart_stable(now);
+    if (!MUSTER_MUTANT(stable_timer_not_restarted)) restart_stable(now);
     count_change(now);
-    reset_changes_if_settled(now);
+    may_have_settled_ = true;
 }
 
 void SbrRuntime::reachable(const Member& member, const Now& now) {
     if (member.unique_address() == self_ || !model_.add_reachable(member)) return;
     restart_stable(now);
     count_change(now);
-    reset_changes_if_settled(now);
+    may_have_settled_ = true;
 }
 
 void SbrRuntime::removed(const Member& member, const Now& now) {
     if (!model_.remove(member)) return;
-    reset_changes_if_settled(now);
+    may_have_settled_ = true;
     if (!release_ || release_->at) return;
     std::erase(release_->downed, member.unique_address());
     // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to notice.
@@ -178,6 +180,7 @@ void SbrRuntime::count_change(const Now& now) {
 }
 
 void SbrRuntime::reset_changes_if_settled(const Now& now) {
+    if (!std::exchange(may_have_settled_, false)) return;
     if (changes_.count > 0 && model_.all_unreachable_down_or_exiting()) reset_changes(now);
 }
 

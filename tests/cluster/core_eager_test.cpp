@@ -259,6 +259,30 @@ TEST(Evidence, ARestartAtTheSameAddressReplacesTheOldIncarnationWithoutATick) {
     EXPECT_TRUE(world.gossip(0).is_tombstoned(old));
 }
 
+TEST(Evidence, AGoodbyeThatCameBeforeTheNewsOfTheExitCountsOnceTheNewsIsThere) {
+    const UniqueAddress a(Address::remote("akka.tcp", "world", "a", 1), Uid{1});
+    const UniqueAddress b(Address::remote("akka.tcp", "world", "b", 1), Uid{2});
+    const UniqueAddress c(Address::remote("akka.tcp", "world", "c", 1), Uid{3});
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {}, 1), Member(b, MemberStatus::Leaving, {}, 2),
+                                      Member(c, MemberStatus::Up, {}, 3)};
+    const std::vector<UniqueAddress> all{a, b, c};
+    ClusterCore::Restored restored;
+    restored.gossip = std::make_shared<const Gossip>(*Gossip::from_parts(members, all, {}, {}, {}));
+    Random random(1);
+    ClusterCore core = ClusterCore::with_state(c, eager_settings(), [&] { return random.next(); }, restored, {});
+    Effects out;
+    core.on_link(b, LinkEvent::Established, {}, out);
+    core.on_link(b, LinkEvent::GoodbyeStopping, {}, out);
+    const auto at = [](milliseconds t) { return Now{Instant{} + t, {}}; };
+    core.on_timer({CoreTimer::Evidence, 0}, at(seconds{1}), out);
+    EXPECT_TRUE(core.state()->latest().reachability().is_all_reachable()) << "who only leaves may come back";
+    const std::vector<Member> exiting{*members[1].copy_with_status(MemberStatus::Exiting)};
+    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(exiting).increment(a).only_seen(a));
+    core.on_message(GossipEnvelope{a, c, newer}, at(seconds{1}).monotonic, at(seconds{1}), out);
+    core.on_timer({CoreTimer::Evidence, 0}, at(seconds{2}), out);
+    EXPECT_EQ(core.state()->latest().reachability().status(c, b), ReachabilityStatus::Unreachable);
+}
+
 TEST(Evidence, OnlyAMonitorWritesARow) {
     // Without a connection that broke there is no evidence, whatever is refused.
     CoreWorld world(23, eager_settings());

@@ -3,6 +3,7 @@
 #include "core_world.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <gtest/gtest.h>
 #include <muster/cluster/multi_dc.hpp>
 #include <muster/ensure.hpp>
@@ -521,6 +522,18 @@ TEST(Down, OfSelfTellsUpToFiveOthers) {
     EXPECT_TRUE(core.state()->latest().seen_by(a)) << "it has seen its own fate";
 }
 
+TEST(Down, OfSeveralIsOneChange) {
+    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), up(c, 3)}, {a, b, c}));
+    const VectorClock before = core.state()->latest().version();
+    Effects out;
+    core.down(std::vector{b, c}, at(), out);
+    EXPECT_EQ(core.state()->latest().version().get(a.key()), before.get(a.key()) + 1);
+    EXPECT_EQ(status_in(core, b), MemberStatus::Down);
+    EXPECT_EQ(status_in(core, c), MemberStatus::Down);
+    EXPECT_EQ(core.state()->latest().seen_nodes(), std::vector{a});
+    EXPECT_EQ(targets<GossipEnvelope>(out), (std::vector{b.address(), c.address()}));
+}
+
 TEST(Down, OfOneIncarnationLeavesTheOtherAlone) {
     const UniqueAddress fresh = node("b", 9);
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), member(fresh, MemberStatus::Joining)}, {a}));
@@ -731,6 +744,27 @@ TEST(Classic, SendsNothingOfEagerGossipAndWritesNoEvidence) {
     EXPECT_FALSE(world.gossip(0).reachability().is_reachable(dead));
     EXPECT_EQ(world.delivered["SeenAck"], 0U);
     EXPECT_EQ(world.delivered["Converged"], 0U);
+}
+
+TEST(Classic, EverybodyHasSeenAChangeAfterLogarithmicallyManyRounds) {
+    // protocol.md §19, 3: gossip alone, without a loss. An epidemic of random pushes takes about log2 N + ln N rounds.
+    for (const std::size_t n : {4U, 12U, 28U}) {
+        CoreWorld world(n, ClusterSettings::classic());
+        for (std::size_t i = 0; i < n; ++i) world.start(i);
+        for (std::size_t i = 0; i < n; ++i) world.join(i, 0);
+        const auto is_formed = [&] { return world.living_members().size() == n && world.is_agreed(); };
+        ASSERT_TRUE(world.run_until(is_formed, seconds{120})) << world.describe();
+        const Duration before = world.elapsed();
+        const UniqueAddress subject = world.node(n - 1).core->self();
+        world.input(0, [&](ClusterCore& core, const Now& t, Effects& out) { core.quarantined(subject, t, out); });
+        const auto all_have_seen = [&] {
+            for (std::size_t i = 0; i < n; ++i)
+                if (world.gossip(i).seen_nodes().size() != n) return false;
+            return true;
+        };
+        ASSERT_TRUE(world.run_until(all_have_seen, seconds{60})) << world.describe();
+        EXPECT_LE((world.elapsed() - before) / seconds{1}, 4 + 2 * std::bit_width(n)) << n << " members";
+    }
 }
 
 TEST(Classic, ALostWelcomerIsSurvived) {

@@ -62,6 +62,104 @@ TEST(HeartbeatRing, AddingAndRemovingTwiceChangesNothing) {
     EXPECT_EQ(ring.size(), 2U);
 }
 
+TEST(HeartbeatRing, MonitorsAreExactlyThoseWhoseReceiversTheSubjectIsAmong) {
+    const std::string all = "abcdefghijklmnop";
+    std::uint64_t random = 7;
+    const auto next = [&] { return (random = random * 6364136223846793005U + 1442695040888963407U) >> 32; };
+    for (int round = 0; round < 300; ++round) {
+        std::string gone;
+        for (const char host : all)
+            if (next() % 4 < static_cast<std::uint64_t>(round % 4)) gone += host;
+        const HeartbeatRing ring = ring_of(all, 'a', 1 + next() % 6, gone);
+        for (const char subject : all) {
+            std::vector<UniqueAddress> expected;
+            for (const char host : all) {
+                const auto receivers = ring.receivers(node(host));
+                if (std::ranges::binary_search(receivers, node(subject))) expected.push_back(node(host));
+            }
+            ASSERT_EQ(text(ring.monitors(node(subject))), text(expected)) << subject << " with " << gone << " unreachable";
+        }
+    }
+    EXPECT_TRUE(ring_of("abc", 'a', 2).monitors(node('z')).empty()) << "it is not on the ring";
+}
+
+TEST(HeartbeatReceivers, ManyAtOnceComeToTheSameAsOneByOne) {
+    const std::string all = "bcdefghijklmnopq";
+    std::uint64_t random = 11;
+    const auto next = [&] { return (random = random * 6364136223846793005U + 1442695040888963407U) >> 32; };
+    for (int round = 0; round < 200; ++round) {
+        FailureDetectorSettings settings;
+        settings.monitored_by_nr_of_members = 1 + next() % 5;
+        HeartbeatReceivers together(node('a'), settings);
+        HeartbeatReceivers apart(node('a'), settings);
+        for (int step = 0; step < 12; ++step) {
+            std::vector<UniqueAddress> some;
+            for (const char host : all)
+                if (next() % 3 == 0) some.push_back(node(host));
+            const auto kind = next() % 6;
+            if (kind < 2) together.add_members(some, ms(1));
+            if (kind == 2) together.remove_members(some, ms(1));
+            if (kind == 3) together.unreachable_members(some, ms(1));
+            if (kind == 4) together.reachable_members(some, ms(1));
+            for (const UniqueAddress& one : some) {
+                if (kind < 2) apart.add_member(one, ms(1));
+                if (kind == 2) apart.remove_member(one, ms(1));
+                if (kind == 3) apart.unreachable_member(one, ms(1));
+                if (kind == 4) apart.reachable_member(one, ms(1));
+                if (kind != 5) continue;
+                for (HeartbeatReceivers* receivers : {&together, &apart}) {
+                    if (receivers->is_active(one) && one.uid().value % 2 == 0) receivers->detectors().mark_dead(one);
+                    if (one.uid().value % 2 != 0) receivers->on_reply(one, ms(1));
+                }
+            }
+            ASSERT_EQ(text(together.ring_receivers()), text(apart.ring_receivers()));
+            ASSERT_EQ(text(together.active()), text(apart.active()));
+            ASSERT_EQ(text(together.old_receivers_now_unreachable()), text(apart.old_receivers_now_unreachable()));
+            ASSERT_EQ(text(together.detectors().nodes()), text(apart.detectors().nodes()));
+        }
+    }
+}
+
+TEST(HeartbeatReceivers, AfterAMassCrashEveryDeadMemberIsFoundAndKeepsALivingMonitor) {
+    // protocol.md §19, 9. Who died with all that monitored it still counts as reachable, so that the living reach it as
+    // soon as those before it are unreachable.
+    const std::string all = "abcdefghijklmnopqrstuvwxyz";
+    std::uint64_t random = 5;
+    const auto next = [&] { return (random = random * 6364136223846793005U + 1442695040888963407U) >> 32; };
+    for (int round = 0; round < 40; ++round) {
+        FailureDetectorSettings settings;
+        settings.monitored_by_nr_of_members = 1 + next() % 4;
+        std::vector<UniqueAddress> living;
+        std::vector<UniqueAddress> dead;
+        for (const char host : all) (next() % 4 < static_cast<std::uint64_t>(1 + round % 3) ? dead : living).push_back(node(host));
+        std::vector<HeartbeatReceivers> receivers;
+        for (const UniqueAddress& self : living) {
+            HeartbeatReceivers& one = receivers.emplace_back(self, settings);
+            std::vector<UniqueAddress> others = living;
+            others.insert(others.end(), dead.begin(), dead.end());
+            std::erase(others, self);
+            one.add_members(others, ms(1));
+        }
+        std::set<UniqueAddress> found;
+        for (std::size_t before = living.size() + 1; before != found.size() && !living.empty();) {
+            before = found.size();
+            for (HeartbeatReceivers& one : receivers)
+                for (const UniqueAddress& silent : dead)
+                    if (one.is_active(silent)) {
+                        one.detectors().mark_dead(silent); // it never answers
+                        found.insert(silent);
+                    }
+            for (HeartbeatReceivers& one : receivers)
+                one.unreachable_members(std::vector<UniqueAddress>(found.begin(), found.end()), ms(1));
+        }
+        if (living.empty()) continue;
+        EXPECT_EQ(found.size(), dead.size()) << text(dead) << " died";
+        for (const UniqueAddress& gone : dead)
+            EXPECT_TRUE(std::ranges::any_of(receivers, [&](const auto& one) { return one.is_active(gone); }))
+                << text({gone}) << " of " << text(dead) << " has no monitor left";
+    }
+}
+
 TEST(HeartbeatRing, EveryReachableMemberIsMonitoredByEnough) {
     const std::string all = "abcdefghijklmnop";
     std::uint64_t random = 42;

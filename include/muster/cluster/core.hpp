@@ -12,6 +12,7 @@
 #include <muster/cluster/random.hpp>
 #include <muster/cluster/settings.hpp>
 #include <muster/time.hpp>
+#include <span>
 #include <vector>
 
 namespace muster {
@@ -59,6 +60,8 @@ public:
     void leave(const Address& node, const Now& now, Effects& out);
     void down(const Address& node, const Now& now, Effects& out);
     void down(const UniqueAddress& node, const Now& now, Effects& out);
+    /// A resolver's decision: all of them in one change, so that it travels as one version. In this order (self last).
+    void down(std::span<const UniqueAddress> nodes, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
     /// The transport quarantined this incarnation (§10, §16).
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);

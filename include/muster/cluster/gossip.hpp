@@ -100,7 +100,8 @@ public:
     Gossip merge_seen(const Gossip& other) const;
     Gossip merge_seen(const SeenSet& same_members_seen) const;
     /// Status Down and out of seen (§2). ENSURE that `node` is a member that may become Down.
-    Gossip mark_down(const UniqueAddress& node) const;
+    Gossip mark_down(const UniqueAddress& node) const { return mark_down(std::span(&node, 1)); }
+    Gossip mark_down(std::span<const UniqueAddress> nodes) const;
     /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
     /// Keeps only tombstones strictly younger than `limit`.

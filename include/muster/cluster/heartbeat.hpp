@@ -28,11 +28,15 @@ public:
     /// `self` is on the ring from the start. `monitored_by` > 0.
     HeartbeatRing(const UniqueAddress& self, std::size_t monitored_by, RingHash hash = ring_hash);
 
-    /// false when nothing changed.
-    bool add(const UniqueAddress& node);
-    bool remove(const UniqueAddress& node);
-    bool set_unreachable(const UniqueAddress& node);
-    bool set_reachable(const UniqueAddress& node);
+    /// Each takes any number of nodes, as one by one a whole cluster would cost its square. false when nothing changed.
+    bool add(std::span<const UniqueAddress> nodes);
+    bool remove(std::span<const UniqueAddress> nodes);
+    bool set_unreachable(std::span<const UniqueAddress> nodes);
+    bool set_reachable(std::span<const UniqueAddress> nodes);
+    bool add(const UniqueAddress& node) { return add(std::span(&node, 1)); }
+    bool remove(const UniqueAddress& node) { return remove(std::span(&node, 1)); }
+    bool set_unreachable(const UniqueAddress& node) { return set_unreachable(std::span(&node, 1)); }
+    bool set_reachable(const UniqueAddress& node) { return set_reachable(std::span(&node, 1)); }
 
     bool contains(const UniqueAddress& node) const noexcept;
     bool is_unreachable(const UniqueAddress& node) const noexcept;
@@ -43,6 +47,8 @@ public:
     /// collection is small, so that after mass crashes somebody still monitors every dead node and the leader can
     /// remove it. In UniqueAddress order.
     std::vector<UniqueAddress> receivers(const UniqueAddress& sender) const;
+    /// Whose receivers `subject` is among, in UniqueAddress order. Costs what there are, not the ring.
+    std::vector<UniqueAddress> monitors(const UniqueAddress& subject) const;
 
 private:
     struct Place {
@@ -81,11 +87,19 @@ public:
                        RingHash hash = ring_hash);
 
     /// Own data center only; adding a member again changes nothing. Each answers whether active() changed.
-    bool add_member(const UniqueAddress& node, Instant now);
-    bool remove_member(const UniqueAddress& node, Instant now);
+    bool add_members(std::span<const UniqueAddress> nodes, Instant now);
+    bool remove_members(std::span<const UniqueAddress> nodes, Instant now);
     /// As UnreachableMember / ReachableMember say.
-    bool unreachable_member(const UniqueAddress& node, Instant now);
-    bool reachable_member(const UniqueAddress& node, Instant now);
+    bool unreachable_members(std::span<const UniqueAddress> nodes, Instant now);
+    bool reachable_members(std::span<const UniqueAddress> nodes, Instant now);
+    bool add_member(const UniqueAddress& node, Instant now) { return add_members(std::span(&node, 1), now); }
+    bool remove_member(const UniqueAddress& node, Instant now) { return remove_members(std::span(&node, 1), now); }
+    bool unreachable_member(const UniqueAddress& node, Instant now) {
+        return unreachable_members(std::span(&node, 1), now);
+    }
+    bool reachable_member(const UniqueAddress& node, Instant now) {
+        return reachable_members(std::span(&node, 1), now);
+    }
 
     /// A response. nullopt: not from an active receiver, so ignored.
     std::optional<HeartbeatRecorded> on_reply(const UniqueAddress& from, Instant now);
@@ -236,7 +250,9 @@ public:
     const HeartbeatSender& sender() const noexcept { return sender_; }
 
 private:
-    bool apply(const ClusterEvent& event, Instant now);
+    enum class Change : std::uint8_t { Present, Removed, Unreachable, Reachable };
+    static Change change_of(const ClusterEvent& event) noexcept;
+    void apply(Change change, std::vector<UniqueAddress>& nodes, Instant now);
     void send_all(std::span<const UniqueAddress> receivers, bool cross_dc, const Now& now, Effects& out);
     void note_lateness(Instant now, Effects& out);
     /// Drops what is remembered about peers that are no longer active.

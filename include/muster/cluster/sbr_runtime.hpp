@@ -158,6 +158,7 @@ private:
     bool is_leader_ = false;
     bool self_was_up_ = false;
     bool stopped_ = false;
+    bool may_have_settled_ = false; // an event came after which nobody unreachable may be left to decide about
     bool members_came_up_ = false; // since the strategy was last asked whether it can cope
     Instant stable_since_{};
     Changes changes_;
