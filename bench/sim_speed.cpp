@@ -1,0 +1,226 @@
+// How fast is a simulated world of whole nodes, and how large can it be? node_seconds/s is virtual time of one node per second of
+// one core. Each row is one run; counters say what came out of it.
+//
+//   sim_speed --benchmark_format=json
+//   sim_speed --benchmark_filter=join     1 000 nodes through three seeds
+//   sim_speed --benchmark_filter=rapid    the fault scripts of Rapid (ATC'18, §7)
+#include <algorithm>
+#include <benchmark/benchmark.h>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <muster/sim/world.hpp>
+#include <set>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace muster;
+using namespace std::chrono_literals;
+using sim::LinkFaults;
+using sim::World;
+
+double seconds(Duration duration) {
+    return std::chrono::duration<double>(duration).count();
+}
+
+/// Resident memory of this process.
+double resident_bytes() {
+    std::ifstream file("/proc/self/statm");
+    double pages = 0, resident = 0;
+    file >> pages >> resident;
+    return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+/// Half a millisecond between any two machines, in the mean.
+std::unique_ptr<World> make_world(std::size_t nodes, std::uint64_t seed = 1) {
+    sim::WorldOptions options;
+    options.seed = seed;
+    options.nodes = nodes;
+    options.seed_nodes = 3;
+    options.log_lines_max = 10;
+    options.keep_events = false;
+    options.check = false;
+    options.links.delay = {.shape = sim::DelayDistribution::Shape::Exponential, .min = 200us, .max = 50ms, .mean = 300us};
+    return std::make_unique<World>(std::move(options));
+}
+
+// ---- steady state
+
+void steady(benchmark::State& state) {
+    const auto nodes = static_cast<std::size_t>(state.range(0));
+    const auto world = make_world(nodes);
+    world->start_all();
+    if (!world->run_until_agreed(600s)) return state.SkipWithError("no agreement");
+    world->run_for(15s); // the joining's own traffic is over
+    const Duration slice = nodes >= 1000 ? 1s : nodes >= 100 ? 10s : 100s;
+    const auto before = world->network().trace_count();
+    double virtual_seconds = 0;
+    for (auto _ : state) {
+        world->run_for(slice);
+        virtual_seconds += seconds(slice);
+    }
+    const double node_seconds = virtual_seconds * static_cast<double>(nodes);
+    state.counters["node_seconds/s"] = benchmark::Counter(node_seconds, benchmark::Counter::kIsRate);
+    state.counters["events/node_second"] = static_cast<double>(world->network().trace_count() - before) / node_seconds;
+    if (!world->agreed()) state.SkipWithError("the nodes do not agree any more");
+}
+BENCHMARK(steady)->Arg(7)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillisecond)->MinTime(3);
+
+// ---- joining
+
+/// All nodes at once, through three seeds, until all are Up and agree.
+void join(benchmark::State& state) {
+    const auto nodes = static_cast<std::size_t>(state.range(0));
+    for (auto _ : state) {
+        const double before = resident_bytes();
+        const auto world = make_world(nodes);
+        world->start_all();
+        const bool agreed = world->run_until_agreed(600s);
+        const double virtual_seconds = seconds(world->elapsed());
+        state.counters["virtual_s"] = virtual_seconds;
+        state.counters["rounds"] = virtual_seconds; // of one second
+        state.counters["rss_bytes"] = resident_bytes();
+        state.counters["bytes/node"] = (resident_bytes() - before) / static_cast<double>(nodes);
+        state.counters["node_seconds/s"] =
+            benchmark::Counter(virtual_seconds * static_cast<double>(nodes), benchmark::Counter::kIsRate);
+        if (!agreed) return state.SkipWithError(world->disagreement().c_str());
+    }
+}
+BENCHMARK(join)->Arg(10)->Arg(100)->Arg(400)->Arg(1000)->Unit(benchmark::kSecond)->Iterations(1);
+
+// ---- the fault scripts of Rapid
+
+/// What the healthy nodes see while a script runs: looked at each tenth of a second.
+class Watch {
+public:
+    Watch(World& world, std::set<std::size_t> faulty) : world_(world), faulty_(std::move(faulty)) {}
+
+    void run_for(Duration duration) {
+        for (Duration passed{}; passed < duration; passed += 100ms) {
+            world_.run_for(100ms);
+            look();
+        }
+    }
+    /// Until all healthy nodes see the same members; the time that took.
+    std::optional<Duration> run_until_alike(Duration limit) {
+        const Instant began = world_.now();
+        do {
+            world_.run_for(100ms);
+            if (look()) return world_.now() - began;
+        } while (world_.now() - began < limit);
+        return std::nullopt;
+    }
+    /// Healthy nodes that are no longer members for some healthy node, or ended.
+    std::size_t wrongly_removed() const {
+        std::set<std::size_t> removed;
+        for (std::size_t i = 0; i < world_.size(); ++i)
+            if (!faulty_.contains(i) && !world_[i].running()) removed.insert(i);
+        std::set<Address> missing;
+        for (std::size_t i = 0; i < world_.size(); ++i) {
+            if (faulty_.contains(i) || !world_[i].running()) continue;
+            const auto snapshot = world_[i].snapshot();
+            for (std::size_t j = 0; j < world_.size(); ++j)
+                if (!faulty_.contains(j) && world_[j].running() &&
+                    !snapshot.state->latest().find(world_[j].node->daemon().unique_address()))
+                    removed.insert(j);
+        }
+        return removed.size();
+    }
+    std::size_t faulty_left() const {
+        std::size_t left = 0;
+        for (const auto& member : first_healthy().snapshot().members())
+            left += faulty_.contains(*world_.find(member.address())) ? 1 : 0;
+        return left;
+    }
+    std::size_t sizes_seen() const noexcept { return sizes_.size(); }
+
+private:
+    const World::Node& first_healthy() const {
+        for (std::size_t i = 0; i < world_.size(); ++i)
+            if (!faulty_.contains(i) && world_[i].running()) return world_[i];
+        return world_[0];
+    }
+    /// Whether all healthy nodes see the same members, all of them reachable and Up.
+    bool look() {
+        bool alike = true;
+        std::optional<std::vector<UniqueAddress>> first;
+        for (std::size_t i = 0; i < world_.size(); ++i) {
+            if (faulty_.contains(i) || !world_[i].running()) continue;
+            const auto snapshot = world_[i].snapshot();
+            sizes_.insert(snapshot.members().size());
+            if (!alike) continue;
+            std::vector<UniqueAddress> members;
+            for (const auto& member : snapshot.members()) {
+                alike = alike && member.status() == MemberStatus::Up;
+                members.push_back(member.unique_address());
+            }
+            if (!first) first = std::move(members);
+            else alike = alike && members == *first;
+        }
+        return alike;
+    }
+
+    World& world_;
+    std::set<std::size_t> faulty_;
+    std::set<std::size_t> sizes_;
+};
+
+enum class Script : std::int64_t { Loss, FlipFlop, Crashes };
+
+/// The sick nodes: 1 % of them, or ten that crash; spread over the address range, seeds spared.
+std::vector<std::size_t> sick(std::size_t nodes, std::size_t count) {
+    std::vector<std::size_t> result;
+    for (std::size_t i = 0; i < count; ++i) result.push_back(3 + (nodes - 3) * i / count + (nodes - 3) / (2 * count));
+    return result;
+}
+
+void rapid(benchmark::State& state) {
+    const auto nodes = static_cast<std::size_t>(state.range(0));
+    const auto script = static_cast<Script>(state.range(1));
+    for (auto _ : state) {
+        state.PauseTiming();
+        const auto world = make_world(nodes);
+        world->start_all();
+        if (!world->run_until_agreed(600s)) return state.SkipWithError("no agreement");
+        world->run_for(30s);
+        state.ResumeTiming();
+        const auto victims = sick(nodes, script == Script::Crashes ? 10 : std::max<std::size_t>(1, nodes / 100));
+        Watch watch(*world, {victims.begin(), victims.end()});
+        const Instant began = world->now();
+        switch (script) {
+        case Script::Loss:
+            for (const auto node : victims) world->links().set_ingress(world->host(node), LinkFaults{.loss = 0.8});
+            watch.run_for(120s);
+            break;
+        case Script::FlipFlop:
+            for (int round = 0; round < 3; ++round) {
+                for (const auto node : victims) world->links().set_ingress(world->host(node), LinkFaults{.cut = true});
+                watch.run_for(20s);
+                for (const auto node : victims) world->links().set_ingress(world->host(node), std::nullopt);
+                watch.run_for(20s);
+            }
+            break;
+        case Script::Crashes:
+            for (const auto node : victims) world->power_off(node);
+            break;
+        }
+        const auto alike = watch.run_until_alike(120s);
+        state.counters["virtual_s"] = seconds(world->now() - began);
+        state.counters["agree_s"] = alike ? seconds(world->now() - began) : -1.0;
+        state.counters["wrongly_removed"] = static_cast<double>(watch.wrongly_removed());
+        state.counters["sick_left"] = static_cast<double>(watch.faulty_left());
+        state.counters["sizes_seen"] = static_cast<double>(watch.sizes_seen());
+    }
+}
+BENCHMARK(rapid)
+    ->ArgNames({"nodes", "script"})
+    ->ArgsProduct({{100, 400, 1000}, {0, 1, 2}})
+    ->Unit(benchmark::kSecond)
+    ->Iterations(1);
+
+} // namespace
+
+BENCHMARK_MAIN();
