@@ -163,8 +163,10 @@ Reachability parse_reachability(const json::value& value) {
                            parse_reachability_status(text(columns.at(2))), number(columns.at(3))});
     }
     std::vector<Reachability::Version> versions;
-    for (const auto& version : object_field(value.get_object(), "versions"))
-        versions.push_back({parse_node(version.key()), number(version.value())});
+    if (const auto* given = optional_field(value.get_object(), "versions")) {
+        for (const auto& version : given->as_object())
+            versions.push_back({parse_node(version.key()), number(version.value())});
+    }
     return Reachability{std::move(records), std::move(versions)};
 }
 
@@ -198,10 +200,13 @@ std::vector<Tombstone> parse_tombstones(const json::value& value) {
 Gossip parse_gossip(const json::value& value) {
     if (!value.is_object()) throw BadCase(json::serialize(value) + " is no gossip");
     const auto& parts = value.get_object();
-    auto gossip = Gossip::from_parts(
-        parse_members(field(parts, "members")), parse_nodes(field(parts, "seen")),
-        parse_reachability(field(parts, "reachability")), parse_clock(field(parts, "version")),
-        parse_tombstones(field(parts, "tombstones")));
+    const auto part = [&]<class Value>(std::string_view name, Value (*parse)(const json::value&)) {
+        const auto* found = optional_field(parts, name);
+        return found == nullptr ? Value{} : parse(*found);
+    };
+    auto gossip = Gossip::from_parts(parse_members(field(parts, "members")), part("seen", parse_nodes),
+                                     part("reachability", parse_reachability), part("version", parse_clock),
+                                     part("tombstones", parse_tombstones));
     if (!gossip) throw BadCase(gossip.error().message());
     gossip->check();
     return *std::move(gossip);
@@ -293,7 +298,8 @@ std::vector<std::string> clock_names_of(const json::value& gossip) {
     std::vector<std::string> names;
     for (const auto& member : array_field(gossip.as_object(), "members"))
         names.push_back(text_field(member.as_object(), "id"));
-    for (const auto& entry : object_field(gossip.as_object(), "version")) names.emplace_back(entry.key());
+    if (const auto* version = optional_field(gossip.as_object(), "version"))
+        for (const auto& entry : version->as_object()) names.emplace_back(entry.key());
     return names;
 }
 

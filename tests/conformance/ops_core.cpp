@@ -29,11 +29,40 @@ RandomSource random_of(std::uint64_t seed) {
     };
 }
 
+void apply_config(const json::object& config, ClusterSettings& settings) {
+    for (const auto& [key, value] : config) {
+        if (key == "minNrOfMembers") {
+            settings.min_nr_of_members = static_cast<std::size_t>(number(value));
+        } else if (key == "minNrOfMembersOfRole") {
+            for (const auto& role : value.as_object())
+                settings.role_min_nr_of_members[role.key()] = static_cast<std::size_t>(number(role.value()));
+        } else if (key == "allowWeaklyUpMembers" || key == "allowWeaklyUp" || key == "weaklyUpAfterMs") {
+            if (value.is_number()) settings.allow_weakly_up_members = milliseconds{number(value)};
+            const bool off = value.is_null() || (value.is_bool() && !value.get_bool()) ||
+                             (value.is_string() && value.get_string() == "off");
+            if (off) settings.allow_weakly_up_members.reset();
+        } else {
+            throw BadCase("unknown setting \"" + std::string{key} + "\"");
+        }
+    }
+}
+
 ClusterSettings settings_of(const json::object& given) {
     ClusterSettings settings = ClusterSettings::classic();
     if (const auto* dc = optional_field(given, "selfDc")) settings.multi_dc.self_data_center = text(*dc);
     settings.multi_dc.cross_dc_connections = static_cast<std::size_t>(number_field(given, "crossDcConnections", 5));
+    if (const auto* config = optional_field(given, "config")) apply_config(config->as_object(), settings);
     return settings;
+}
+
+/// What a core remembers beside its gossip.
+ClusterCore::Restored restored_of(const json::object& given) {
+    ClusterCore::Restored restored;
+    restored.preparing_for_shutdown = bool_field(given, "preparingForShutdown");
+    restored.exiting_tasks_in_progress = bool_field(given, "exitingTasksInProgress");
+    if (const auto* confirmed = optional_field(given, "exitingConfirmed"))
+        restored.exiting_confirmed = parse_nodes(*confirmed);
+    return restored;
 }
 
 /// A core in the state of one case, with what it did since.
@@ -65,7 +94,7 @@ Subject subject_of(const json::object& given, ClusterCore::Restored restored, Cl
     subject.core.check_invariants(false);
     return subject;
 }
-Subject subject_of(const json::object& given) { return subject_of(given, {}, settings_of(given)); }
+Subject subject_of(const json::object& given) { return subject_of(given, restored_of(given), settings_of(given)); }
 
 /// What a node sent to `to`: the schema's name of the message, "none" when nothing counts.
 std::string reply_to(const Effects& effects, std::size_t from_index, const Address& to) {
@@ -129,8 +158,7 @@ std::string outcome_of(const Effects& effects) {
 
 const Operation receive_gossip{
     "receive_gossip", [](const json::object& given) -> Outcome {
-        ClusterCore::Restored restored;
-        restored.exiting_tasks_in_progress = bool_field(given, "exitingTasksInProgress");
+        ClusterCore::Restored restored = restored_of(given);
         const auto remote = std::make_shared<const Gossip>(parse_gossip(field(given, "remote")));
         const Gossip local = parse_gossip(field(given, "local"));
         for (const Gossip* g : {remote.get(), &local})
@@ -155,7 +183,7 @@ const Operation receive_gossip{
 
 const Operation receive_status{
     "receive_status", [](const json::object& given) -> Outcome {
-        Subject subject = subject_of(given, {}, settings_of(given), "local");
+        Subject subject = subject_of(given, restored_of(given), settings_of(given), "local");
         const UniqueAddress from = parse_node(text_field(given, "from"));
         const auto* to = optional_field(given, "to");
         GossipStatus status{from, to == nullptr ? subject.self() : parse_node(text(*to)),
@@ -167,7 +195,9 @@ const Operation receive_status{
         if (digest == "different") *status.seen_digest += Hash128{0, 1};
         subject.core.on_message(status, at().monotonic, at(), subject.effects);
         json::object result = state_of(subject, field(given, "local"));
+        result["type"] = outcome_of(subject.effects);
         result["reply"] = reply_to(subject.effects, 0, from.address());
+        result["fdReset"] = json::array{}; // a status changes nothing
         return result;
     }};
 
@@ -177,7 +207,7 @@ const Operation gossip_tick_message{
         // peer that can be drawn at all.
         const Address peer = parse_address(text_field(given, "peer"));
         for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
-            Subject subject = subject_of(given, {}, settings_of(given), "gossip", seed);
+            Subject subject = subject_of(given, restored_of(given), settings_of(given), "gossip", seed);
             subject.core.tick_gossip(at(), subject.effects);
             const std::string sent = reply_to(subject.effects, 0, peer);
             if (sent != "none") return sent;
@@ -191,34 +221,9 @@ const Operation gossip_speedup_needed{"gossip_speedup_needed", [](const json::ob
 
 // --- the leader
 
-void apply_config(const json::object& config, ClusterSettings& settings) {
-    for (const auto& [key, value] : config) {
-        if (key == "minNrOfMembers") {
-            settings.min_nr_of_members = static_cast<std::size_t>(number(value));
-        } else if (key == "minNrOfMembersOfRole") {
-            for (const auto& role : value.as_object())
-                settings.role_min_nr_of_members[role.key()] = static_cast<std::size_t>(number(role.value()));
-        } else if (key == "allowWeaklyUpMembers" || key == "allowWeaklyUp" || key == "weaklyUpAfterMs") {
-            if (value.is_number()) settings.allow_weakly_up_members = milliseconds{number(value)};
-            const bool off = value.is_null() || (value.is_bool() && !value.get_bool()) ||
-                             (value.is_string() && value.get_string() == "off");
-            if (off) settings.allow_weakly_up_members.reset();
-        } else {
-            throw BadCase("unknown setting \"" + std::string{key} + "\"");
-        }
-    }
-}
-
 const Operation leader_actions{
     "leader_actions", [](const json::object& given) -> Outcome {
-        ClusterCore::Restored restored;
-        restored.preparing_for_shutdown = bool_field(given, "preparingForShutdown");
-        restored.exiting_tasks_in_progress = bool_field(given, "exitingTasksInProgress");
-        if (const auto* confirmed = optional_field(given, "exitingConfirmed"))
-            restored.exiting_confirmed = parse_nodes(*confirmed);
-        ClusterSettings settings = settings_of(given);
-        if (const auto* config = optional_field(given, "config")) apply_config(config->as_object(), settings);
-        Subject subject = subject_of(given, std::move(restored), std::move(settings));
+        Subject subject = subject_of(given);
         const std::int64_t ticks = number_field(given, "ticks", 1);
         for (std::int64_t tick = 1; tick <= ticks; ++tick)
             subject.core.tick_leader_actions(at(milliseconds{1000} * tick), subject.effects);
@@ -249,7 +254,7 @@ const Operation quarantined{"quarantined", [](const json::object& given) -> Outc
 
 const Operation exiting_completed{
     "exiting_completed", [](const json::object& given) -> Outcome {
-        ClusterCore::Restored restored;
+        ClusterCore::Restored restored = restored_of(given);
         restored.exiting_tasks_in_progress = true;
         Subject subject = subject_of(given, std::move(restored), settings_of(given));
         subject.core.exiting_completed(at(), subject.effects);
@@ -275,7 +280,7 @@ const Operation shutdown_self_when_down{
 
 const Operation reap_unreachable{
     "reap_unreachable", [](const json::object& given) -> Outcome {
-        ClusterCore::Restored restored;
+        ClusterCore::Restored restored = restored_of(given);
         std::set<Address> unavailable;
         for (const json::value& id : array_field(given, "unavailable")) unavailable.insert(parse_address(text(id)));
         const Gossip gossip = parse_gossip(field(given, "gossip"));
@@ -297,9 +302,7 @@ const Operation reap_unreachable{
 
 const Operation join_request{
     "join_request", [](const json::object& given) -> Outcome {
-        ClusterCore::Restored restored;
-        restored.preparing_for_shutdown = bool_field(given, "preparingForShutdown");
-        Subject subject = subject_of(given, std::move(restored), settings_of(given));
+        Subject subject = subject_of(given);
         Join join{parse_node(text_field(given, "joining")), {}, {}};
         if (const auto* roles = optional_field(given, "roles"))
             for (const json::value& role : roles->as_array()) join.roles.push_back(text(role));

@@ -61,6 +61,10 @@ FailureDetectorSettings detector_settings(const json::object& params) {
 /// Heartbeats at a regular pace before the steps: {count, interval} with an optional start.
 template <class Detector>
 void run_repeat(Detector& detector, const json::value& value) {
+    if (value.is_array() && !value.get_array().empty() && value.get_array().front().is_number()) {
+        const auto& pair = value.get_array(); // [count, interval]
+        return run_repeat(detector, json::object{{"count", pair.at(0)}, {"interval", pair.at(1)}});
+    }
     if (value.is_array()) {
         for (const auto& part : value.get_array()) run_repeat(detector, part);
         return;
@@ -166,6 +170,9 @@ public:
         for (std::size_t i = 1; i < step.size(); ++i) {
             if (step[i].is_array()) {
                 for (const auto& name : step[i].get_array()) apply(what, name);
+                // The second list of an init: those of the members that are unreachable.
+                if (what == "init" && i == 2)
+                    for (const auto& name : step[i].get_array()) apply("unreachable", name);
             } else {
                 apply(what, step[i]);
             }
@@ -282,7 +289,7 @@ std::shared_ptr<const DowningStrategy> make_strategy(const SbrSettings& settings
 }
 
 std::string own_data_center(const json::object& given, std::span<const Member> members, const UniqueAddress& self) {
-    if (const auto* dc = any_field(given, {"selfDc", "selfDataCenter"})) return text(*dc);
+    if (const auto* dc = any_field(given, {"selfDc", "selfDataCenter", "dc"})) return text(*dc);
     for (const auto& member : members)
         if (member.unique_address() == self) return std::string{member.data_center()};
     return "default";

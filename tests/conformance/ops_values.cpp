@@ -75,8 +75,9 @@ const Operation pick_highest_priority_op{"pick_highest_priority",
                                              auto b = parse_members(field(given, "b"));
                                              std::ranges::sort(a);
                                              std::ranges::sort(b);
-                                             const auto tombstones =
-                                                 parse_tombstones(field(given, "tombstones"));
+                                             const auto* gone = optional_field(given, "tombstones");
+                                             const auto tombstones = gone == nullptr ? std::vector<Tombstone>{}
+                                                                                     : parse_tombstones(*gone);
                                              return {statuses_of(pick_highest_priority(a, b, tombstones)),
                                                      statuses_of(pick_highest_priority(b, a, tombstones))};
                                          },
@@ -141,20 +142,44 @@ json::object subject_statuses(const Reachability& table) {
     return statuses;
 }
 
+/// Every query on a table. The schema's cases ask for some of them; what the protocol calls "all unreachable" and the like goes
+/// by its full name, too.
 json::object table_json(const Reachability& table) {
+    json::object from_observer;
+    for (const auto& observer : table.all_observers()) from_observer[id_of(observer)] = ids_of(table.all_unreachable_from(observer));
+    json::object observers_of;
+    for (const auto& [subject, observers] : table.observers_by_unreachable()) observers_of[id_of(subject)] = ids_of(observers);
     return {{"records", records_of(table)},
             {"versions", versions_of(table)},
             {"unreachable", ids_of(table.all_unreachable())},
+            {"allUnreachable", ids_of(table.all_unreachable())},
             {"unreachableOrTerminated", ids_of(table.all_unreachable_or_terminated())},
+            {"allUnreachableOrTerminated", ids_of(table.all_unreachable_or_terminated())},
+            {"unreachableFrom", from_observer},
+            {"allUnreachableFrom", std::move(from_observer)},
+            {"observersByUnreachable", observers_of},
+            {"observersGroupedByUnreachable", std::move(observers_of)},
             {"observers", ids_of(table.all_observers())},
+            {"allObservers", ids_of(table.all_observers())},
             {"allReachable", table.is_all_reachable()},
+            {"isAllReachable", table.is_all_reachable()},
             {"status", subject_statuses(table)}};
 }
 
 Reachability apply_step(const Reachability& table, const json::array& step) {
     const auto call = text(step.at(0));
+    if (call.starts_with("remove")) {
+        std::vector<UniqueAddress> nodes;
+        for (std::size_t i = 1; i < step.size(); ++i) {
+            if (step[i].is_array())
+                std::ranges::move(parse_nodes(step[i]), std::back_inserter(nodes));
+            else
+                nodes.push_back(parse_node(text(step[i])));
+        }
+        if (call == "remove") return table.remove(nodes);
+        if (call == "removeObservers" || call == "remove_observers") return table.remove_observers(nodes);
+    }
     const auto observer = parse_node(text(step.at(1)));
-    if (call == "remove") return table.remove(std::span{&observer, 1});
     const auto subject = parse_node(text(step.at(2)));
     if (call == "unreachable") return table.unreachable(observer, subject);
     if (call == "reachable") return table.reachable(observer, subject);
@@ -245,7 +270,8 @@ const Operation mark_down{
 // --- queries on the membership state
 
 const Operation convergence{"convergence", [](const json::object& given) -> Outcome {
-                                auto confirmed = parse_nodes(field(given, "exitingConfirmed"));
+                                const auto* ids = optional_field(given, "exitingConfirmed");
+                                auto confirmed = ids == nullptr ? std::vector<UniqueAddress>{} : parse_nodes(*ids);
                                 std::ranges::sort(confirmed);
                                 return parse_state(given).convergence(confirmed);
                             }};

@@ -14,7 +14,7 @@ std::map<std::string, Entry, std::less<>>& operations() {
     return all;
 }
 
-/// Objects below these keys are maps from ids, not records with named fields.
+/// Objects below these keys are maps from ids or names, not records with named fields.
 constexpr std::array<std::string_view, 4> whole_maps{"members", "roleLeaders", "version", "versions"};
 constexpr std::array<std::string_view, 1> ordered_lists{"memberEvents"};
 
@@ -32,6 +32,7 @@ bool bounds_match(const json::object& bounds, const json::value& got) {
 }
 
 bool equal(const json::value& expect, const json::value& got);
+bool equal_elements(const json::value& expect, const json::value& got);
 
 bool equal_in_order(const json::array& expect, const json::array& got) {
     return expect.size() == got.size() && std::equal(expect.begin(), expect.end(), got.begin(), equal);
@@ -39,7 +40,7 @@ bool equal_in_order(const json::array& expect, const json::array& got) {
 
 bool equal_as_sets(const json::array& expect, const json::array& got) {
     return expect.size() == got.size() &&
-           std::is_permutation(expect.begin(), expect.end(), got.begin(), equal);
+           std::is_permutation(expect.begin(), expect.end(), got.begin(), equal_elements);
 }
 
 bool is_bounds(const json::object& expect) { return expect.contains("approx") || expect.contains("gt"); }
@@ -55,6 +56,29 @@ bool tolerant_match(const json::object& expect, const json::value& got) {
         return value != nullptr &&
                bounds_match(json::object{{"approx", entry.value()}, {"tol", expect.at("tol")}}, *value);
     });
+}
+
+/// What a node has: its status alone, or [status, up]. A case that names the status asks for no number.
+bool equal_members(const json::object& expect, const json::object& got) {
+    return expect.size() == got.size() && std::ranges::all_of(expect, [&](const auto& entry) {
+               const auto* value = got.if_contains(entry.key());
+               if (value == nullptr) return false;
+               const bool status_alone = entry.value().is_string() && value->is_array() && !value->get_array().empty();
+               return equal(entry.value(), status_alone ? value->get_array().front() : *value);
+           });
+}
+
+/// An element of a list that is an object, as a step's downs: every key, and the lists below them are sets.
+bool equal_elements(const json::value& expect, const json::value& got) {
+    if (!expect.is_object() || !got.is_object() || is_bounds(expect.get_object())) return equal(expect, got);
+    const auto& want = expect.get_object();
+    const auto& have = got.get_object();
+    return want.size() == have.size() && std::ranges::all_of(want, [&](const auto& entry) {
+               const auto* value = have.if_contains(entry.key());
+               if (value == nullptr) return false;
+               const bool lists = entry.value().is_array() && value->is_array();
+               return lists ? equal_as_sets(entry.value().get_array(), value->get_array()) : equal(entry.value(), *value);
+           });
 }
 
 /// Strict: objects whole, lists in order.
@@ -91,6 +115,8 @@ bool matches_field(std::string_view key, const json::value& expect, const json::
         return in_order ? equal_in_order(expect.get_array(), got.get_array())
                         : equal_as_sets(expect.get_array(), got.get_array());
     }
+    if (key == "members" && expect.is_object() && got.is_object())
+        return equal_members(expect.get_object(), got.get_object());
     if (expect.is_object() && got.is_object() && !is_bounds(expect.get_object()) &&
         std::ranges::find(whole_maps, key) == whole_maps.end()) {
         const bool timed = is_timed(expect.get_object());

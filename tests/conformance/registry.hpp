@@ -28,7 +28,8 @@ struct Outcome {
 /// How an expectation is read. Defaults: a top-level list is compared in order; a top-level object is
 /// partial, only its keys are compared; a list below a key is a set, except below "memberEvents"; an object
 /// below a key is partial too, except the maps "members", "roleLeaders", "version" and "versions", which are
-/// compared whole. {approx,tol} and {gt} match numbers anywhere.
+/// compared whole ("members" by the statuses alone where these are given without numbers); an object in a list is
+/// compared whole, and the lists in it are sets. {approx,tol} and {gt} match numbers anywhere.
 struct Matching {
     bool list_is_set = false;    ///< the top-level list is a set
     bool whole_object = false;   ///< the top-level object is a map and compared whole
