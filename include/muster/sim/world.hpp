@@ -43,6 +43,9 @@ struct WorldOptions {
     std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure;
     /// Receives the tells of one node's life; absent: they are recorded (World::Node::received).
     std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink;
+    /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when the process
+    /// ends, before `adapter` is. It is where a user's own code comes into the world.
+    std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application;
     LinkFaults links;
     LogLevel log_level = LogLevel::Warning;
     std::size_t log_lines_max = 1000; ///< per life; older ones are forgotten
@@ -79,6 +82,7 @@ public:
         std::unique_ptr<Runtime> runtime;          ///< null: no process
         std::optional<ClusterRemoteAdapter> node;  ///< empty: no process
         SubscriptionHandle subscription;
+        std::shared_ptr<void> application; ///< what WorldOptions::application made; null: no process, or none was asked for
         std::uint64_t turns = 0; ///< of this machine's processes
 
         bool running() const noexcept { return node.has_value(); }
@@ -153,6 +157,8 @@ public:
     /// Records what happens from now on, for a timeline (world/recorder.hpp); null stops. Without keep_events, the events
     /// of processes that are started from now on.
     void record(std::shared_ptr<Recorder> recorder);
+    /// Writes into the record that something of the scenario's own befalls these nodes, for `length` (0: at this instant).
+    void note_fault(const std::vector<std::size_t>& nodes, const std::string& text, Duration length = {});
     /// What has been recorded, as a page. Nothing was: a page without entries.
     void write_timeline(std::ostream& out) const;
     Recorder* recorder() noexcept { return recorder_.get(); }
@@ -172,7 +178,6 @@ private:
     void note_start(const Node& node);
     void note_end(std::size_t node, std::string why);
     void note(std::size_t node, std::string text);
-    void note_fault(const std::vector<std::size_t>& nodes, const std::string& text, Duration length = {});
     void note_fault_begins(const std::vector<std::size_t>& nodes, const std::string& text);
     void note_fault_ends(const std::vector<std::size_t>& nodes, const std::string& text);
     void note_clock(const Node& node, Clock clock);

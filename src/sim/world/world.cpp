@@ -48,6 +48,7 @@ World::~World() {
     network_.on_trace({});
     for (const auto& node : nodes_) {
         node->subscription.unsubscribe();
+        node->application.reset();
         node->node.reset();
         node->runtime.reset();
     }
@@ -113,6 +114,7 @@ World::Node& World::start(std::size_t index) {
     ++population_;
     note_start(node);
     watch(node);
+    if (options_.application) node.application = options_.application(index, *node.node);
     if (options_.check) checker_->started(index);
     return node;
 }
@@ -139,6 +141,7 @@ void World::end(Node& node, End how) {
     // The checker still sees what there is of the process.
     if (options_.check) checker_->ended(node.index, how);
     node.subscription.unsubscribe();
+    node.application.reset();
     node.node.reset();
     node.runtime.reset();
     ++population_;
