@@ -183,10 +183,20 @@ void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }
 void Daemon::carry_out(effect::Publish& e) {
     if (config_.observer) config_.observer(e.state);
     update_snapshot(e);
+    expect_newcomers(e.events);
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
     publications_.push_back({std::move(e.state), std::move(e.events)});
     published_.notify();
     check_status_waiters();
+}
+
+/// Who was removed once and comes as another incarnation is nobody's acquaintance yet.
+void Daemon::expect_newcomers(const std::vector<ClusterEvent>& events) {
+    for (const ClusterEvent& event : events) {
+        const bool comes = std::holds_alternative<MemberJoined>(event) || std::holds_alternative<MemberWeaklyUp>(event) ||
+                           std::holds_alternative<MemberUp>(event);
+        if (comes) transport_->expect(member_of(event)->unique_address());
+    }
 }
 
 void Daemon::update_snapshot(const effect::Publish& published) {

@@ -100,6 +100,7 @@ private:
     void on_timer(TimerKey key);
     void make_resolver();
     void update_snapshot(const effect::Publish& published);
+    void expect_newcomers(const std::vector<ClusterEvent>& events);
     Lease::Done lease_answer(std::uint64_t generation);
     RandomSource make_random();
 

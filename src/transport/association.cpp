@@ -177,6 +177,10 @@ void Association::quarantine(const UniqueAddress& node, bool harmless) {
     if (wake_) wake_->notify();
 }
 
+void Association::expect(const UniqueAddress& node) {
+    if (blocked_ && known_ != node) met(node);
+}
+
 void Association::renew() {
     drop_messages(hub_->counters().messages_other_incarnation);
     if (link_) link_->closing = wire::GoodbyeReason::Incarnation;

@@ -70,6 +70,8 @@ public:
     /// If `node` is the incarnation this association leads to: drops what is queued and answers NoRoute until
     /// another incarnation appears.
     void quarantine(const UniqueAddress& node, bool harmless);
+    /// Another incarnation than a quarantined one is a member: NoRoute ends before anybody connected.
+    void expect(const UniqueAddress& node);
     /// This node got another uid: reconnects under it.
     void renew();
     /// Answers NoRoute from now on; run() flushes and ends.

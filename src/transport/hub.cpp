@@ -279,6 +279,17 @@ void Hub::quarantine(const UniqueAddress& node, bool harmless) {
             link->close(harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined, {});
 }
 
+/// Without it, who never hears from the new process would answer NoRoute for ever.
+void Hub::expect(const UniqueAddress& node) {
+    if (quarantined(node) != Quarantined::No) return;
+    std::shared_ptr<Association> association;
+    {
+        const std::scoped_lock lock{table_mutex_};
+        if (const auto found = table_.find(node.address()); found != table_.end()) association = found->second;
+    }
+    if (association) association->expect(node);
+}
+
 // --- the node's wishes ------------------------------------------------------------------------------------
 
 void Hub::renew_incarnation(Uid uid) {

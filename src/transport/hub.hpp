@@ -64,6 +64,7 @@ public:
     /// Any thread. Null when `to` cannot be a peer or the transport is at a limit.
     std::shared_ptr<Association> association(const Address& to);
     void quarantine(const UniqueAddress& node, bool harmless);
+    void expect(const UniqueAddress& node);
     void renew_incarnation(Uid uid);
     void shutdown(Instant deadline, UniqueFunction<void()> done);
     /// The transport is destroyed: aborts everything; the coroutines keep the Hub until they have ended.

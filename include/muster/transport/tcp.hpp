@@ -58,6 +58,7 @@ public:
     TellRoute route(const Address& to) override;
     void tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) override;
     void quarantine(const UniqueAddress& node, bool harmless) override;
+    void expect(const UniqueAddress& node) override;
     void renew_incarnation(Uid uid) override;
     void shutdown(Instant deadline, UniqueFunction<void()> done) override;
     /// The reference's name of tell().

@@ -98,6 +98,8 @@ public:
     virtual void tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) = 0;
     /// Messages from and to this incarnation are dropped from now on; it is told so (unless harmless).
     virtual void quarantine(const UniqueAddress& node, bool harmless) = 0;
+    /// This incarnation is a member: if a former one at its address was quarantined, tells to the address are for this one from now on.
+    virtual void expect(const UniqueAddress& node) { static_cast<void>(node); }
     /// Closes all connections and goes on under another uid (protocol.md §5.6, first seed).
     virtual void renew_incarnation(Uid uid) = 0;
     /// Flushes what was accepted, says Goodbye{stopping}, closes everything; `done` once, at `deadline` at the latest.

@@ -103,8 +103,11 @@ void Checker::slow_exits(Duration longest) {
     state_->exiting_tasks = longest;
 }
 
-void Checker::corrupted() {
-    state_->is_corrupted = true;
+void Checker::corrupted(bool is_so) {
+    State& s = *state_;
+    s.is_corrupted = is_so;
+    s.versions.clear();
+    s.version_order.clear();
 }
 
 void Checker::stepped(std::size_t) {
@@ -312,13 +315,14 @@ void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip
                                           Removal{world.now(), gone.status() == MemberStatus::Down});
     const Incarnation* known = incarnation(gone.unique_address());
     if (!known || known->ended) return;
-    // Removed with its exiting tasks still running: only when it could not be reached.
+    // Removed with its exiting tasks still running: only when it could not be reached (protocol.md §19, 14).
     const Viewer& subject = viewer(known->node);
     const bool alive = subject.running && subject.self == gone.unique_address();
     const bool unreachable = !before.reachability().is_reachable(gone.unique_address()) ||
                              was_unreachable.contains(gone.unique_address());
-    const bool same_center = gone.data_center() == viewer(node).data_center;
-    if (alive && same_center && gone.status() == MemberStatus::Exiting && !unreachable && !subject.exiting_done)
+    // The leader of another data center removes Exiting members of this one at once (protocol.md §9.3, step 1), and its tombstone
+    // comes here with the next gossip.
+    if (alive && !before.is_multi_dc() && gone.status() == MemberStatus::Exiting && !unreachable && !subject.exiting_done)
         note("exiting-cut-short", fmt::format("node {} removed {} before its exiting tasks ended", node, name));
 }
 

@@ -135,6 +135,7 @@ struct CheckerState {
     std::vector<Numbered> unsettled;
     std::set<std::string> numbers_may_repeat; ///< data centers
 
+    std::set<std::pair<std::size_t, std::size_t>> told_at_rest; ///< sender and recipient
     std::map<std::pair<UniqueAddress, std::size_t>, TellStream> streams; ///< by sender and recipient's machine
 };
 

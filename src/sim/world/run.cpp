@@ -23,7 +23,7 @@ constexpr Duration boot_step = 50ms;
 /// The operator looks again and again, and starts a stopped process after a while.
 constexpr Duration operator_interval = 1s;
 constexpr Duration restart_after = 3s;
-/// A cluster that nobody has founded for so long is founded anew.
+/// Who is no member for so long gets help.
 constexpr Duration foundless_max = 30s;
 /// What is still not agreed so long after the quiet period never will be.
 constexpr Duration patience = 150s;
@@ -42,6 +42,34 @@ LinkFaults links_at(Scenario::Distance distance) {
     return links;
 }
 
+std::string describe(const World::Node& node) {
+    std::string text = fmt::format("node {} {}, life {}:", node.index, node.address.host_port(), node.lives);
+    if (!node.running()) return text + (node.reason ? fmt::format(" stopped, {}\n", to_string(*node.reason)) : " does not run\n");
+    const auto snapshot = node.snapshot();
+    const Gossip& g = snapshot.state->latest();
+    text += fmt::format(" uid {}{}{}{}, version {}\n ", snapshot.self().uid().value, node.runtime->paused() ? ", paused" : "",
+                        snapshot.joined ? "" : ", not joined", snapshot.shutdown_reason ? ", shutting down" : "",
+                        g.version_id().to_string().substr(0, 8));
+    for (const Member& m : g.members())
+        text += fmt::format(" {}#{}={}{}", *m.address().host, m.unique_address().uid().value, to_string(m.status()),
+                            g.seen_by(m.unique_address()) ? "" : "(unseen)");
+    for (const Reachability::Record& r : g.reachability().records())
+        text += fmt::format(" [{} to {} {}]", *r.observer.address().host, *r.subject.address().host, to_string(r.status));
+    for (const Tombstone& t : g.tombstones()) text += fmt::format(" -{}#{}", *t.node.address().host, t.node.uid().value);
+    return text + "\n";
+}
+
+/// What everybody believes, and the end of everybody's log.
+std::string describe(World& world) {
+    std::string text;
+    for (std::size_t n = 0; n < world.size(); ++n) text += describe(world[n]);
+    for (std::size_t n = 0; n < world.size(); ++n) {
+        if (!world[n].log) continue;
+        for (const LogRecord& record : world[n].log->records()) text += fmt::format("node {}: {}\n", n, record.to_line());
+    }
+    return text;
+}
+
 class Runner {
 public:
     Runner(const Scenario& scenario, std::shared_ptr<Recorder> recorder)
@@ -51,7 +79,7 @@ public:
         if (recorder) world_->record(std::move(recorder));
         world_->checker().slow_exits(s_.exiting_tasks);
         world_->checker().protect(s_.protected_nodes());
-        if (s_.corrupts()) world_->checker().corrupted();
+        if (s_.corrupts()) world_->checker().corrupted(true);
     }
 
     void run() {
@@ -68,10 +96,13 @@ public:
         operating_ = false;
         world_->run_for(2s);
         world_->checker().at_rest();
+        lasted_ = world_->elapsed();
         stop_all();
         world_->checker().at_end();
     }
 
+    /// Until the end of the rest, without the clearing up.
+    Duration lasted() const { return lasted_ > 0s ? lasted_ : world_->elapsed(); }
     World& world() { return *world_; }
     std::uint64_t restarts() const noexcept { return restarts_; }
 
@@ -161,8 +192,10 @@ private:
     void start(std::size_t node) {
         if ((*world_)[node].running()) return;
         seeds_instead_.clear();
-        if (node == 0) {
-            for (const std::size_t other : settled()) seeds_instead_.push_back((*world_)[other].address);
+        const auto members = settled();
+        const bool seeds_are_gone = std::ranges::none_of(members, [&](std::size_t n) { return n < s_.seed_nodes; });
+        if (node == 0 || seeds_are_gone) {
+            for (const std::size_t other : members) seeds_instead_.push_back((*world_)[other].address);
             if (seeds_instead_.size() > 5) seeds_instead_.resize(5);
         }
         planned_.erase(node);
@@ -178,6 +211,7 @@ private:
 
     void begin(const Misfortune& m) {
         if (is_calm_) return;
+        note(m);
         switch (m.kind) {
         case Kind::Start:
             for (const std::size_t n : m.nodes) start(n);
@@ -202,6 +236,24 @@ private:
         case Kind::Reset: reset(m.nodes); break;
         default: begin_link_faults(m);
         }
+    }
+
+    /// For the timeline: what the World does not write by itself.
+    void note(const Misfortune& m) {
+        switch (m.kind) {
+        case Kind::Start:
+        case Kind::Crash:
+        case Kind::PowerOff:
+        case Kind::Leave:
+        case Kind::Pause:
+        case Kind::Stutter:
+        case Kind::ClockDrift: return;
+        default: break;
+        }
+        const auto others = m.others.empty() ? std::string() : fmt::format(" against {}", fmt::join(m.others, ", "));
+        const auto amount = m.amount == 0 ? std::string() : fmt::format(", {}", m.amount);
+        world_->note_fault(m.nodes, fmt::format("{} of {}{}{}", to_string(m.kind), fmt::join(m.nodes, ", "), others, amount),
+                           m.length);
     }
 
     void kill(const Misfortune& m) {
@@ -352,6 +404,7 @@ private:
             gone_.erase(n);
             start_after(n, restart_after + boot_step * static_cast<std::int64_t>(n));
         }
+        world_->checker().corrupted(false);
     }
 
     // --- the operator
@@ -371,7 +424,7 @@ private:
         if (!is_calm_) return;
         down_the_dead();
         merge_clusters();
-        found_anew();
+        help_joiners();
     }
 
     /// What was downed, or could not join, is started again when the network is well; what left stays away unless it shall come back.
@@ -451,18 +504,24 @@ private:
         }));
     }
 
-    /// Everybody waits for a cluster, and the founder waits for members that are gone, too.
-    void found_anew() {
-        const bool nobody = std::ranges::none_of(world_->running(), [&](std::size_t n) { return has_joined(n); });
-        if (!nobody) {
-            foundless_since_.reset();
-            return;
+    /// Who finds no cluster asks seeds that are gone, or waits for a founder that waits, too: it is started again, then with the names of
+    /// members, if there are any.
+    void help_joiners() {
+        const auto running = world_->running();
+        const bool founded = std::ranges::any_of(running, [&](std::size_t n) { return has_joined(n); });
+        for (const std::size_t n : running) {
+            if (has_joined(n) || (*world_)[n].runtime->paused()) {
+                outside_since_.erase(n);
+                continue;
+            }
+            const auto [since, fresh] = outside_since_.try_emplace(n, world_->now());
+            if (world_->now() - since->second < foundless_max || (!founded && n != 0)) continue;
+            outside_since_.erase(n);
+            world_->crash(n);
+            start_after(n, 1s);
         }
-        if (!foundless_since_) foundless_since_ = world_->now();
-        if (world_->now() - *foundless_since_ < foundless_max) return;
-        foundless_since_.reset();
-        world_->crash(0);
-        start_after(0, 1s);
+        // A founder that stopped for good cannot found.
+        if (!founded && !(*world_)[0].running() && !planned_.contains(0) && running.size() > 0) start_after(0, 1s);
     }
 
     // --- the application
@@ -506,11 +565,12 @@ private:
     std::map<std::size_t, Instant> merged_at_;
     std::vector<const Misfortune*> active_;
     std::map<const Misfortune*, bool> flipped_on_; // looked up only
-    std::optional<Instant> foundless_since_;
+    std::map<std::size_t, Instant> outside_since_; ///< running and no member
     bool is_calm_ = false;
     bool telling_ = true;
     bool operating_ = true;
     std::uint64_t restarts_ = 0;
+    Duration lasted_{};
 };
 
 } // namespace
@@ -525,8 +585,9 @@ Outcome run(const Scenario& scenario, std::shared_ptr<Recorder> recorder) {
         } catch (const Violation& violation) {
             outcome.broken = violation.invariant;
             outcome.detail = violation.detail;
+            outcome.scene = describe(runner.world());
         }
-        outcome.virtual_time = runner.world().elapsed();
+        outcome.virtual_time = runner.lasted();
         outcome.trace_hash = runner.world().trace_hash();
         outcome.events = runner.world().network().trace_count();
         outcome.checks = runner.world().checker().checks();

@@ -154,6 +154,7 @@ private:
         std::FILE* const to = options_.json ? stderr : stdout;
         fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n  replay: {}\n", title_of(scenario), *outcome.broken, outcome.detail,
                    std::chrono::duration<double>(outcome.virtual_time).count(), replay_command(scenario));
+        if (options_.scene) fmt::print(to, "{}", outcome.scene);
         std::fflush(to);
         if (options_.shrink_attempts == 0) return;
         const sim::Scenario small = smaller(scenario, *outcome.broken);

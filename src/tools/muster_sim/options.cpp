@@ -56,6 +56,7 @@ std::variant<SimOptions, EarlyExit> parse_options(int argc, const char* const* a
     auto* timeline = app.add_option("--timeline", options.timeline, "write one HTML page of the run, for a browser")->type_name("FILE");
     timeline->excludes(many);
     timeline->excludes(timed);
+    app.add_flag("--scene", options.scene, "of a failure: also what every node believed, and the ends of their logs");
     app.add_flag("--list", options.list, "print the names of the scenarios there are");
     app.add_option("--shrink", options.shrink_attempts, "runs to spend on making a failing scenario smaller; 0: none")->capture_default_str();
     app.add_option("--failures", options.failures_max, "begin no further run after so many failures")->check(CLI::PositiveNumber)->capture_default_str();

@@ -23,6 +23,7 @@ struct SimOptions {
     std::string scenario;                 ///< a name or a file; empty: drawn from the seeds
     std::size_t jobs = 1;                 ///< processes at once
     bool json = false;
+    bool scene = false; ///< print what every node believed when an invariant broke
     bool list = false;
     std::string timeline;                 ///< file; of a single run
     std::size_t shrink_attempts = 200;

@@ -7,7 +7,7 @@ namespace muster::tools {
 
 namespace json = boost::json;
 
-std::string outcome_to_json(const sim::Outcome& o) {
+std::string outcome_to_json(const sim::Outcome& o, bool with_scene) {
     json::object line{{"seed", o.seed},
                       {"ok", o.ok()},
                       {"virtual_ms", o.virtual_time / std::chrono::milliseconds(1)},
@@ -19,6 +19,7 @@ std::string outcome_to_json(const sim::Outcome& o) {
     if (o.broken) {
         line["broken"] = *o.broken;
         line["detail"] = o.detail;
+        if (with_scene) line["scene"] = o.scene;
     }
     return json::serialize(line);
 }
@@ -40,6 +41,7 @@ std::optional<sim::Outcome> outcome_from_json(const std::string& text) {
     if (const auto* broken = line.if_contains("broken")) {
         o.broken = std::string(broken->as_string());
         o.detail = std::string(line.at("detail").as_string());
+        if (const auto* scene = line.if_contains("scene")) o.scene = std::string(scene->as_string());
     }
     return o;
 }

@@ -7,7 +7,7 @@
 
 namespace muster::tools {
 
-std::string outcome_to_json(const sim::Outcome& outcome);
+std::string outcome_to_json(const sim::Outcome& outcome, bool with_scene = false);
 std::optional<sim::Outcome> outcome_from_json(const std::string& text);
 /// "seed 7: 9 nodes, keep-majority, 3 misfortunes".
 std::string title_of(const sim::Scenario& scenario);

@@ -68,8 +68,8 @@ public:
     void split(std::vector<std::size_t> left, Duration limit);
     void united();
     /// Bytes are being changed on their way. There is no checksum above TCP's, so a changed message is believed: only agreement at rest,
-    /// limits and leaks are still looked at.
-    void corrupted();
+    /// limits and leaks are still looked at. False, when all that could believe it is gone: everything counts again.
+    void corrupted(bool is_so);
     /// From now on the exiting tasks (protocol.md §11.1) of each started node take up to that long.
     void slow_exits(Duration longest);
     /// An operator downs this node: nobody's mistake.

@@ -107,6 +107,7 @@ struct Outcome {
     std::uint64_t seed = 0;
     std::optional<std::string> broken; ///< the invariant's name
     std::string detail;
+    std::string scene; ///< when broken: what every node believed, and the end of its log; many lines
     Duration virtual_time{};
     std::uint64_t trace_hash = 0;
     std::uint64_t events = 0; ///< of the trace
