@@ -40,19 +40,19 @@ struct WorldOptions {
     /// keep-majority with 3 s of stable-after unless something else is set.
     RemoteAdapterConfig config = default_config();
     /// Changes the configuration of one node before each start of it: roles, data center, strategy, lease.
-    std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure;
+    std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure{};
     /// Receives the tells of one node's life; absent: they are recorded (World::Node::received).
-    std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink;
+    std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink{};
     /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when the process
     /// ends, before `adapter` is. It is where a user's own code comes into the world.
-    std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application;
-    LinkFaults links;
+    std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application{};
+    LinkFaults links{};
     LogLevel log_level = LogLevel::Warning;
     std::size_t log_lines_max = 1000; ///< per life; older ones are forgotten
     bool keep_events = true;          ///< World::Node::events; off for measurements of many nodes
     /// Look at the invariants after every step. Off for measurements.
     bool check = true;
-    NetworkOptions network; ///< seed and links are overwritten
+    NetworkOptions network{}; ///< seed and links are overwritten
 
     static RemoteAdapterConfig default_config();
 };

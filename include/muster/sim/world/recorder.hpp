@@ -38,9 +38,9 @@ public:
         enum class Phase : std::uint8_t { Point, Begin, End };
         Kind kind{};
         Instant when{};
-        std::size_t node = 0;             ///< whose lane; `everyone`: all lanes
-        std::optional<std::size_t> other; ///< receiver of a message, subject of an observation
-        std::string text;                 ///< UTF-8; of a fault's End: the text of its Begin, or empty for all that befall `node`
+        std::size_t node = 0;               ///< whose lane; `everyone`: all lanes
+        std::optional<std::size_t> other{}; ///< receiver of a message, subject of an observation
+        std::string text{};                 ///< UTF-8; of a fault's End: the text of its Begin, or empty for all that befall `node`
         Phase phase = Phase::Point;
         Duration length{};
     };
