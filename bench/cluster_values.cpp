@@ -8,9 +8,12 @@
 #include <fmt/format.h>
 #include <map>
 #include <memory>
+#include <muster/cluster/core.hpp>
 #include <muster/cluster/events.hpp>
 #include <muster/cluster/gossip_targets.hpp>
+#include <muster/cluster/heartbeat.hpp>
 #include <muster/cluster/membership.hpp>
+#include <muster/cluster/sbr_runtime.hpp>
 #include <string>
 #include <vector>
 
@@ -214,6 +217,177 @@ void diff_many_unreachable(benchmark::State& run) {
     for (auto _ : run) benchmark::DoNotOptimize(diff_events(&before, &after));
 }
 
+// --- whole nodes
+
+RandomSource random_source() {
+    return [x = std::uint64_t{1}]() mutable { return x = x * 6364136223846793005ULL + 1; };
+}
+
+Now at(std::chrono::milliseconds elapsed = {}) { return {Instant{} + std::chrono::hours{1} + elapsed, WallTime{1}}; }
+
+/// Member 0, which leads, in this state.
+ClusterCore core_in(const Gossip& g, ClusterSettings settings = {}) {
+    ClusterCore core = ClusterCore::with_state(node(0), std::move(settings), random_source(),
+                                               {.gossip = std::make_shared<const Gossip>(g)}, at());
+    core.check_invariants(false);
+    return core;
+}
+
+/// Of a peer that holds the same version in memory of its own: beyond the comparison of the clocks nothing may grow.
+void core_status_unchanged(benchmark::State& run) {
+    const auto g = gossip(size_of(run));
+    auto core = core_in(g);
+    const ClusterMessage status =
+        GossipStatus{node(1), node(0), clock(size_of(run)), g.version_id(), g.seen_digest()};
+    Effects out;
+    for (auto _ : run) {
+        out.clear();
+        core.on_message(status, at().monotonic, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+/// The same with a clock whose comparison is free: what is left is O(1), up to a look at who sent it.
+void core_status_unchanged_but_clock(benchmark::State& run) {
+    const auto g = gossip(size_of(run));
+    auto core = core_in(g);
+    const ClusterMessage status = GossipStatus{node(1), node(0), g.version(), g.version_id(), g.seen_digest()};
+    Effects out;
+    for (auto _ : run) {
+        out.clear();
+        core.on_message(status, at().monotonic, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+void core_envelope_same(benchmark::State& run) {
+    auto core = core_in(gossip(size_of(run)));
+    const ClusterMessage envelope =
+        GossipEnvelope{node(1), node(0), std::make_shared<const Gossip>(gossip(size_of(run)))};
+    Effects out;
+    for (auto _ : run) {
+        out.clear();
+        core.on_message(envelope, at().monotonic, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+/// Everybody acknowledges one version; the last ack makes the leader tell that it is settled.
+void core_acks_of_one_version(benchmark::State& run) {
+    const auto g = gossip(size_of(run)).increment(node(0)).only_seen(node(0));
+    std::vector<ClusterMessage> acks;
+    for (std::size_t i = 1; i < size_of(run); ++i) acks.emplace_back(SeenAck{node(i), node(0), g.version_id()});
+    for (auto _ : run) {
+        run.PauseTiming();
+        auto core = core_in(g);
+        Effects out;
+        core.tick_gossip(at(), out); // its first input: it sees what it waits for
+        run.ResumeTiming();
+        for (const auto& ack : acks) core.on_message(ack, at().monotonic, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+void core_join_storm(benchmark::State& run) {
+    std::vector<ClusterMessage> joins;
+    for (std::size_t i = 1; i < size_of(run); ++i) joins.emplace_back(Join{node(i), {"web"}, {}});
+    const auto alone = gossip(1);
+    for (auto _ : run) {
+        auto core = core_in(alone);
+        Effects out;
+        for (const auto& join : joins) core.on_message(join, at().monotonic, at(), out);
+        core.on_timer({CoreTimer::JoinBatch, 0}, at(std::chrono::milliseconds{10}), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+void core_welcome(benchmark::State& run) {
+    const auto n = size_of(run);
+    const Member joining{node(n), MemberStatus::Joining};
+    const auto g = std::make_shared<const Gossip>(gossip(n).update(std::span(&joining, 1)));
+    for (auto _ : run) {
+        ClusterCore core(node(n), {}, random_source());
+        core.check_invariants(false);
+        Effects out;
+        core.join(node(0).address(), at(), out);
+        core.on_message(Welcome{node(0), node(n), g}, at().monotonic, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+/// A resolver's decision against half of the cluster.
+void core_down_half(benchmark::State& run) {
+    const auto n = size_of(run);
+    const auto g = gossip(n);
+    std::vector<UniqueAddress> half;
+    for (std::size_t i = n / 2; i < n; ++i) half.push_back(node(i));
+    for (auto _ : run) {
+        run.PauseTiming();
+        auto core = core_in(g);
+        Effects out;
+        run.ResumeTiming();
+        core.down(half, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+void core_leader_tick(benchmark::State& run) {
+    auto core = core_in(gossip(size_of(run)));
+    Effects out;
+    for (auto _ : run) {
+        out.clear();
+        core.tick_leader_actions(at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
+// --- failure detection and the resolver
+
+/// Half of the members become unreachable, and reachable again, at once.
+void heartbeats_half_unreachable(benchmark::State& run) {
+    const auto all = members(size_of(run));
+    const auto s = state(gossip(size_of(run)));
+    std::vector<ClusterEvent> up, gone, back;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        up.emplace_back(MemberUp{all[i]});
+        if (i < all.size() / 2) continue;
+        gone.emplace_back(UnreachableMember{all[i]});
+        back.emplace_back(ReachableMember{all[i]});
+    }
+    HeartbeatMonitor monitor(node(0), {});
+    monitor.on_published(s, up, at());
+    for (auto _ : run) {
+        monitor.on_published(s, gone, at());
+        monitor.on_published(s, back, at());
+    }
+}
+
+void ring_monitors(benchmark::State& run) {
+    HeartbeatRing ring(node(0), 9);
+    ring.add(addresses(members(size_of(run))));
+    for (auto _ : run) benchmark::DoNotOptimize(ring.monitors(node(size_of(run) / 2)));
+}
+
+/// The events of a cluster that comes up, of its half that goes, is downed and removed.
+void resolver_half_removed(benchmark::State& run) {
+    const auto all = members(size_of(run));
+    std::vector<ClusterEvent> up, gone, downed, removed;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        up.emplace_back(MemberUp{all[i]});
+        if (i < all.size() / 2) continue;
+        const auto down = all[i].copy_with_status(MemberStatus::Down).value();
+        gone.emplace_back(UnreachableMember{all[i]});
+        downed.emplace_back(MemberDowned{down});
+        removed.emplace_back(MemberRemoved{down.copy_with_status(MemberStatus::Removed).value(), MemberStatus::Down});
+    }
+    for (auto _ : run) {
+        SbrRuntime resolver(node(0), "default", SbrSettings{});
+        Effects out;
+        for (const auto* events : {&up, &gone, &downed, &removed}) resolver.on_events(*events, at(), out);
+        benchmark::DoNotOptimize(out);
+    }
+}
+
 struct Operation {
     const char* name;
     void (*run)(benchmark::State&);
@@ -237,6 +411,17 @@ constexpr Operation operations[] = {
     {"diff_one_member", diff_one_member},
     {"diff_everybody_new", diff_everybody_new},
     {"diff_many_unreachable", diff_many_unreachable},
+    {"core_status_unchanged", core_status_unchanged},
+    {"core_status_unchanged_but_clock", core_status_unchanged_but_clock},
+    {"core_envelope_same", core_envelope_same},
+    {"core_acks_of_one_version", core_acks_of_one_version},
+    {"core_join_storm", core_join_storm},
+    {"core_welcome", core_welcome},
+    {"core_down_half", core_down_half},
+    {"core_leader_tick", core_leader_tick},
+    {"heartbeats_half_unreachable", heartbeats_half_unreachable},
+    {"ring_monitors", ring_monitors},
+    {"resolver_half_removed", resolver_half_removed},
 };
 
 /// Remembers the nanoseconds per member of every run.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Breaks one rule of the protocol at a time and looks which test notices: tests/conformance/mutate.py [--filter TEXT] [--write]
+"""Breaks one rule of the protocol at a time and looks which test notices: tests/conformance/mutate.py [--filter TEXT] [--write] [--tree DIR]
 
-Copies HEAD into a temporary directory, builds there, and for each mutation below changes one line, rebuilds, and runs the conformance cases,
+Copies HEAD into a temporary directory (with --tree into DIR, whose build the next run reuses), builds there, and for each mutation below changes one line, rebuilds, and runs the conformance cases,
 then the quick unit tests of cluster/, then the slow ones, up to the first that goes red. `--write` puts the outcome into mutations.md. Exits 1 when a mutation turns nothing red.
 """
 
@@ -24,16 +24,16 @@ MUTATIONS = [
     ("1.5", "a merged copy keeps the lower up_number", "member.cpp", "std::min(a.up_number(), b.up_number());",
      "(merge_priority(a.status()) >= merge_priority(b.status()) ? a : b).up_number();"),
     ("1.6", "a tombstoned member is dropped by a merge", "gossip.cpp",
-     "        return grave == tombstones.end() || grave->node != m.unique_address();", "        return true;"),
-    ("2", "marking a member Down takes it out of seen", "gossip.cpp", "    next.mark_unseen(*at);\n    return next;", "    return next;"),
-    ("2", "a removal prunes the clock entry", "gossip.cpp", "    next.version_.prune(keys);\n    next.tombstones_ =", "    next.tombstones_ ="),
+     "MUSTER_MUTANT(tombstones_ignored)", "true"),
+    ("2", "marking a member Down takes it out of seen", "gossip.cpp", "    for (const Member& m : downed) next.mark_unseen(*next.index_of(m.unique_address()));\n", ""),
+    ("2", "a removal prunes the clock entry", "gossip.cpp", "    next.version_.prune(keys);\n    if (MUSTER_MUTANT", "    if (MUSTER_MUTANT"),
     ("2", "tombstones are kept only while strictly younger than the limit", "gossip.cpp", "t.removed_at <= limit", "t.removed_at < limit"),
     ("2", "after a merge that passes for an input the local change rule applies", "core_gossip.cpp",
      "    return !is_newer && !has_same_content(merged, input);", "    return is_newer && !has_same_content(merged, input);"),
     ("2", "equal clocks with different content are merged", "core_gossip.cpp",
-     "        if (remote->version_id() != local->version_id()) break;\n", ""),
+     "MUSTER_MUTANT(equal_clocks_are_equal)", "true"),
     ("4.2", "Terminated is final", "reachability.cpp",
-     "(row->status == ReachabilityStatus::Terminated || row->status == status)", "(row->status == status)"),
+     "MUSTER_MUTANT(terminated_not_final)", "true"),
     ("4.2", "an observer that sees everybody again has no rows", "reachability.cpp",
      "if (status == ReachabilityStatus::Reachable && others_reachable) {", "if (false && others_reachable) {"),
     ("4.3", "the row set with the higher version wins as a whole", "reachability.cpp",
@@ -44,14 +44,13 @@ MUTATIONS = [
      "    if (!is_initialized() || status == MemberStatus::Exiting || status == MemberStatus::Down) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack",
      "    if (!is_initialized()) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack"),
     ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp",
-     "phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;",
-     "phase == CorePhase::TryingToJoin && m.to == self;"),
+     "MUSTER_MUTANT(welcome_from_anyone)", "true"),
     ("5.6", "a removed incarnation is refused", "core_join.cpp",
      "    if (gossip().is_tombstoned(m.node)) {", "    if (false) {"),
     ("5.6", "a new incarnation terminates the old one", "core_join.cpp",
      "        reachability = reachability.terminated(self, m.unique_address());\n", ""),
     ("6.2", "gossip for another incarnation of this address is ignored", "core_gossip.cpp",
-     "    return to == self && is_member(from) &&", "    return is_member(from) &&"),
+     "MUSTER_MUTANT(uid_not_compared)", "true"),
     ("6.2", "gossip that does not know this node is ignored", "core_gossip.cpp",
      "    if (!m.gossip->has_member(self)) {", "    if (false) {"),
     ("6.2", "gossip from whom this node calls unreachable is ignored", "core_gossip.cpp",
@@ -87,7 +86,7 @@ MUTATIONS = [
     ("12.4", "the reaper heals only what this node accused", "core_failure.cpp",
      "gossip().reachability().all_unreachable_from(self)) {", "std::vector<UniqueAddress>{}) {"),
     ("12.5", "the interval after an outage is not recorded", "phi_accrual.cpp",
-     "        outcome.recorded = is_available(now);\n        if (outcome.recorded) history_.add", "        outcome.recorded = true;\n        if (outcome.recorded) history_.add"),
+     "MUSTER_MUTANT(outage_recorded)", "true"),
     ("15.1", "a reachability change restarts the stable timer", "sbr_runtime.cpp",
      "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n    restart_stable(now);\n",
      "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n"),
@@ -123,11 +122,11 @@ MUTATIONS = [
      "    while (is_leader() && state->convergence(exiting_confirmed) && actions_on_convergence(now, out)) {}", "    (void)now, (void)out;"),
     ("12.7", "one refusal is no evidence, nor are two at once", "core_evidence.cpp", "now.monotonic - *link.first_refusal >= refusals_apart", "true"),
     ("12.7", "an orderly close is no evidence", "core_evidence.cpp", "link.was_open && !link.said_goodbye && link.refused_twice", "link.was_open && link.refused_twice"),
-    ("12.7", "evidence writes Unreachable, which heals", "core_evidence.cpp", "        table = table.unreachable(self, node);", "        table = table.terminated(self, node);"),
+    ("12.7", "evidence writes Unreachable, which heals", "core_evidence.cpp", "    table = table.unreachable(self, node);", "    table = table.terminated(self, node);"),
     ("12.7", "the k-th monitor waits for those before it", "core_evidence.cpp", "monitor_rank(node) * Duration", "0 * monitor_rank(node) * Duration"),
     ("12.7", "where another monitor has written its row, the own one is left to the reaper", "core_evidence.cpp",
-     "!heartbeats.is_active(node) || !table.is_reachable(node)) continue;", "!heartbeats.is_active(node) || !table.is_reachable(self, node)) continue;"),
-    ("12.7", "the detector of who is dead says so, or the reaper would undo the row", "core_evidence.cpp", "        heartbeats.mark_dead(node);\n", ""),
+     "!heartbeats.is_active(node) || !table.is_reachable(node)) return;", "!heartbeats.is_active(node) || !table.is_reachable(self, node)) return;"),
+    ("12.7", "the detector of who is dead says so, or the reaper would undo the row", "core_evidence.cpp", "    heartbeats.mark_dead(node);\n", ""),
     ("12.7", "a handshake with exactly this incarnation takes the accusation back", "core_evidence.cpp",
      "    heartbeats.on_handshake(peer, now.monotonic);\n", ""),
     ("13", "the detectors of dropped cross-DC receivers are cleared", "heartbeat.cpp", "        if (!sorted_contains(next, node)) detectors_.remove(node);",
@@ -141,7 +140,7 @@ MUTATIONS = [
 ]
 
 
-def run(*command, cwd=None, timeout=900):
+def run(*command, cwd=None, timeout=None):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)
 
 
@@ -151,26 +150,35 @@ def must(done, what):
 
 
 class Tree:
-    """A copy of HEAD with a build."""
+    """A copy of HEAD with a build; what is there already is reused."""
 
     def __init__(self, directory):
         self.source = directory / "source"
         self.build = directory / "build"
-        self.source.mkdir()
+        if self.source.exists():
+            return
+        self.source.mkdir(parents=True)
         archive = subprocess.Popen(["git", "-C", str(TOP), "archive", "HEAD"], stdout=subprocess.PIPE)
         must(subprocess.run(["tar", "-x", "-C", str(self.source)], stdin=archive.stdout, capture_output=True, text=True, check=False), "tar")
-        must(run("meson", "setup", str(self.build), str(self.source), "-Dtests=true", "-Ddefault_library=static", "--buildtype=plain",
-                 "-Doptimization=0"), "meson")
+        linker = ["-Dcpp_link_args=-fuse-ld=mold"] if shutil.which("mold") else []
+        must(run("meson", "setup", str(self.build), str(self.source), "-Dtests=true", "-Ddefault_library=static", "-Doptimization=0",
+                 "-Ddebug=false", *linker), "meson")
 
-    def make(self):
-        return run("ninja", "-C", str(self.build), "tests/conformance/muster-conformance", "tests/cluster/muster-cluster-tests")
+    def make(self, target):
+        """What the compiler says against it; nothing when it is built."""
+        done = run("ninja", "-j1", "-C", str(self.build), target)
+        return [f"does not compile: {done.stdout[-300:]}"] if done.returncode != 0 else []
 
     def red(self):
         """What noticed: the ids of failing cases, else the names of failing tests, else nothing."""
+        if problem := self.make("tests/conformance/muster-conformance"):
+            return problem
         cases = run(str(self.build / "tests/conformance/muster-conformance"), str(self.source / "tests/conformance/cases.json"))
         failed = re.findall(r"\b([A-Z]{2}-\d{3})\b", cases.stdout)
         if cases.returncode != 0:
             return sorted(set(failed)) or ["muster-conformance aborts: " + (cases.stderr.strip().splitlines() or ["?"])[-1]]
+        if problem := self.make("tests/cluster/muster-cluster-tests"):
+            return problem
         for chosen in (f"-{SLOW_TESTS}", SLOW_TESTS):
             try:
                 tests = run(str(self.build / "tests/cluster/muster-cluster-tests"), "--gtest_brief=1", "--gtest_fail_fast",
@@ -188,28 +196,26 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--filter", default="", help="only mutations whose rule or file contains this")
     parser.add_argument("--write", action="store_true", help="write mutations.md")
+    parser.add_argument("--tree", type=pathlib.Path, help="directory of the copy and its build, kept for the next run")
     options = parser.parse_args()
     chosen = [m for m in MUTATIONS if options.filter in m[1] + m[2]]
     rows, survivors = [], []
     with tempfile.TemporaryDirectory(prefix="muster-mutate-") as directory:
-        tree = Tree(pathlib.Path(directory))
+        tree = Tree(options.tree or pathlib.Path(directory))
         for _, rule, name, before, _ in chosen:
             if (places := (tree.source / "src/cluster" / name).read_text().count(before)) != 1:
                 sys.exit(f"{name}: {places} places instead of one for: {rule}")
-        must(tree.make(), "the build")
         if red := tree.red():
             sys.exit(f"red without any mutation: {red}")
         for section, rule, name, before, after in chosen:
             path = tree.source / "src/cluster" / name
             text = path.read_text()
             path.write_text(text.replace(before, after))
-            built = tree.make()
-            red = tree.red() if built.returncode == 0 else [f"does not compile: {built.stdout[-300:]}"]
+            red = tree.red()
             path.write_text(text)
             shown = ", ".join(red[:4]) + (f" and {len(red) - 4} more" if len(red) > 4 else "")
             print(f"{'RED ' if red else 'GREEN'} {section:5} {rule}: {shown or 'NOTHING NOTICED'}", flush=True)
-            line = text[: text.index(before)].count("\n") + 1
-            rows.append(f"| {section} | {rule} | {name}:{line} | {shown or '**nothing**'} |")
+            rows.append(f"| {section} | {rule} | {name} | {shown or '**nothing**'} |")
             if not red or "does not compile" in red[0]:
                 survivors.append(rule)
     if options.write:
