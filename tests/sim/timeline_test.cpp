@@ -226,6 +226,30 @@ TEST_F(Traces, ALostAttemptIsShownAsLostAndTheNextIsNamedAlike) {
     for (const Entry& entry : recorder.entries()) EXPECT_EQ(entry.text, "Heartbeat, 9 bytes");
 }
 
+TEST_F(Traces, ALostPartOfAFrameIsReadAgainWhereItBegan) {
+    const auto both = joined(frame(wire::FrameKind::GossipStatus, 30), frame(wire::FrameKind::SeenAck, 9));
+    const std::span all(both);
+    send(0ms, all.first(20));
+    lose(0ms, 20);
+    send(200ms, all.first(20));
+    send(201ms, all.subspan(20));
+    arrive(202ms, 20);
+    arrive(203ms, both.size() - 20);
+    ASSERT_EQ(recorder.entries().size(), 3U);
+    EXPECT_EQ(recorder.entries()[1].text, "GossipStatus, 20 bytes");
+    EXPECT_EQ(recorder.entries()[2].text, "SeenAck, 27 bytes");
+}
+
+TEST_F(Traces, WhatABrokenConnectionHadOnItsWayIsNoMessage) {
+    const auto beat = frame(wire::FrameKind::Heartbeat, 5);
+    const auto status = frame(wire::FrameKind::GossipStatus, 30);
+    send(0ms, beat);
+    send(1ms, status);
+    arrive(2ms, status.size());
+    ASSERT_EQ(recorder.entries().size(), 1U);
+    EXPECT_EQ(recorder.entries()[0].text, "GossipStatus, 34 bytes");
+}
+
 TEST_F(Traces, WhatTcpDoesForItselfIsLeftOut) {
     for (const auto kind : {Parcel::Kind::Accept, Parcel::Kind::Window}) {
         happens(TraceEvent::Kind::Sent, 0ms, parcel(0, kind));

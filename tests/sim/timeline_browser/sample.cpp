@@ -57,6 +57,8 @@ void large(const char* path) {
     recorder.set_title("60 nodes & </title><img src=x onerror=hacked()>");
     add_lives(recorder, nodes);
     add_hostile_texts(recorder);
+    recorder.add({.kind = Entry::Kind::Fault, .when = began + 60s, .node = sim::Recorder::everyone, .text = "the switch is gone",
+                  .phase = Entry::Phase::Begin, .length = 10s});
     sim::Random random(1);
     for (std::size_t i = 0; i < 250'000; ++i) {
         const Instant when = began + 1s + Duration(std::chrono::microseconds(600)) * i;
