@@ -74,12 +74,15 @@ bool SbrModel::add_reachable(const Member& member) {
     return true;
 }
 
-bool SbrModel::remove(const Member& member) {
-    if (member.data_center() != self_data_center_) return false;
-    const auto place = std::lower_bound(members_.begin(), members_.end(), member.unique_address(), by_node);
-    if (place != members_.end() && *place == member) members_.erase(place);
-    sorted_erase(unreachable_, member.unique_address());
-    return true;
+std::size_t SbrModel::remove(std::span<const Member> members) {
+    std::vector<UniqueAddress> gone;
+    for (const Member& member : members)
+        if (member.data_center() == self_data_center_) gone.push_back(member.unique_address());
+    sort_unique(gone);
+    const auto is_gone = [&](const UniqueAddress& node) { return sorted_contains(gone, node); };
+    std::erase_if(members_, [&](const Member& member) { return is_gone(member.unique_address()); });
+    std::erase_if(unreachable_, is_gone);
+    return gone.size();
 }
 
 void SbrModel::set_reachability(const Reachability& reachability) {

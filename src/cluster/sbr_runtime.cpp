@@ -57,16 +57,22 @@ void SbrRuntime::on_event(const ClusterEvent& event, const Now& now, Effects& ou
 
 void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out) {
     const std::size_t unreachable_before = model_.unreachable().size();
-    for (const ClusterEvent& event : events) {
+    for (std::size_t i = 0; i < events.size();) {
+        const ClusterEvent& event = events[i];
         if (stopped_) return;
         const auto* gone = std::get_if<MemberRemoved>(&event);
         if (std::holds_alternative<ClusterShuttingDown>(event) ||
             (gone != nullptr && gone->member.unique_address() == self_))
             return stop(out);
+        if (gone != nullptr && !wait_) {
+            i += removed(events.subspan(i), now);
+            continue;
+        }
         if (wait_)
             stash(event, now, out);
         else
             apply(event, now, out);
+        ++i;
     }
     // What looks at the whole model is done once for all that was published together.
     reset_changes_if_settled(now);
@@ -83,7 +89,6 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
     if (const auto* e = std::get_if<MemberDowned>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<UnreachableMember>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<ReachableMember>(&event)) return reachable(e->member, now);
-    if (const auto* e = std::get_if<MemberRemoved>(&event)) return removed(e->member, now);
     if (const auto* e = std::get_if<ReachabilityChanged>(&event)) return model_.set_reachability(e->reachability);
     if (const auto* e = std::get_if<SeenChanged>(&event)) return model_.set_seen_by(e->seen_by);
     if (const auto* e = std::get_if<LeaderChanged>(&event)) return leader_changed(e->to, out);
@@ -142,11 +147,25 @@ void SbrRuntime::reachable(const Member& member, const Now& now) {
     may_have_settled_ = true;
 }
 
-void SbrRuntime::removed(const Member& member, const Now& now) {
-    if (!model_.remove(member)) return;
+std::size_t SbrRuntime::removed(std::span<const ClusterEvent> events, const Now& now) {
+    std::size_t taken = 0;
+    std::vector<Member> gone;
+    for (; taken < events.size(); ++taken) {
+        const auto* removed = std::get_if<MemberRemoved>(&events[taken]);
+        if (removed == nullptr || removed->member.unique_address() == self_) break;
+        track_foreign(events[taken]);
+        gone.push_back(removed->member);
+    }
+    if (model_.remove(gone) != 0) forget_removed(gone, now);
+    return taken;
+}
+
+void SbrRuntime::forget_removed(std::span<const Member> gone, const Now& now) {
     may_have_settled_ = true;
     if (!release_ || release_->at) return;
-    std::erase(release_->downed, member.unique_address());
+    std::set<UniqueAddress> nodes;
+    for (const Member& member : gone) nodes.insert(member.unique_address());
+    std::erase_if(release_->downed, [&](const UniqueAddress& node) { return nodes.contains(node); });
     // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to notice.
     if (release_->downed.empty()) release_->at = now.monotonic + settings_.release_after;
 }
@@ -163,14 +182,10 @@ void SbrRuntime::leader_changed(const std::optional<UniqueAddress>& leader, Effe
 void SbrRuntime::track_foreign(const ClusterEvent& event) {
     const Member* member = member_of(event);
     if (member == nullptr || member->data_center() == model_.self_data_center()) return;
-    const UniqueAddress& node = member->unique_address();
-    const auto place = std::lower_bound(foreign_.begin(), foreign_.end(), node);
-    const bool known = place != foreign_.end() && *place == node;
-    if (std::holds_alternative<MemberRemoved>(event)) {
-        if (known) foreign_.erase(place);
-    } else if (!known) {
-        foreign_.insert(place, node);
-    }
+    if (std::holds_alternative<MemberRemoved>(event))
+        foreign_.erase(member->unique_address());
+    else
+        foreign_.insert(member->unique_address());
 }
 
 void SbrRuntime::count_change(const Now& now) {
@@ -347,7 +362,7 @@ SbrAction SbrRuntime::quarantined_by_remote(const UniqueAddress& remote, const N
         return sbr_action::None{};
     }
     const bool is_member =
-        model_.find(remote) != nullptr || std::binary_search(foreign_.begin(), foreign_.end(), remote);
+        model_.find(remote) != nullptr || foreign_.contains(remote);
     out.push_back(log(LogLevel::Warning, sbr_code::quarantined, remote.to_string(),
                       {{"consequence", is_member ? "this node goes down" : "ignored: not a member"}}));
     if (!is_member) return sbr_action::None{};

@@ -118,6 +118,18 @@ TEST(Joining, AnswersInitJoinWithNackUntilItHasJoined) {
     EXPECT_EQ(sent<InitJoinAck>(tell(core, InitJoin{b.address(), {}})).size(), 1U);
 }
 
+TEST(Joining, AMemberThatIsExitingOrDownAnswersInitJoinWithNackAndAnyOtherWithAck) {
+    for (const MemberStatus status :
+         {MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up, MemberStatus::Leaving, MemberStatus::Exiting,
+          MemberStatus::Down, MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown}) {
+        ClusterCore core = core_with(a, gossip_of({member(a, status, 1), up(b, 2)}, {a}));
+        const Effects out = tell(core, InitJoin{c.address(), {}});
+        const bool refuses = status == MemberStatus::Exiting || status == MemberStatus::Down;
+        EXPECT_EQ(targets<InitJoinNack>(out).size(), refuses ? 1U : 0U) << to_string(status);
+        EXPECT_EQ(targets<InitJoinAck>(out).size(), refuses ? 0U : 1U) << to_string(status);
+    }
+}
+
 TEST(Joining, AFirstSeedThatHasSentAJoinTakesANewIncarnationBeforeItFoundsACluster) {
     ClusterCore core(a, ClusterSettings::classic(), random_source());
     Effects out;

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Breaks one rule of the protocol at a time and looks which test notices: tests/conformance/mutate.py [--filter TEXT] [--write] [--tree DIR]
 
-Copies HEAD into a temporary directory (with --tree into DIR, whose build the next run reuses), builds there, and for each mutation below changes one line, rebuilds, and runs the conformance cases,
-then the quick unit tests of cluster/, then the slow ones, up to the first that goes red. `--write` puts the outcome into mutations.md. Exits 1 when a mutation turns nothing red.
+Copies HEAD into a temporary directory (with --tree into DIR, which is kept), writes all the mutations below into the copy, each behind a
+switch that is read from MUSTER_MUTATION, and builds that once. Then it runs, for each mutation, the conformance cases, the quick unit tests of
+cluster/ and the slow ones, up to the first that goes red. `--write` puts the outcome into mutations.md. Exits 1 when a mutation turns
+nothing red.
 """
 
 import argparse
+import os
 import pathlib
 import re
 import shutil
@@ -19,129 +22,167 @@ SLOW_TESTS = "Schedules.*:TwoWaySplit.*:ThreeWaySplit.*:Weights.*:*Property.*"
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 
-# (section of the specification, the rule that breaks, file in src/cluster, before, after)
+# (section of the specification, the rule that breaks, file in src/cluster, before, after; MUTATED is true in the run of that mutation)
 MUTATIONS = [
     ("1.5", "a merged copy keeps the lower up_number", "member.cpp", "std::min(a.up_number(), b.up_number());",
-     "(merge_priority(a.status()) >= merge_priority(b.status()) ? a : b).up_number();"),
-    ("1.6", "a tombstoned member is dropped by a merge", "gossip.cpp",
-     "MUSTER_MUTANT(tombstones_ignored)", "true"),
-    ("2", "marking a member Down takes it out of seen", "gossip.cpp", "    for (const Member& m : downed) next.mark_unseen(*next.index_of(m.unique_address()));\n", ""),
-    ("2", "a removal prunes the clock entry", "gossip.cpp", "    next.version_.prune(keys);\n    if (MUSTER_MUTANT", "    if (MUSTER_MUTANT"),
-    ("2", "tombstones are kept only while strictly younger than the limit", "gossip.cpp", "t.removed_at <= limit", "t.removed_at < limit"),
+     "MUTATED ? (merge_priority(a.status()) >= merge_priority(b.status()) ? a : b).up_number() : std::min(a.up_number(), b.up_number());"),
+    ("1.6", "a tombstoned member is dropped by a merge", "gossip.cpp", "return MUSTER_MUTANT(tombstones_ignored)", "return MUTATED"),
+    ("2", "marking a member Down takes it out of seen", "gossip.cpp",
+     "    for (const Member& m : downed) next.mark_unseen(", "    for (const Member& m : downed) if (!MUTATED) next.mark_unseen("),
+    ("2", "a removal prunes the clock entry", "gossip.cpp", "    next.version_.prune(keys);\n    if (MUSTER_MUTANT",
+     "    if (!MUTATED) next.version_.prune(keys);\n    if (MUSTER_MUTANT"),
+    ("2", "tombstones are kept only while strictly younger than the limit", "gossip.cpp", "t.removed_at <= limit",
+     "(MUTATED ? t.removed_at < limit : t.removed_at <= limit)"),
     ("2", "after a merge that passes for an input the local change rule applies", "core_gossip.cpp",
-     "    return !is_newer && !has_same_content(merged, input);", "    return is_newer && !has_same_content(merged, input);"),
-    ("2", "equal clocks with different content are merged", "core_gossip.cpp",
-     "MUSTER_MUTANT(equal_clocks_are_equal)", "true"),
-    ("4.2", "Terminated is final", "reachability.cpp",
-     "MUSTER_MUTANT(terminated_not_final)", "true"),
+     "    return !is_newer && !has_same_content(merged, input);", "    return is_newer == MUTATED && !has_same_content(merged, input);"),
+    ("2", "equal clocks with different content are merged", "core_gossip.cpp", "MUSTER_MUTANT(equal_clocks_are_equal)", "MUTATED"),
+    ("4.2", "Terminated is final", "reachability.cpp", "const bool is_final = !MUSTER_MUTANT(terminated_not_final)",
+     "const bool is_final = !MUTATED"),
     ("4.2", "an observer that sees everybody again has no rows", "reachability.cpp",
-     "if (status == ReachabilityStatus::Reachable && others_reachable) {", "if (false && others_reachable) {"),
+     "if (status == ReachabilityStatus::Reachable && others_reachable) {",
+     "if (!MUTATED && status == ReachabilityStatus::Reachable && others_reachable) {"),
     ("4.3", "the row set with the higher version wins as a whole", "reachability.cpp",
-     "mine >= theirs ? own : others", "mine <= theirs ? own : others"),
+     "mine >= theirs ? own : others", "(MUTATED ? mine <= theirs : mine >= theirs) ? own : others"),
     ("4.3", "of equal versions pruned rows stay pruned", "reachability.cpp",
-     "                          if (mine == theirs && own.empty() != others.empty()) return;\n", ""),
+     "if (mine == theirs && own.empty() != others.empty()) return;", "if (!MUTATED && mine == theirs && own.empty() != others.empty()) return;"),
     ("5.4", "an Exiting or Down node answers InitJoin with a Nack", "core_join.cpp",
      "    if (!is_initialized() || status == MemberStatus::Exiting || status == MemberStatus::Down) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack",
-     "    if (!is_initialized()) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack"),
-    ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp",
-     "MUSTER_MUTANT(welcome_from_anyone)", "true"),
+     "    if (!is_initialized() || (!MUTATED && (status == MemberStatus::Exiting || status == MemberStatus::Down))) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack"),
+    ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp", "MUSTER_MUTANT(welcome_from_anyone)", "MUTATED"),
     ("5.6", "a removed incarnation is refused", "core_join.cpp",
-     "    if (gossip().is_tombstoned(m.node)) {", "    if (false) {"),
+     "    if (gossip().is_tombstoned(m.node)) {", "    if (!MUTATED && gossip().is_tombstoned(m.node)) {"),
     ("5.6", "a new incarnation terminates the old one", "core_join.cpp",
-     "        reachability = reachability.terminated(self, m.unique_address());\n", ""),
-    ("6.2", "gossip for another incarnation of this address is ignored", "core_gossip.cpp",
-     "MUSTER_MUTANT(uid_not_compared)", "true"),
+     "        reachability = reachability.terminated(self, m.unique_address());\n",
+     "        if (!MUTATED) reachability = reachability.terminated(self, m.unique_address());\n"),
+    ("5.6", "a first seed that has sent a Join takes a new incarnation before it founds a cluster", "core_join.cpp",
+     "    if (joining.has_sent_join) {", "    if (!MUTATED && joining.has_sent_join) {"),
+    ("6.2", "gossip for another incarnation of this address is ignored", "core_gossip.cpp", "MUSTER_MUTANT(uid_not_compared)", "MUTATED"),
     ("6.2", "gossip that does not know this node is ignored", "core_gossip.cpp",
-     "    if (!m.gossip->has_member(self)) {", "    if (false) {"),
+     "    if (!m.gossip->has_member(self)) {", "    if (!MUTATED && !m.gossip->has_member(self)) {"),
     ("6.2", "gossip from whom this node calls unreachable is ignored", "core_gossip.cpp",
-     "is_member(from) && gossip().reachability().is_reachable(self, from);", "is_member(from);"),
+     "is_member(from) && gossip().reachability().is_reachable(self, from);",
+     "is_member(from) && (MUTATED || gossip().reachability().is_reachable(self, from));"),
     ("6.3", "while exiting tasks run nothing is marked seen", "core_gossip.cpp",
-     "} else if (!exiting_tasks_in_progress && !decision.winning->seen_by(self)) {", "} else if (!decision.winning->seen_by(self)) {"),
-    ("6.5", "the speed-up counts seen against half of the members", "core_gossip.cpp", "return seen < members / 2;", "return seen <= members / 2;"),
+     "} else if (!exiting_tasks_in_progress && !decision.winning->seen_by(self)) {",
+     "} else if ((MUTATED || !exiting_tasks_in_progress) && !decision.winning->seen_by(self)) {"),
+    ("6.5", "the speed-up counts seen against half of the members", "core_gossip.cpp", "return seen < members / 2;",
+     "return MUTATED ? seen <= members / 2 : seen < members / 2;"),
+    ("6.6", "only who has itself in its own seen acknowledges", "core_eager.cpp", "    if (!gossip().seen_by(self)) return;\n",
+     "    if (!MUTATED && !gossip().seen_by(self)) return;\n"),
+    ("6.6", "in bootstrap the leaders of all data centers get an ack", "core_eager.cpp", "    if (gossip().is_multi_dc()) {",
+     "    if (!MUTATED && gossip().is_multi_dc()) {"),
+    ("6.6", "an ack that overtook its state is kept for it", "core.cpp",
+     "    if (settings.eager.eager_gossip && g.version_id() != before) g =", "    if (!MUTATED && settings.eager.eager_gossip && g.version_id() != before) g ="),
+    ("6.6", "who changes sends the state to the leader", "core_eager.cpp", "    targets.push_back(*leader());\n",
+     "    if (!MUTATED) targets.push_back(*leader());\n"),
+    ("6.6", "the leader relays each version to all who have not seen it", "core_eager.cpp", "    if (is_leader()) return unseen;\n",
+     "    if (is_leader()) return MUTATED ? sample(std::move(unseen), settings.eager.fanout) : unseen;\n"),
+    ("6.6", "whom somebody calls unreachable is left to the periodic round", "core_eager.cpp",
+     "if (all_reachable || gossip().reachability().is_reachable(node)) unseen.push_back(node);",
+     "if (MUTATED || all_reachable || gossip().reachability().is_reachable(node)) unseen.push_back(node);"),
+    ("6.6", "what comes sooner than eager-interval-min is deferred, not dropped", "core_eager.cpp",
+     "            set_timer(out, CoreTimer::EagerForward, 0, allowed - now.monotonic);",
+     "            MUTATED ? void(eager.forward_due = false) : set_timer(out, CoreTimer::EagerForward, 0, allowed - now.monotonic);"),
+    ("6.6", "while the leader is silent the others pass the news on", "core_eager.cpp",
+     "    return leader() && gossip().seen_by(self) && !gossip().seen_by(*leader())", "    return !MUTATED && leader() && gossip().seen_by(self) && !gossip().seen_by(*leader())"),
+    ("6.6", "an ack of a version that is not held is answered by a status", "core_eager.cpp", "            send_status(node, out);\n",
+     "            MUTATED ? void() : send_status(node, out);\n"),
+    ("6.6", "talk-back is an ack once, then the full gossip", "core_eager.cpp", "    if (times < acks_allowed) {", "    if (MUTATED || times < acks_allowed) {"),
+    ("6.6", "a settled version is told to all", "core_eager.cpp", "        if (is_valid_target(m.unique_address())) send_converged",
+     "        if (!MUTATED && is_valid_target(m.unique_address())) send_converged"),
+    ("6.6", "who knows a version settled says so instead of talking on", "core_eager.cpp",
+     "    if (!settings.eager.eager_gossip || eager.known_converged", "    if (MUTATED || !settings.eager.eager_gossip || eager.known_converged"),
+    ("6.6", "a Converged that overtook its state is kept for it", "core_eager.cpp", "        eager.converged = m; // it may have overtaken its state\n",
+     "        if (!MUTATED) eager.converged = m; // it may have overtaken its state\n"),
+    ("6.6", "joins within join-batch are one change", "core_eager.cpp", "    if (!admitted.empty()) admit(admitted, now, out);",
+     "    if (!admitted.empty() && !MUTATED) return admit(admitted, now, out);\n    for (const Join& m : admitted) admit({m}, now, out);"),
+    ("6.6", "the leader acts as soon as it sees convergence", "core_eager.cpp",
+     "    while (is_leader() && state->convergence(exiting_confirmed)", "    while (!MUTATED && is_leader() && state->convergence(exiting_confirmed)"),
     ("7", "the different-view probability shrinks with the cluster", "gossip_targets.cpp",
-     "    if (cluster_size >= 3 * reduce_above) return least;\n", "    if (cluster_size >= 3 * reduce_above) return probability;\n"),
+     "    if (cluster_size >= 3 * reduce_above) return least;\n", "    if (cluster_size >= 3 * reduce_above) return MUTATED ? probability : least;\n"),
     ("8", "Down observers do not block convergence", "membership.cpp",
      "return lookup.own_dc(row.observer) && !lookup.is_down(row.observer) && lookup.own_dc(row.subject);",
-     "return lookup.own_dc(row.observer) && lookup.own_dc(row.subject);"),
+     "return lookup.own_dc(row.observer) && (MUTATED || !lookup.is_down(row.observer)) && lookup.own_dc(row.subject);"),
     ("8", "unreachable Down and Exiting members do not block convergence", "membership.cpp",
-     "               skip_unreachable.contains(lookup.status(node));", "               false;"),
+     "               skip_unreachable.contains(lookup.status(node));", "               (!MUTATED && skip_unreachable.contains(lookup.status(node)));"),
     ("8", "in bootstrap the members of all data centers must have seen", "membership.cpp",
-     "bootstrap ? bootstrap_seers.contains(all[i].status())", "bootstrap ? bootstrap_seers.contains(all[i].status()) && is_own_dc(all[i])"),
+     "bootstrap ? bootstrap_seers.contains(all[i].status())", "bootstrap ? bootstrap_seers.contains(all[i].status()) && (!MUTATED || is_own_dc(all[i]))"),
     ("8", "a Leaving member with a number ends bootstrap, one without does not", "membership.cpp",
-     "(m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up)", "(m.status() == MemberStatus::Leaving)"),
+     "(m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up)",
+     "(m.status() == MemberStatus::Leaving && (MUTATED || m.up_number() != Member::never_up))"),
     ("9.2", "the leader acts only under convergence", "core_leader.cpp",
-     "        if (state->convergence(exiting_confirmed)) {", "        if (true) {"),
+     "        if (state->convergence(exiting_confirmed)) {", "        if (MUTATED || state->convergence(exiting_confirmed)) {"),
     ("9.3", "a reachable Down member is not removed", "membership.cpp",
-     "    collect(state.dc_reach().all_unreachable_or_terminated(), MemberStatus::Down);",
-     "    for (const Member& m : state.members()) if (m.status() == MemberStatus::Down && m.unique_address() != state.self) removed.push_back(m.unique_address());"),
+     "    collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);",
+     "    if (MUTATED)\n        for (const Member& m : state.members()) if (m.status() == MemberStatus::Down && m.unique_address() != state.self) removed.push_back(m.unique_address());\n"
+     "    collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);"),
     ("9.3", "up_numbers follow the highest of the own data center", "membership.cpp",
-     "if (state.is_own_dc(m) && m.up_number() != Member::never_up)", "if (m.up_number() != Member::never_up)"),
-    ("11.1", "ExitingConfirmed goes to two candidates", "core_shutdown.cpp", "candidate < 2", "candidate < 1"),
+     "if (state.is_own_dc(m) && m.up_number() != Member::never_up)", "if ((MUTATED || state.is_own_dc(m)) && m.up_number() != Member::never_up)"),
+    ("11.1", "ExitingConfirmed goes to two candidates", "core_shutdown.cpp", "candidate < 2", "candidate < (MUTATED ? 1 : 2)"),
     ("11.2", "a Down node waits until the others that are Down know", "core_shutdown.cpp",
-     "    if (!all_know && self_down_checks_failed < self_down_checks_max) {", "    if (false && self_down_checks_failed < self_down_checks_max) {"),
+     "    if (!all_know && self_down_checks_failed < self_down_checks_max) {", "    if (!MUTATED && !all_know && self_down_checks_failed < self_down_checks_max) {"),
     ("12.2", "unreachable nodes on the ring are monitored without counting", "heartbeat.cpp",
-     "        } else if (collected.size() < monitored_by_) {", "        } else if (false) {"),
+     "        } else if (collected.size() < monitored_by_) {", "        } else if (!MUTATED && collected.size() < monitored_by_) {"),
     ("12.3", "who was pushed out while unavailable is heartbeated on", "heartbeat.cpp",
-     "            sorted_insert(old_unreachable_, pushed_out);", "            detectors_.remove(pushed_out);"),
+     "        if (detectors_.is_available(pushed_out, now))", "        if (MUTATED || detectors_.is_available(pushed_out, now))"),
     ("12.4", "the reaper heals only what this node accused", "core_failure.cpp",
-     "gossip().reachability().all_unreachable_from(self)) {", "std::vector<UniqueAddress>{}) {"),
-    ("12.5", "the interval after an outage is not recorded", "phi_accrual.cpp",
-     "MUSTER_MUTANT(outage_recorded)", "true"),
-    ("15.1", "a reachability change restarts the stable timer", "sbr_runtime.cpp",
-     "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n    restart_stable(now);\n",
-     "    if (member.unique_address() == self_ || !model_.add_reachable(member)) return;\n"),
-    ("15.3", "keep-majority looks a second time, pessimistically", "sbr_strategies.cpp",
-     "sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});", "sides_of(model, electorate);"),
-    ("15.3", "keep-majority's tie-break with a leader on the other side", "sbr_strategies.cpp",
-     "    if (model.is_unreachable(leaders.front().unique_address())) {", "    if (false) {"),
-    ("15.3", "static-quorum stays below twice the quorum", "sbr_strategies.cpp", "return total / 2 >= quorum_size;", "return total / 2 > quorum_size;"),
-    ("15.3", "a lone oldest goes, except among two", "sbr_strategies.cpp",
-     "down_if_alone && here == 1 && there >= 2 ?", "down_if_alone && here == 1 ?"),
-    ("5.6", "a first seed that has sent a Join takes a new incarnation before it founds a cluster", "core_join.cpp",
-     "    if (joining.has_sent_join) {", "    if (false) {"),
-    ("6.6", "only who has itself in its own seen acknowledges", "core_eager.cpp", "    if (!gossip().seen_by(self)) return;\n", ""),
-    ("6.6", "in bootstrap the leaders of all data centers get an ack", "core_eager.cpp", "    if (gossip().is_multi_dc()) {", "    if (false) {"),
-    ("6.6", "an ack that overtook its state is kept for it", "core.cpp",
-     "    if (settings.eager.eager_gossip && g.version_id() != before) g = with_known_seen(std::move(g));\n", ""),
-    ("6.6", "who changes sends the state to the leader", "core_eager.cpp", "    targets.push_back(*leader());\n", ""),
-    ("6.6", "the leader relays each version to all who have not seen it", "core_eager.cpp", "    if (is_leader()) return unseen;\n",
-     "    if (is_leader()) return sample(std::move(unseen), settings.eager.fanout);\n"),
-    ("6.6", "whom somebody calls unreachable is left to the periodic round", "core_eager.cpp",
-     "if (all_reachable || gossip().reachability().is_reachable(node)) unseen.push_back(node);", "unseen.push_back(node);"),
-    ("6.6", "what comes sooner than eager-interval-min is deferred, not dropped", "core_eager.cpp",
-     "            set_timer(out, CoreTimer::EagerForward, 0, allowed - now.monotonic);", "            eager.forward_due = false;"),
-    ("6.6", "while the leader is silent the others pass the news on", "core_eager.cpp",
-     "    return leader() && gossip().seen_by(self) && !gossip().seen_by(*leader()) && !unseen_targets().empty();", "    return false;"),
-    ("6.6", "an ack of a version that is not held is answered by a status", "core_eager.cpp", "            send_status(node, out);\n", "            {}\n"),
-    ("6.6", "talk-back is an ack once, then the full gossip", "core_eager.cpp", "    if (times < acks_allowed) {", "    if (true) {"),
-    ("6.6", "a settled version is told to all", "core_eager.cpp", "        if (is_valid_target(m.unique_address())) send_converged", "        if (false) send_converged"),
-    ("6.6", "a Converged that overtook its state is kept for it", "core_eager.cpp", "        eager.converged = m; // it may have overtaken its state\n", ""),
-    ("6.6", "joins within join-batch are one change", "core_eager.cpp", "    if (!admitted.empty()) admit(admitted, now, out);",
-     "    for (const Join& m : admitted) admit({m}, now, out);"),
-    ("6.6", "the leader acts as soon as it sees convergence", "core_eager.cpp",
-     "    while (is_leader() && state->convergence(exiting_confirmed) && actions_on_convergence(now, out)) {}", "    (void)now, (void)out;"),
-    ("12.7", "one refusal is no evidence, nor are two at once", "core_evidence.cpp", "now.monotonic - *link.first_refusal >= refusals_apart", "true"),
-    ("12.7", "an orderly close is no evidence", "core_evidence.cpp", "link.was_open && !link.said_goodbye && link.refused_twice", "link.was_open && link.refused_twice"),
-    ("12.7", "evidence writes Unreachable, which heals", "core_evidence.cpp", "    table = table.unreachable(self, node);", "    table = table.terminated(self, node);"),
-    ("12.7", "the k-th monitor waits for those before it", "core_evidence.cpp", "monitor_rank(node) * Duration", "0 * monitor_rank(node) * Duration"),
+     "        if (m == nullptr || !heartbeats.is_available(*m, now.monotonic)) continue;",
+     "        if (MUTATED || m == nullptr || !heartbeats.is_available(*m, now.monotonic)) continue;"),
+    ("12.5", "the interval after an outage is not recorded", "phi_accrual.cpp", "MUSTER_MUTANT(outage_recorded)", "MUTATED"),
+    ("12.7", "one refusal is no evidence, nor are two at once", "core_evidence.cpp", "now.monotonic - *link.first_refusal >= refusals_apart",
+     "MUTATED || now.monotonic - *link.first_refusal >= refusals_apart"),
+    ("12.7", "an orderly close is no evidence", "core_evidence.cpp", "link.was_open && !link.said_goodbye && link.refused_twice",
+     "link.was_open && (MUTATED || !link.said_goodbye) && link.refused_twice"),
+    ("12.7", "evidence writes Unreachable, which heals", "core_evidence.cpp", "    table = table.unreachable(self, node);",
+     "    table = MUTATED ? table.terminated(self, node) : table.unreachable(self, node);"),
+    ("12.7", "the k-th monitor waits for those before it", "core_evidence.cpp", "monitor_rank(node) * Duration", "(MUTATED ? 0 : monitor_rank(node)) * Duration"),
     ("12.7", "where another monitor has written its row, the own one is left to the reaper", "core_evidence.cpp",
-     "!heartbeats.is_active(node) || !table.is_reachable(node)) return;", "!heartbeats.is_active(node) || !table.is_reachable(self, node)) return;"),
-    ("12.7", "the detector of who is dead says so, or the reaper would undo the row", "core_evidence.cpp", "    heartbeats.mark_dead(node);\n", ""),
+     "!heartbeats.is_active(node) || !table.is_reachable(node)) return;",
+     "!heartbeats.is_active(node) || !(MUTATED ? table.is_reachable(self, node) : table.is_reachable(node))) return;"),
+    ("12.7", "the detector of who is dead says so, or the reaper would undo the row", "core_evidence.cpp", "    heartbeats.mark_dead(node);\n",
+     "    if (!MUTATED) heartbeats.mark_dead(node);\n"),
     ("12.7", "a handshake with exactly this incarnation takes the accusation back", "core_evidence.cpp",
-     "    heartbeats.on_handshake(peer, now.monotonic);\n", ""),
+     "    heartbeats.on_handshake(peer, now.monotonic);\n", "    if (!MUTATED) heartbeats.on_handshake(peer, now.monotonic);\n"),
+    ("12.7", "a Goodbye that came before the news of the exit counts once the news is there", "core_evidence.cpp",
+     "    if (!settings.eager.death_evidence || links.empty()) return;", "    if (MUTATED || !settings.eager.death_evidence || links.empty()) return;"),
     ("13", "the detectors of dropped cross-DC receivers are cleared", "heartbeat.cpp", "        if (!sorted_contains(next, node)) detectors_.remove(node);",
-     "        if (sorted_contains(next, node)) detectors_.remove(node);"),
-    ("14.1", "only who was Unreachable, not Terminated, becomes Reachable", "events.cpp", ": old_reach.all_unreachable()) {", ": old_reach.all_unreachable_or_terminated()) {"),
+     "        if (sorted_contains(next, node) == MUTATED) detectors_.remove(node);"),
+    ("14.1", "only who was Unreachable, not Terminated, becomes Reachable", "events.cpp", ": old_reach.all_unreachable()) {",
+     ": MUTATED ? old_reach.all_unreachable_or_terminated() : old_reach.all_unreachable()) {"),
+    ("15.1", "a reachability change restarts the stable timer", "sbr_runtime.cpp", "MUSTER_MUTANT(stable_timer_not_restarted)", "MUTATED"),
+    ("15.3", "keep-majority looks a second time, pessimistically", "sbr_strategies.cpp",
+     "sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});",
+     "sides_of(model, electorate, {.not_possibly_exiting = !MUTATED}, {.possibly_up = !MUTATED});"),
+    ("15.3", "keep-majority's tie-break with a leader on the other side", "sbr_strategies.cpp",
+     "    if (model.is_unreachable(leaders.front().unique_address())) {", "    if (!MUTATED && model.is_unreachable(leaders.front().unique_address())) {"),
+    ("15.3", "static-quorum stays below twice the quorum", "sbr_strategies.cpp", "return total / 2 >= quorum_size;",
+     "return MUTATED ? total / 2 > quorum_size : total / 2 >= quorum_size;"),
+    ("15.3", "a lone oldest goes, except among two", "sbr_strategies.cpp",
+     "down_if_alone && here == 1 && there >= 2 ?", "down_if_alone && here == 1 && (MUTATED || there >= 2) ?"),
     ("15.4", "who is marked unreachable and yet has seen is indirectly connected", "sbr_model.cpp",
-     "        if (!sorted_contains(seen_by_, row.subject)) continue;\n", "        continue;\n"),
+     "        if (!sorted_contains(seen_by_, row.subject)) continue;\n", "        if (MUTATED || !sorted_contains(seen_by_, row.subject)) continue;\n"),
     ("15.5", "instability ends everybody, on every node", "sbr_runtime.cpp", "    if (now.monotonic - changes_.first <= settings_.stable_after + *limit)",
-     "    if (!is_responsible() || now.monotonic - changes_.first <= settings_.stable_after + *limit)"),
-    ("16", "a removed Down member is quarantined at once", "core_failure.cpp", "    if (previous == MemberStatus::Down) {", "    if (false) {"),
+     "    if ((MUTATED && !is_responsible()) || now.monotonic - changes_.first <= settings_.stable_after + *limit)"),
+    ("16", "a removed Down member is quarantined at once", "core_failure.cpp", "    if (previous == MemberStatus::Down) {", "    if (!MUTATED && previous == MemberStatus::Down) {"),
 ]
 
+SWITCH = """
+#include <cstdlib>
+namespace {
+[[maybe_unused]] bool is_mutated(int rule) {
+    static const int active = [] {
+        const char* chosen = std::getenv("MUSTER_MUTATION");
+        return chosen == nullptr ? 0 : std::atoi(chosen);
+    }();
+    return active == rule;
+}
+} // namespace
+"""
 
-def run(*command, cwd=None, timeout=None):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)
+
+def run(*command, timeout=None, mutation=0):
+    environment = {**os.environ, "MUSTER_MUTATION": str(mutation)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=environment)
 
 
 def must(done, what):
@@ -150,39 +191,46 @@ def must(done, what):
 
 
 class Tree:
-    """A copy of HEAD with a build; what is there already is reused."""
+    """A copy of HEAD with all mutations in it, built once."""
 
     def __init__(self, directory):
         self.source = directory / "source"
         self.build = directory / "build"
-        if self.source.exists():
-            return
-        self.source.mkdir(parents=True)
+        if not self.source.exists():
+            self.source.mkdir(parents=True)
         archive = subprocess.Popen(["git", "-C", str(TOP), "archive", "HEAD"], stdout=subprocess.PIPE)
         must(subprocess.run(["tar", "-x", "-C", str(self.source)], stdin=archive.stdout, capture_output=True, text=True, check=False), "tar")
-        linker = ["-Dcpp_link_args=-fuse-ld=mold"] if shutil.which("mold") else []
-        must(run("meson", "setup", str(self.build), str(self.source), "-Dtests=true", "-Ddefault_library=static", "-Doptimization=0",
-                 "-Ddebug=false", *linker), "meson")
+        self.mutate()
+        if not self.build.exists():
+            linker = ["-Dcpp_link_args=-fuse-ld=mold"] if shutil.which("mold") else []
+            must(run("meson", "setup", str(self.build), str(self.source), "-Dtests=true", "-Ddefault_library=static",
+                     "-Doptimization=0", "-Ddebug=false", *linker), "meson")
+        must(run("ninja", "-j1", "-C", str(self.build), "tests/conformance/muster-conformance", "tests/cluster/muster-cluster-tests"),
+             "the build")
 
-    def make(self, target):
-        """What the compiler says against it; nothing when it is built."""
-        done = run("ninja", "-j1", "-C", str(self.build), target)
-        return [f"does not compile: {done.stdout[-300:]}"] if done.returncode != 0 else []
+    def mutate(self):
+        touched = {}
+        for number, (_, rule, name, before, after) in enumerate(MUTATIONS, start=1):
+            path = self.source / "src/cluster" / name
+            text = touched.get(path) or path.read_text()
+            if (places := text.count(before)) != 1:
+                sys.exit(f"{name}: {places} places instead of one for: {rule}")
+            touched[path] = text.replace(before, after.replace("MUTATED", f"is_mutated({number})"))
+        for path, text in touched.items():
+            end_of_includes = text.index("\n", text.rindex("\n#include", 0, text.index("\nnamespace muster {")) + 1)
+            path.write_text(text[:end_of_includes] + SWITCH + text[end_of_includes:])
 
-    def red(self):
+    def red(self, number):
         """What noticed: the ids of failing cases, else the names of failing tests, else nothing."""
-        if problem := self.make("tests/conformance/muster-conformance"):
-            return problem
-        cases = run(str(self.build / "tests/conformance/muster-conformance"), str(self.source / "tests/conformance/cases.json"))
-        failed = re.findall(r"\b([A-Z]{2}-\d{3})\b", cases.stdout)
+        cases = run(str(self.build / "tests/conformance/muster-conformance"), str(self.source / "tests/conformance/cases.json"),
+                    mutation=number)
         if cases.returncode != 0:
+            failed = re.findall(r"^([A-Z]{2}-\d{3})\b", cases.stdout, re.MULTILINE)
             return sorted(set(failed)) or ["muster-conformance aborts: " + (cases.stderr.strip().splitlines() or ["?"])[-1]]
-        if problem := self.make("tests/cluster/muster-cluster-tests"):
-            return problem
         for chosen in (f"-{SLOW_TESTS}", SLOW_TESTS):
             try:
                 tests = run(str(self.build / "tests/cluster/muster-cluster-tests"), "--gtest_brief=1", "--gtest_fail_fast",
-                            f"--gtest_filter={chosen}", timeout=300)
+                            f"--gtest_filter={chosen}", timeout=600, mutation=number)
             except subprocess.TimeoutExpired:
                 return ["muster-cluster-tests does not end"]
             if tests.returncode == 0:
@@ -198,25 +246,19 @@ def main():
     parser.add_argument("--write", action="store_true", help="write mutations.md")
     parser.add_argument("--tree", type=pathlib.Path, help="directory of the copy and its build, kept for the next run")
     options = parser.parse_args()
-    chosen = [m for m in MUTATIONS if options.filter in m[1] + m[2]]
     rows, survivors = [], []
     with tempfile.TemporaryDirectory(prefix="muster-mutate-") as directory:
         tree = Tree(options.tree or pathlib.Path(directory))
-        for _, rule, name, before, _ in chosen:
-            if (places := (tree.source / "src/cluster" / name).read_text().count(before)) != 1:
-                sys.exit(f"{name}: {places} places instead of one for: {rule}")
-        if red := tree.red():
+        if red := tree.red(0):
             sys.exit(f"red without any mutation: {red}")
-        for section, rule, name, before, after in chosen:
-            path = tree.source / "src/cluster" / name
-            text = path.read_text()
-            path.write_text(text.replace(before, after))
-            red = tree.red()
-            path.write_text(text)
+        for number, (section, rule, name, _, _) in enumerate(MUTATIONS, start=1):
+            if options.filter not in rule + name:
+                continue
+            red = tree.red(number)
             shown = ", ".join(red[:4]) + (f" and {len(red) - 4} more" if len(red) > 4 else "")
             print(f"{'RED ' if red else 'GREEN'} {section:5} {rule}: {shown or 'NOTHING NOTICED'}", flush=True)
             rows.append(f"| {section} | {rule} | {name} | {shown or '**nothing**'} |")
-            if not red or "does not compile" in red[0]:
+            if not red:
                 survivors.append(rule)
     if options.write:
         head = (HERE / "mutations.md").read_text().split("| §")[0] if (HERE / "mutations.md").exists() else "# Mutations\n\n"

@@ -86,7 +86,9 @@ public:
     bool add(const Member& member);
     bool add_unreachable(const Member& member);
     bool add_reachable(const Member& member);
-    bool remove(const Member& member);
+    bool remove(const Member& member) { return remove(std::span(&member, 1)) != 0; }
+    /// Together, as one by one half of a cluster would cost its square. How many were of this data center.
+    std::size_t remove(std::span<const Member> members);
     /// Keeps the negative rows whose ends are both in the model.
     void set_reachability(const Reachability& reachability);
     void set_seen_by(std::vector<UniqueAddress> seen_by);

@@ -10,6 +10,7 @@
 #include <muster/cluster/sbr.hpp>
 #include <muster/time.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <variant>
@@ -122,7 +123,9 @@ private:
     void up(const Member& member, const Now& now, Effects& out);
     void unreachable(const Member& member, const Now& now);
     void reachable(const Member& member, const Now& now);
-    void removed(const Member& member, const Now& now);
+    /// Takes the removals at the front of `events`; how many those are.
+    std::size_t removed(std::span<const ClusterEvent> events, const Now& now);
+    void forget_removed(std::span<const Member> gone, const Now& now);
     void warn_of_strategy(Effects& out);
     void leader_changed(const std::optional<UniqueAddress>& leader, Effects& out);
     void track_foreign(const ClusterEvent& event);
@@ -154,7 +157,7 @@ private:
     SbrSettings settings_;
     std::shared_ptr<const DowningStrategy> strategy_;
     SbrModel model_;
-    std::vector<UniqueAddress> foreign_; // members of other data centers, sorted
+    std::set<UniqueAddress> foreign_; // members of other data centers
     bool is_leader_ = false;
     bool self_was_up_ = false;
     bool stopped_ = false;
