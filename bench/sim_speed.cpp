@@ -129,19 +129,23 @@ public:
         }
         return removed.size();
     }
+    /// Sick nodes that are still members for the first healthy one.
     std::size_t faulty_left() const {
         std::size_t left = 0;
-        for (const auto& member : first_healthy().snapshot().members())
+        const World::Node* healthy = first_healthy();
+        if (!healthy) return 0;
+        const auto snapshot = healthy->snapshot();
+        for (const auto& member : snapshot.members())
             left += faulty_.contains(*world_.find(member.address())) ? 1 : 0;
         return left;
     }
     std::size_t sizes_seen() const noexcept { return sizes_.size(); }
 
 private:
-    const World::Node& first_healthy() const {
+    const World::Node* first_healthy() const {
         for (std::size_t i = 0; i < world_.size(); ++i)
-            if (!faulty_.contains(i) && world_[i].running()) return world_[i];
-        return world_[0];
+            if (!faulty_.contains(i) && world_[i].running()) return &world_[i];
+        return nullptr;
     }
     /// Whether all healthy nodes see the same members, all of them reachable and Up.
     bool look() {
