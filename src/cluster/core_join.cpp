@@ -330,7 +330,6 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
         if (m.node != self) send_welcome(m.node, out);
         return true;
     }
-    if (MUSTER_MUTANT(incarnation_not_replaced)) return false;
     replace_incarnations(incarnations, m.node, now, out);
     return true;
 }

@@ -313,7 +313,7 @@ std::vector<UniqueAddress> Reachability::all_unreachable_or_terminated() const {
 std::vector<UniqueAddress> Reachability::all_unreachable_from(const UniqueAddress& observer) const {
     std::vector<UniqueAddress> nodes;
     for (const Record& r : records_of(observer)) {
-        if (r.status == ReachabilityStatus::Unreachable) nodes.push_back(r.subject);
+        if (r.status == ReachabilityStatus::Unreachable || MUSTER_MUTANT(terminated_not_final)) nodes.push_back(r.subject);
     }
     return nodes;
 }

@@ -157,7 +157,7 @@ void Association::met(const UniqueAddress& peer) {
     if (known_ == peer) return;
     if (known_) {
         // What was accepted while the link led to the former incarnation was meant for that one.
-        const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) ? Outbox::Batch{} : outbox_.drop_before(stale_mark_);
+        const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) || MUSTER_MUTANT(uid_not_compared) ? Outbox::Batch{} : outbox_.drop_before(stale_mark_);
         hub_->counters().tells_other_incarnation.add(dropped.frames);
         replaced_ = known_;
     }

@@ -474,6 +474,27 @@ TEST_P(Association, EndsAQuarantineWithTheNextIncarnation) {
     stop(*c);
 }
 
+TEST_P(Association, EndsAQuarantineWhenTheNextIncarnationIsExpected) {
+    auto options = this->options();
+    auto a = node();
+    auto b = node();
+    a->transport->tell(b->address(), Told{}.tell());
+    ASSERT_TRUE(run_until([&] { return b->sink->count() == 1; }));
+    a->transport->quarantine(b->self(), true);
+    ASSERT_TRUE(run_until([&] { return metric("transport.links.outbound") == 0; }));
+    a->transport->expect(b->self());
+    EXPECT_EQ(a->transport->tell(b->address(), Told{}.tell()), TellResult::NoRoute) << "this one is quarantined";
+    options.listen_port = *b->address().port;
+    stop(*b);
+    auto c = node(options);
+    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::NoRoute) << "nobody knows of it yet";
+    a->transport->expect(c->self());
+    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::Queued) << "although it never connected to us";
+    EXPECT_TRUE(run_until([&] { return c->sink->count() == 1; }));
+    stop(*a);
+    stop(*c);
+}
+
 TEST_P(Association, GoesOnUnderAnotherIncarnation) {
     auto a = node();
     auto b = node();

@@ -289,10 +289,22 @@ void CheckerState::check_changes(std::size_t node, const Gossip& before, const M
             check_gone(node, m, before, after);
         }
     }
+    check_rows(node, before, after);
     if (before.tombstones().data() == after.tombstones().data()) return;
     for (const Tombstone& t : before.tombstones())
         if (after.has_member(t.node))
             note("removed-reappears", fmt::format("{} is a member again for node {}", t.node.to_string(), node));
+}
+
+void CheckerState::check_rows(std::size_t node, const Gossip& before, const Gossip& after) {
+    for (const Reachability::Record& row : before.reachability().records()) {
+        if (row.status != ReachabilityStatus::Terminated) continue;
+        if (!after.has_member(row.observer) || !after.has_member(row.subject)) continue;
+        const auto now = after.reachability().status(row.observer, row.subject);
+        if (now != ReachabilityStatus::Terminated)
+            note("terminated-undone", fmt::format("node {}: the row of {} about {} went from Terminated to {}", node,
+                                                  row.observer.to_string(), row.subject.to_string(), to_string(now)));
+    }
 }
 
 void CheckerState::check_member(std::size_t node, const Member& before, const Member& after) {

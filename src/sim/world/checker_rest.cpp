@@ -14,6 +14,8 @@ namespace {
 /// A node that knows itself Down looks at most four times whether the others know, a leader tick apart, and stops (protocol.md §11.2).
 /// Late timers double the time.
 constexpr Duration downed_lives_max = 12s;
+/// Silence is judged by intervals that may have been irregular, and told to the others by gossip.
+constexpr Duration death_noticed_max = 20s;
 /// What is queued or on its way at the end of everything is repeated by TCP for at most so long.
 constexpr Duration network_idle_max = 1h;
 /// With more nodes at rest each tells some of the others only.
@@ -49,6 +51,7 @@ void Checker::second() {
         if (v.last && std::exchange(v.changed, false) && !s.is_corrupted) v.last->check();
         s.check_downed(node);
         s.check_limits(node);
+        if (!s.is_corrupted) s.check_deaths(node);
     }
     s.settle_numbers();
     s.check_split();
@@ -65,6 +68,29 @@ void CheckerState::check_downed(std::size_t node) {
     if (!v.down_since) v.down_since = world.now();
     if (world.now() - *v.down_since > downed_lives_max)
         note("downed-lives", fmt::format("node {} has known itself Down for {} s", node, (world.now() - *v.down_since) / 1s));
+}
+
+/// In a healthy network a member whose process is gone is noticed after some six seconds (protocol.md §12.5).
+void CheckerState::check_deaths(std::size_t node) {
+    Viewer& v = viewer(node);
+    const bool healthy = network_touched + death_noticed_max < world.now();
+    if (!v.last || !healthy) {
+        v.takes_for_alive.clear();
+        return;
+    }
+    for (const Member& m : v.last->members()) {
+        const Incarnation* known = incarnation(m.unique_address());
+        const bool noticed = !known || !known->ended || m.data_center() != v.data_center || m.status() == MemberStatus::Down ||
+                             !v.last->reachability().is_reachable(m.unique_address());
+        if (noticed) {
+            v.takes_for_alive.erase(m.unique_address());
+            continue;
+        }
+        const auto [since, fresh] = v.takes_for_alive.try_emplace(m.unique_address(), world.now());
+        if (world.now() - since->second > death_noticed_max)
+            note("death-unnoticed", fmt::format("node {} has held {}, whose process is gone, for reachable for {} s", node,
+                                                m.unique_address().to_string(), (world.now() - since->second) / 1s));
+    }
 }
 
 void CheckerState::check_limits(std::size_t node) {

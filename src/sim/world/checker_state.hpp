@@ -33,8 +33,8 @@ struct Viewer {
     Instant ended;
     GossipPtr last;
     std::map<UniqueAddress, Removal> removed;
+    std::map<UniqueAddress, Instant> takes_for_alive; ///< gone ones, since when
     std::optional<Instant> down_since; ///< knows itself Down and did not begin to stop
-    std::uint64_t turns_as_down = 0;
     std::uint64_t tells_accepted = 0;
     std::size_t tell_bytes_min = SIZE_MAX;
     std::set<std::size_t> told; ///< machines
@@ -69,7 +69,7 @@ struct TellStream {
     std::uint64_t sent = 0;
     std::uint64_t delivered = 0; ///< the highest number that arrived, at whichever incarnation
     std::optional<UniqueAddress> receiver;
-    Instant last_sent_delivered{}; ///< when the tell that arrived last was sent
+    std::uint64_t links_ended = 0; ///< of the sender, when it sent what arrived last
 };
 
 /// All of it; what looks at what is in three files.
@@ -92,6 +92,7 @@ struct CheckerState {
     void check_size(std::size_t node, const Gossip& gossip);
     void check_changes(std::size_t node, const Gossip& before, const MembershipState& state);
     void check_member(std::size_t node, const Member& before, const Member& after);
+    void check_rows(std::size_t node, const Gossip& before, const Gossip& after);
     void check_gone(std::size_t node, const Member& gone, const Gossip& before, const Gossip& after);
     void check_entry(std::size_t node, const MembershipState& state);
     void check_protected(std::size_t node, const MembershipState& state);
@@ -106,10 +107,12 @@ struct CheckerState {
     void tell_everybody();
     void check_all_arrived();
     void check_limits(std::size_t node);
+    void check_deaths(std::size_t node);
 
     // workload.cpp
+    std::uint64_t links_ended(std::size_t node);
     void delivered(std::size_t node, const Slice& payload);
-    void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number, Instant sent);
+    void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number, std::uint64_t links_ended);
     void check_quarantine(std::size_t node, const UniqueAddress& sender);
 
     World& world;

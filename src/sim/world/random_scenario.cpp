@@ -117,6 +117,14 @@ private:
             return;
         }
         if (victims.empty()) return;
+        if (random_.chance(1, 12)) {
+            flooded_death(victims.front());
+            return;
+        }
+        if (s_.strategy == "none" && random_.chance(1, 4)) {
+            outage_before_death(victims.front());
+            return;
+        }
         const auto count = 1 + random_.below(4);
         for (std::uint64_t i = 0; i < count; ++i) add_tame(some_of(victims, 1 + random_.below(victims.size())));
     }
@@ -143,6 +151,30 @@ private:
 
     void late_founder() {
         s_.misfortunes.push_back({.at = between(seconds(5), seconds(30)), .kind = Kind::Start, .nodes = {0}, .others = {}});
+    }
+
+    /// A process that takes nothing more is killed with much on its way to it, and another one starts at its address.
+    void flooded_death(std::size_t victim) {
+        Misfortune flood{.at = between(seconds(20), seconds(40)), .kind = Kind::Flood, .nodes = {victim}, .others = {}};
+        make_flood(flood);
+        std::swap(flood.nodes[0], flood.nodes[1]);
+        flood.length = seconds(20);
+        const Duration stop = flood.at + between(seconds(1), seconds(5));
+        const Duration death = stop + between(seconds(2), seconds(10));
+        s_.misfortunes.push_back({.at = stop, .kind = Kind::Pause, .nodes = {victim}, .others = {}, .length = seconds(15)});
+        s_.misfortunes.push_back({.at = death, .kind = Kind::Crash, .nodes = {victim}, .others = {}, .length = between(milliseconds(50), seconds(3))});
+        s_.misfortunes.push_back(std::move(flood));
+    }
+
+    /// What the detectors learn from an outage must not blind them.
+    void outage_before_death(std::size_t victim) {
+        const Duration at = between(seconds(15), seconds(30));
+        const Duration length = between(seconds(10), seconds(30));
+        const Duration death = at + length + between(seconds(10), seconds(20));
+        s_.faults = death + seconds(60);
+        const Kind kind = random_.chance(1, 2) ? Kind::Pause : Kind::Partition;
+        s_.misfortunes.push_back({.at = at, .kind = kind, .nodes = {victim}, .others = {}, .length = length});
+        s_.misfortunes.push_back({.at = death, .kind = Kind::PowerOff, .nodes = {victim}, .others = {}});
     }
 
     Duration tame_time() { return between(seconds(20), std::max<Duration>(s_.faults - seconds(15), seconds(21))); }

@@ -22,6 +22,7 @@ struct Head {
     std::int64_t uid;
     std::uint64_t number;
     std::int64_t sent_ns;
+    std::uint64_t links_ended; ///< of the sender's, until then
 };
 static_assert(sizeof(Head) <= 64);
 
@@ -56,7 +57,8 @@ TellResult Checker::tell(std::size_t from, std::size_t to, std::size_t bytes) {
     auto& sender = s.world[from];
     Viewer& v = s.viewer(from);
     TellStream& stream = s.streams[{v.self, to}];
-    const Head head{from, to, v.self.uid().value, stream.sent + 1, s.world.now().time_since_epoch().count()};
+    const Head head{from, to, v.self.uid().value, stream.sent + 1, s.world.now().time_since_epoch().count(),
+                    s.links_ended(from)};
     std::vector<std::byte> payload(std::max(bytes, sizeof(Head)));
     std::memcpy(payload.data(), &head, sizeof(head));
     for (std::size_t i = sizeof(head); i < payload.size(); ++i) payload[i] = filling(head.number, i);
@@ -91,26 +93,32 @@ void CheckerState::delivered(std::size_t node, const Slice& payload) {
         return note(head.number == stream.delivered ? "tell-twice" : "tell-order",
                     fmt::format("number {} of {} reached node {} after number {}", head.number, sender.to_string(), node,
                                 stream.delivered));
-    const Instant sent{Duration(head.sent_ns)};
-    check_incarnation(node, stream, sender, head.number, sent);
+    const Incarnation* former = stream.receiver ? incarnation(*stream.receiver) : nullptr;
+    const bool was_alive = former && former->ended && former->crashed && Instant(Duration(head.sent_ns)) < *former->ended;
+    if (was_alive) check_incarnation(node, stream, sender, head.number, head.links_ended);
     check_quarantine(node, sender);
     stream.delivered = head.number;
     stream.receiver = viewer(node).self;
-    stream.last_sent_delivered = sent;
+    stream.links_ended = head.links_ended;
 }
 
-/// What was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). That it did so is certain when an
-/// earlier tell had just arrived there, nothing touched the network or the processes since, and the receiver was killed later.
+/// How many connections of this node have ended: as long as that is the same, each association leads to whom it led.
+std::uint64_t CheckerState::links_ended(std::size_t node) {
+    const Metrics& metrics = world[node].runtime->metrics();
+    std::int64_t ended = 0;
+    for (const std::string_view how : {"broken", "half_open", "idle_closed", "superseded"})
+        ended += metrics.value(fmt::format("transport.links.{}", how));
+    return static_cast<std::uint64_t>(ended);
+}
+
+/// What was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). It did so for certain when an earlier
+/// tell arrived there, no link of the sender has ended between the two, and the receiver was killed later.
 void CheckerState::check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number,
-                              Instant sent) {
+                                     std::uint64_t ended) {
     const UniqueAddress& here = viewer(node).self;
-    if (!stream.receiver || *stream.receiver == here) return;
-    const Incarnation* former = incarnation(*stream.receiver);
-    if (!former || !former->ended || !former->crashed || sent >= *former->ended) return;
-    const bool undisturbed = network_touched < stream.last_sent_delivered - 5s;
-    if (undisturbed && sent - stream.last_sent_delivered < 20s)
-        note("tell-wrong-incarnation", fmt::format("number {} of {}, accepted for {}, reached {}", number, sender.to_string(),
-                                                   stream.receiver->to_string(), here.to_string()));
+    if (*stream.receiver == here || ended != stream.links_ended) return;
+    note("tell-wrong-incarnation", fmt::format("number {} of {}, accepted for {}, reached {}", number, sender.to_string(),
+                                               stream.receiver->to_string(), here.to_string()));
 }
 
 void CheckerState::check_quarantine(std::size_t node, const UniqueAddress& sender) {

@@ -20,6 +20,8 @@ namespace muster::sim {
 /// | seen-unheld | somebody counts as having seen a version that it never held as seen [11] |
 /// | clock-too-large | more clock entries than members [10] |
 /// | number-twice | two members of one data center with one up_number, although no leader was lost over it [4] |
+/// | terminated-undone | an observer's Terminated row says something else again (§4.2) |
+/// | death-unnoticed | a member whose process is gone is still held for reachable, far beyond the detectors' time (§12.5) |
 /// | joined-without-asking | a node became a member through one it had not asked (§5.6) |
 /// | downed-lives | a node that knows itself Down did not begin to stop within its leader ticks [8] |
 /// | exiting-cut-short | an Exiting node was removed before its exiting tasks ended, though reachable [14] |

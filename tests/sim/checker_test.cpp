@@ -1,0 +1,308 @@
+/// The checker notices each thing it promises to notice, and nothing where nothing is wrong.
+#include <array>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <muster/cluster/multi_dc.hpp>
+#include <muster/sim/world.hpp>
+#include <muster/sim/world/checker.hpp>
+
+namespace muster::sim::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The invariant that `action` breaks; empty: none.
+template <class Action>
+std::string broken_by(Action action) {
+    try {
+        action();
+    } catch (const Violation& violation) {
+        return violation.invariant;
+    }
+    return {};
+}
+
+// ---- states that no correct node publishes
+
+class CheckedStates : public testing::Test {
+protected:
+    CheckedStates() {
+        for (std::size_t n = 0; n < 3; ++n) {
+            world.checker().configure(n, configs[n]);
+            world.start(n);
+        }
+    }
+    UniqueAddress node(std::size_t n) const { return *world[n].identity; }
+    Member member(std::size_t n, MemberStatus status = MemberStatus::Up, std::int32_t number = Member::never_up) const {
+        return {node(n), status, {}, number};
+    }
+    /// Node `viewer` publishes a state with these parts; seen by nobody but those named.
+    void publish(std::size_t viewer, std::vector<Member> members, std::vector<std::size_t> seen = {}, Reachability rows = {},
+                 std::vector<std::size_t> tombstones = {}) {
+        std::vector<UniqueAddress> seen_by;
+        for (const std::size_t n : seen) seen_by.push_back(node(n));
+        std::vector<Tombstone> graves;
+        for (const std::size_t n : tombstones) graves.push_back({node(n), WallTime{1}});
+        auto gossip = Gossip::from_parts(std::move(members), seen_by, std::move(rows), VectorClock::from_entries(clock), graves);
+        ASSERT_TRUE(gossip.has_value());
+        configs[viewer].daemon.observer(
+            std::make_shared<MembershipState>(node(viewer), "default", std::make_shared<const Gossip>(*std::move(gossip))));
+    }
+    std::string broken() {
+        return broken_by([this] { world.checker().stepped(0); });
+    }
+
+    World world{{.seed = 3, .nodes = 3}};
+    std::array<RemoteAdapterConfig, 3> configs;
+    std::vector<VectorClock::Entry> clock;
+};
+
+TEST_F(CheckedStates, AMemberThatComesAndClimbsIsFine) {
+    publish(0, {member(0, MemberStatus::Joining)}, {0});
+    publish(0, {member(0, MemberStatus::Up, 1), member(1, MemberStatus::Joining)}, {0});
+    publish(0, {member(0, MemberStatus::Up, 1), member(1, MemberStatus::Up, 2)}, {0});
+    publish(0, {member(0, MemberStatus::Up, 1)}, {0}, {}, {1});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, NoStatusGoesBack) {
+    publish(0, {member(0), member(1, MemberStatus::Leaving)}, {0});
+    publish(0, {member(0), member(1, MemberStatus::Up)}, {0});
+    EXPECT_EQ(broken(), "status-went-back");
+}
+
+TEST_F(CheckedStates, NoNumberGrows) {
+    publish(0, {member(0, MemberStatus::Up, 1)}, {0});
+    publish(0, {member(0, MemberStatus::Up, 2)}, {0});
+    EXPECT_EQ(broken(), "status-went-back");
+}
+
+TEST_F(CheckedStates, NobodyVanishesWithoutATombstone) {
+    publish(0, {member(0), member(1)}, {0});
+    publish(0, {member(0)}, {0});
+    EXPECT_EQ(broken(), "vanished");
+}
+
+TEST_F(CheckedStates, NobodyReappears) {
+    world.checker().protect({}); // that it was removed is fine
+    publish(0, {member(0)}, {0}, {}, {1});
+    publish(0, {member(0), member(1)}, {0});
+    EXPECT_EQ(broken(), "removed-reappears");
+}
+
+TEST_F(CheckedStates, OneVersionHasOneContent) {
+    publish(0, {member(0), member(1)}, {0});
+    // version_id covers everything that is compared, so only a forged one could differ: nodes that agree are fine.
+    publish(1, {member(0), member(1)}, {0, 1});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, WhoCountsAsHavingSeenHeldIt) {
+    publish(0, {member(0), member(1)}, {0});
+    publish(0, {member(0), member(1)}, {0, 1});
+    EXPECT_EQ(broken(), "seen-unheld");
+}
+
+TEST_F(CheckedStates, WhoHeldItUnseenHasNotSeenIt) {
+    publish(1, {member(0), member(1)}, {});
+    publish(0, {member(0), member(1)}, {0, 1});
+    EXPECT_EQ(broken(), "seen-unheld");
+}
+
+TEST_F(CheckedStates, TheClockHasNoMoreEntriesThanMembers) {
+    clock = {{node(0).key(), 1}, {node(1).key(), 1}};
+    publish(0, {member(0)}, {0});
+    EXPECT_EQ(broken(), "clock-too-large");
+}
+
+TEST_F(CheckedStates, NoNumberIsGivenTwice) {
+    publish(0, {member(0, MemberStatus::Up, 1), member(1, MemberStatus::Up, 1)}, {0});
+    EXPECT_EQ(broken(), "number-twice");
+}
+
+TEST_F(CheckedStates, ANumberMayBeGivenAgainWhenItsLeaderIsLost) {
+    publish(1, {member(0), member(1, MemberStatus::Up, 1)}, {1});
+    world.crash(1);
+    publish(0, {member(0, MemberStatus::Up, 1), member(1, MemberStatus::Up, 1)}, {0});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, TerminatedIsFinal) {
+    const auto terminated = Reachability{}.terminated(node(0), node(1));
+    publish(0, {member(0), member(1)}, {0}, terminated);
+    publish(0, {member(0), member(1)}, {0}, Reachability({{node(0), node(1), ReachabilityStatus::Unreachable, 2}}, {{node(0), 2}}));
+    EXPECT_EQ(broken(), "terminated-undone");
+}
+
+TEST_F(CheckedStates, ANodeIsMemberOfItsFirstState) {
+    publish(0, {member(1)}, {});
+    EXPECT_EQ(broken(), "joined-without-asking");
+}
+
+TEST_F(CheckedStates, AnExitingMemberEndsItsTasksFirst) {
+    publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0});
+    publish(0, {member(0)}, {0}, {}, {1});
+    EXPECT_EQ(broken(), "exiting-cut-short");
+}
+
+TEST_F(CheckedStates, AnExitingMemberThatWasUnreachableMayGo) {
+    publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0}, Reachability{}.unreachable(node(0), node(1)));
+    publish(0, {member(0)}, {0}, {}, {1});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, AHealthyNodeIsNotDowned) {
+    publish(0, {member(0), member(1, MemberStatus::Down)}, {0});
+    EXPECT_EQ(broken(), "healthy-downed");
+}
+
+TEST_F(CheckedStates, ADisturbedNodeMayBeDowned) {
+    world.pause(2, 10s);
+    publish(0, {member(0), member(2, MemberStatus::Down)}, {0});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, OnlyWhoIsProtectedMustNotBeDowned) {
+    world.checker().protect({0, 1});
+    publish(0, {member(0), member(2, MemberStatus::Down)}, {0});
+    EXPECT_EQ(broken(), "");
+    publish(0, {member(0), member(1, MemberStatus::Down), member(2, MemberStatus::Down)}, {0});
+    EXPECT_EQ(broken(), "healthy-downed");
+}
+
+TEST_F(CheckedStates, WhatWasFoundIsThrownAfterTheStep) {
+    world.checker().report("of-my-own", "found elsewhere");
+    EXPECT_EQ(broken_by([this] { world.run_for(1s); }), "of-my-own");
+}
+
+// ---- tells
+
+/// The workload's own tells, changed on the way.
+class CheckedTells : public testing::Test {
+protected:
+    CheckedTells() : world(options()) {
+        world.start_all();
+        EXPECT_TRUE(world.run_until_agreed(30s));
+        tap = world.checker().make_sink(1);
+    }
+    WorldOptions options() {
+        WorldOptions o{.seed = 3, .nodes = 3};
+        o.make_sink = [this](std::size_t) { return std::make_shared<Keep>(kept); };
+        return o;
+    }
+    /// The next tell of node 0 to node 1, as it left.
+    std::vector<std::byte> next(std::size_t bytes = 100) {
+        kept.clear();
+        EXPECT_EQ(world.checker().tell(0, 1, bytes), TellResult::Queued);
+        world.run_for(1s);
+        return kept.at(0);
+    }
+    std::string broken_by_delivering(const std::vector<std::byte>& payload) {
+        tap->deliver("/user/workload", "sim.numbered", Slice::copy_of(payload), {});
+        return broken_by([this] { world.checker().stepped(1); });
+    }
+
+    struct Keep final : RemoteMessageSink {
+        explicit Keep(std::vector<std::vector<std::byte>>& to) : kept(to) {}
+        void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+            kept.emplace_back(payload.bytes().begin(), payload.bytes().end());
+        }
+        std::vector<std::vector<std::byte>>& kept;
+    };
+    std::vector<std::vector<std::byte>> kept;
+    World world;
+    std::shared_ptr<RemoteMessageSink> tap;
+};
+
+TEST_F(CheckedTells, InOrderAndOnceIsFine) {
+    EXPECT_EQ(broken_by_delivering(next()), "");
+    next(); // one is lost
+    EXPECT_EQ(broken_by_delivering(next()), "");
+    EXPECT_EQ(world.checker().tells_delivered(), 2U);
+}
+
+TEST_F(CheckedTells, NoneArrivesTwice) {
+    const auto tell = next();
+    EXPECT_EQ(broken_by_delivering(tell), "");
+    EXPECT_EQ(broken_by_delivering(tell), "tell-twice");
+}
+
+TEST_F(CheckedTells, NoneOvertakesAnother) {
+    const auto first = next();
+    EXPECT_EQ(broken_by_delivering(next()), "");
+    EXPECT_EQ(broken_by_delivering(first), "tell-order");
+}
+
+TEST_F(CheckedTells, NoneReachesAnotherAddress) {
+    const auto tell = next();
+    tap = world.checker().make_sink(2);
+    EXPECT_EQ(broken_by_delivering(tell), "tell-wrong-node");
+}
+
+TEST_F(CheckedTells, NoByteChanges) {
+    auto tell = next();
+    tell.back() ^= std::byte{1};
+    EXPECT_EQ(broken_by_delivering(tell), "tell-changed");
+}
+
+TEST_F(CheckedTells, NoneReachesALaterIncarnationThanItWasAcceptedFor) {
+    world.run_for(10s);
+    EXPECT_EQ(broken_by_delivering(next()), "");
+    const auto tell = next(); // accepted while its receiver lived
+    world.crash(1);
+    world.start(1);
+    EXPECT_EQ(broken_by_delivering(tell), "tell-wrong-incarnation");
+}
+
+// ---- the whole
+
+TEST(Checker, AWorldInWhichNothingHappensIsFineUntilItsEnd) {
+    World world({.seed = 3, .nodes = 4});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.run_for(60s);
+    world.leave(3);
+    world.run_for(20s);
+    EXPECT_EQ(broken_by([&] { world.checker().at_rest(); }), "tell-lost-at-rest") << "this world records its tells itself";
+    for (const std::size_t n : world.running()) world.crash(n);
+    EXPECT_EQ(broken_by([&] { world.checker().at_end(); }), "");
+}
+
+TEST(Checker, WhoDoesNotAgreeIsNotAtRest) {
+    World world({.seed = 3, .nodes = 4});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.pause(3, 1h);
+    world.run_for(8s);
+    EXPECT_EQ(broken_by([&] { world.checker().at_rest(); }), "no-agreement");
+}
+
+TEST(Checker, AfterACleanPartitionOneSideLivesAtMost) {
+    WorldOptions options{.seed = 3, .nodes = 4};
+    options.config.daemon.sbr.reset(); // nobody resolves it
+    World world(std::move(options));
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.partition({2, 3});
+    world.checker().split({2, 3}, 30s);
+    EXPECT_EQ(broken_by([&] { world.run_for(29s); }), "");
+    EXPECT_EQ(broken_by([&] { world.run_for(3s); }), "both-sides-live");
+}
+
+TEST(Checker, AHealthyNodeDoesNotStop) {
+    World world({.seed = 3, .nodes = 3});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world[0].daemon().down(world[2].address); // nobody told the checker
+    EXPECT_EQ(broken_by([&] { world.run_for(30s); }), "healthy-downed");
+}
+
+TEST(Checker, NothingIsLeftAtTheEnd) {
+    World world({.seed = 3, .nodes = 3});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    EXPECT_EQ(broken_by([&] { world.checker().at_end(); }), "leak") << "they still run";
+}
+
+} // namespace
+} // namespace muster::sim::test

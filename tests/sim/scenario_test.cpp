@@ -1,0 +1,193 @@
+/// Scenarios: the same from the same seed, of the promised sizes, to JSON and back, and shrunk to what matters.
+#include <algorithm>
+#include <gtest/gtest.h>
+#include <map>
+#include <muster/sim/world/scenario.hpp>
+
+namespace muster::sim::test {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = Misfortune::Kind;
+
+Scenario with(std::vector<Misfortune> misfortunes, std::size_t nodes = 5) {
+    Scenario s;
+    s.nodes = nodes;
+    s.misfortunes = std::move(misfortunes);
+    return s;
+}
+
+// ---- drawing
+
+TEST(DrawnScenario, IsTheSameForTheSameSeed) {
+    for (std::uint64_t seed = 0; seed < 100; ++seed) EXPECT_EQ(Scenario::draw(seed), Scenario::draw(seed));
+    EXPECT_NE(Scenario::draw(1), Scenario::draw(2));
+}
+
+TEST(DrawnScenario, IsValid) {
+    for (std::uint64_t seed = 0; seed < 5000; ++seed) {
+        const auto valid = Scenario::draw(seed).validate();
+        ASSERT_TRUE(valid.has_value()) << seed << ": " << valid.error().message();
+    }
+}
+
+TEST(DrawnScenario, HasSevenNodesAndThreeMinutesInTheMedianAndSixtyNodesInTwoPercent) {
+    std::vector<std::size_t> nodes;
+    std::vector<Duration> times;
+    for (std::uint64_t seed = 0; seed < 4001; ++seed) {
+        const Scenario s = Scenario::draw(seed);
+        nodes.push_back(s.nodes);
+        times.push_back(s.faults + s.quiet);
+    }
+    std::ranges::sort(nodes);
+    std::ranges::sort(times);
+    EXPECT_EQ(nodes[2000], 7U);
+    EXPECT_EQ(times[2000], 180s);
+    EXPECT_NEAR(static_cast<double>(std::ranges::count(nodes, 60U)), 80.0, 35.0);
+    EXPECT_EQ(nodes.front(), 2U);
+    EXPECT_EQ(nodes.back(), 60U);
+}
+
+TEST(DrawnScenario, HasEveryKindOfMisfortuneAndEveryStrategy) {
+    std::map<Kind, int> kinds;
+    std::map<std::string, int> strategies;
+    int decided = 0;
+    for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+        const Scenario s = Scenario::draw(seed);
+        for (const Misfortune& m : s.misfortunes) ++kinds[m.kind];
+        ++strategies[s.strategy];
+        decided += s.protected_nodes().empty() ? 0 : 1;
+    }
+    EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::Flood) + 1);
+    EXPECT_EQ(strategies.size(), 7U);
+    EXPECT_GT(decided, 700) << "a world that promises nobody anything shows little";
+}
+
+// ---- what may be expected
+
+TEST(Expectation, AMajorityThatNothingBefallsIsProtected) {
+    EXPECT_EQ(with({{.at = 30s, .kind = Kind::Crash, .nodes = {3, 4}, .others = {}}}).protected_nodes(), (std::vector<std::size_t>{0, 1, 2}));
+}
+
+TEST(Expectation, AMinorityIsNot) {
+    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}}).protected_nodes().empty());
+}
+
+TEST(Expectation, WithoutAResolverNobodyIsDownedWhateverHappens) {
+    auto s = with({{.at = 30s, .kind = Kind::OneWay, .nodes = {1, 2, 3, 4}, .others = {}, .length = 20s}});
+    s.strategy = "none";
+    EXPECT_EQ(s.protected_nodes(), (std::vector<std::size_t>{0}));
+}
+
+TEST(Expectation, APartitionThatEndsWhileTheResolversDecidePromisesNothing) {
+    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 9s}}).protected_nodes().empty());
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 60s}}).protected_nodes().empty());
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 1s}}).protected_nodes().empty());
+}
+
+TEST(Expectation, KeepOldestProtectsTheSideOfTheFounder) {
+    auto s = with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}});
+    s.strategy = "keep-oldest";
+    EXPECT_EQ(s.protected_nodes(), (std::vector<std::size_t>{0, 1}));
+    s.misfortunes[0].nodes = {0};
+    EXPECT_TRUE(s.protected_nodes().empty());
+}
+
+TEST(Expectation, OnlyCleanMisfortunesPromiseOneSide) {
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {3, 4}, .others = {}, .length = 60s}}).may_split());
+    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::FlipFlop, .nodes = {4}, .others = {}, .length = 60s, .amount = 20'000'000'000}}).may_split());
+    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Corrupt, .nodes = {4}, .others = {}, .length = 60s, .amount = 100}}).may_split());
+}
+
+// ---- names and JSON
+
+TEST(NamedScenario, EachIsValidAtManySizes) {
+    for (const auto name : Scenario::names())
+        for (const std::size_t nodes : {3U, 7U, 100U}) {
+            const auto s = Scenario::named(name, nodes, 1);
+            ASSERT_TRUE(s.has_value()) << name;
+            const auto valid = s->validate();
+            EXPECT_TRUE(valid.has_value()) << name << " at " << nodes << ": " << valid.error().message();
+        }
+}
+
+TEST(NamedScenario, AnUnknownNameNamesThoseThereAre) {
+    const auto s = Scenario::named("no-such", 7, 1);
+    ASSERT_FALSE(s.has_value());
+    EXPECT_EQ(s.error(), Errc::not_found);
+    EXPECT_NE(s.error().message().find("flip-flop"), std::string::npos);
+}
+
+TEST(ScenarioJson, ComesBackAsItWas) {
+    for (std::uint64_t seed = 0; seed < 500; ++seed) {
+        const Scenario s = Scenario::draw(seed);
+        const auto back = Scenario::from_json(s.to_json());
+        ASSERT_TRUE(back.has_value()) << back.error().message();
+        ASSERT_EQ(*back, s) << s.to_json();
+    }
+}
+
+TEST(ScenarioJson, SaysWhichFieldIsWrong) {
+    const auto subject = [](std::string_view text) {
+        const auto s = Scenario::from_json(text);
+        return s ? std::string("none") : s.error().subject;
+    };
+    EXPECT_EQ(subject("{"), "scenario");
+    EXPECT_EQ(subject("[]"), "scenario");
+    EXPECT_EQ(subject(R"({"nodes": "many"})"), "nodes");
+    EXPECT_EQ(subject(R"({"nodes": 0})"), "nodes");
+    EXPECT_EQ(subject(R"({"nods": 3})"), "nods");
+    EXPECT_EQ(subject(R"({"strategy": "hope"})"), "strategy");
+    EXPECT_EQ(subject(R"({"quiet_ms": -1})"), "quiet_ms");
+    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flood-gate", "nodes": [0]}]})"), "misfortunes[0].kind");
+    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "crash", "nodes": [3]}]})"), "misfortunes[0] (crash)");
+    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flip-flop", "nodes": [1], "length_ms": 5}]})"), "misfortunes[0] (flip-flop)");
+    EXPECT_EQ(subject(R"({"nodes": 4, "misfortunes": [{"kind": "crash", "nodes": [3], "at_ms": 5}]})"), "none");
+}
+
+// ---- running
+
+TEST(RunScenario, IsTheSameEveryTime) {
+    for (const std::uint64_t seed : {3U, 4U, 5U}) {
+        const Scenario s = Scenario::draw(seed);
+        const Outcome first = run(s), second = run(s);
+        EXPECT_EQ(first.broken, std::nullopt) << *first.broken << ": " << first.detail;
+        EXPECT_EQ(first.trace_hash, second.trace_hash);
+        EXPECT_EQ(first.events, second.events);
+    }
+}
+
+TEST(RunScenario, EachNamedOneHolds) {
+    for (const auto name : Scenario::names()) {
+        const Outcome outcome = run(*Scenario::named(name, 5, 1));
+        EXPECT_TRUE(outcome.ok()) << name << ": " << *outcome.broken << ": " << outcome.detail;
+    }
+}
+
+// ---- shrinking
+
+TEST(Shrink, LeavesWhatMatters) {
+    Scenario failing = Scenario::draw(12);
+    failing.nodes = 20;
+    failing.misfortunes = {};
+    for (std::size_t n = 0; n < 8; ++n) failing.misfortunes.push_back({.at = 20s, .kind = Kind::Pause, .nodes = {n, n + 1}, .others = {}, .length = 4s});
+    failing.misfortunes.insert(failing.misfortunes.begin() + 3, {.at = 20s, .kind = Kind::Crash, .nodes = {5, 7, 9}, .others = {}});
+    const auto fails = [](const Scenario& s) {
+        return s.nodes >= 2 && std::ranges::any_of(s.misfortunes, [](const Misfortune& m) { return m.kind == Kind::Crash; });
+    };
+    const Scenario small = shrink(failing, fails, 1000);
+    EXPECT_EQ(small.nodes, 2U);
+    ASSERT_EQ(small.misfortunes.size(), 1U);
+    EXPECT_EQ(small.misfortunes[0].kind, Kind::Crash);
+    EXPECT_EQ(small.misfortunes[0].nodes.size(), 1U);
+    EXPECT_TRUE(small.validate().has_value());
+}
+
+TEST(Shrink, StopsAfterSoManyAttempts) {
+    std::size_t calls = 0;
+    shrink(Scenario::draw(5), [&](const Scenario&) { return ++calls > 1'000'000; }, 17);
+    EXPECT_LE(calls, 17U);
+}
+
+} // namespace
+} // namespace muster::sim::test
