@@ -1,7 +1,6 @@
 #include <muster/sim/faults.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <tuple>
 
 namespace muster::sim {

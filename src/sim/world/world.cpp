@@ -183,7 +183,7 @@ void World::pause(std::size_t index, Duration how_long) {
     note_fault({index}, "pause", how_long);
     disturbed(node.host);
     node.runtime->pause();
-    after(how_long, [this, &node, life = node.lives] {
+    after(how_long, [&node, life = node.lives] {
         if (!node.running() || node.lives != life) return;
         node.runtime->resume();
     });
