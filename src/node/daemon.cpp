@@ -187,7 +187,20 @@ void Daemon::carry_out(effect::Publish& e) {
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
     publications_.push_back({std::move(e.state), std::move(e.events)});
     published_.notify();
+    if (config_.cluster.publish_stats_interval == std::chrono::milliseconds::zero()) publish_stats();
     check_status_waiters();
+}
+
+void Daemon::publish_stats() {
+    const Gossip& gossip = core_.state()->latest();
+    const auto set = [&metrics = runtime_.metrics()](std::string_view name, std::size_t value) {
+        metrics.gauge(name).set(static_cast<std::int64_t>(value));
+    };
+    set("cluster.stats.members", gossip.members().size());
+    set("cluster.stats.unreachable", core_.state()->unreachable_addresses().size());
+    set("cluster.stats.seen", gossip.overview().seen.count());
+    set("cluster.stats.clock_entries", gossip.version().size());
+    set("cluster.stats.tombstones", gossip.tombstones().size());
 }
 
 /// Who was removed once and comes as another incarnation is nobody's acquaintance yet.

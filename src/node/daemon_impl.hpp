@@ -100,6 +100,8 @@ private:
     void on_timer(TimerKey key);
     void make_resolver();
     void update_snapshot(const effect::Publish& published);
+    /// publish-stats-interval: the size of what this node knows, as gauges.
+    void publish_stats();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     Lease::Done lease_answer(std::uint64_t generation);
     RandomSource make_random();
@@ -110,6 +112,7 @@ private:
     net::Task<void> reaper_ticks();
     net::Task<void> join_ticks();
     net::Task<void> downing_ticks();
+    net::Task<void> stats_ticks(Duration interval);
     net::Task<void> publisher();
     void deliver_publications();
     void renew_lease_when_due();

@@ -31,6 +31,8 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     tasks_.spawn(periodic(settings.failure_detector.heartbeat_interval, &ClusterCore::tick_heartbeat));
     tasks_.spawn(periodic(settings.multi_dc.heartbeat_interval, &ClusterCore::tick_cross_dc_heartbeat));
     if (resolver_) tasks_.spawn(downing_ticks());
+    if (const auto interval = settings.publish_stats_interval; interval && *interval > interval->zero())
+        tasks_.spawn(stats_ticks(*interval));
     if (!settings.seed_nodes.empty()) execute(DaemonCmd::JoinSeedNodes{settings.seed_nodes});
     co_await finished_.wait();
 
@@ -87,6 +89,14 @@ net::Task<void> Daemon::periodic(Duration interval, Tick tick) {
         feed([&](const Now& now, Effects& out) { (core_.*tick)(now, out); });
         // Fixed delay: after a pause of the process there is one tick, not a burst of those missed.
         pause = interval;
+    }
+}
+
+net::Task<void> Daemon::stats_ticks(Duration interval) {
+    while (!tasks_.stopping()) {
+        auto slept = co_await runtime_.sleep_for(interval);
+        if (!slept) co_return;
+        publish_stats();
     }
 }
 

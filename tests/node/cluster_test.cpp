@@ -37,6 +37,22 @@ TEST(Cluster, AgreesByPeriodicGossipAloneWithoutEagerGossip) {
     EXPECT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
 }
 
+TEST(Cluster, SetsGaugesOfItsSizeAtEveryChangeOrEverySoOften) {
+    for (const auto interval : {0ms, 200ms}) {
+        World world;
+        for (std::size_t i = 0; i < 2; ++i) world.add_host();
+        for (std::size_t i = 0; i < 2; ++i) {
+            auto config = world.config(i);
+            config.daemon.cluster.publish_stats_interval = interval;
+            world.start(i, std::move(config));
+        }
+        ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+        if (interval > 0ms) world.run_until([] { return false; }, interval * 2);
+        EXPECT_EQ(world[1].runtime->metrics().value("cluster.stats.members"), 2);
+        EXPECT_EQ(world[1].runtime->metrics().value("cluster.stats.clock_entries"), 2);
+    }
+}
+
 TEST(Cluster, EveryNodeSeesJoinedBeforeUp) {
     World world;
     world.start_all(3);

@@ -4,6 +4,7 @@
 
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
 #include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
@@ -298,6 +299,12 @@ void NodeApp::on_line(const std::string& text) {
             line["report"] = report.to_string();
             print(line);
         });
+    } else if (words[0] == "decisions") {
+        for (const auto& decision : daemon.decisions()) {
+            auto line = json_line(runtime_->wall_now(), "decision");
+            line["record"] = json::parse(decision->to_json());
+            print(line);
+        }
     } else if (words[0] == "metrics") {
         auto line = json_line(runtime_->wall_now(), "metrics");
         for (const auto& metric : runtime_->metrics().snapshot()) line[metric.name] = metric.value;

@@ -2,8 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <chrono>
 #include <fmt/format.h>
 #include <map>
+#include <memory>
+#include <muster/cluster/lease.hpp>
 #include <muster/net/endpoint.hpp>
 #include <muster/version.hpp>
 
@@ -11,6 +14,16 @@ namespace muster::tools {
 namespace {
 
 using std::chrono::milliseconds;
+
+/// CLI11's own would print the whole range of a double.
+const CLI::Validator not_negative(
+    [](std::string& text) { return text.starts_with('-') ? text + " is negative" : std::string(); }, "NONNEGATIVE");
+const CLI::Validator one_or_more(
+    [](std::string& text) {
+        return text.starts_with('-') || text.find_first_not_of('0') == std::string::npos ? text + " is not 1 or more"
+                                                                                         : std::string();
+    },
+    "POSITIVE");
 
 /// "250ms", "5s", "2m" or a plain number of milliseconds; what CLI11 prints on anything else names flag and value.
 CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& target, const std::string& help) {
@@ -20,7 +33,7 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& 
         ->transform(CLI::AsNumberWithUnit(std::map<std::string, std::int64_t>{
                         {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
                     CLI::AsNumberWithUnit::CASE_SENSITIVE))
-        ->check(CLI::NonNegativeNumber)
+        ->check(not_negative)
         ->type_name("DURATION")
         ->default_str(fmt::format("{}ms", target.count()));
 }
@@ -89,6 +102,7 @@ struct RawFlags {
     std::string app_version = "0.0.0";
     std::string strategy = "keep-majority";
     std::string referee;
+    std::string lease_file;
     std::string unstable = "on";
     std::string weakly_up = "7s";
     std::string backend = "auto";
@@ -139,7 +153,7 @@ void add_cluster_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
     app.add_option("--dc", cluster.multi_dc.self_data_center, "data center of this node")->capture_default_str();
     app.add_option("--app-version", raw.app_version, "version of the application")->capture_default_str();
     app.add_option("--min-members", cluster.min_nr_of_members, "members needed before anybody becomes Up")
-        ->check(CLI::PositiveNumber)
+        ->check(one_or_more)
         ->capture_default_str();
     app.add_option("--role-min-members", raw.role_minimums, "the same per role, repeatable")->type_name("ROLE=N");
     app.add_option("--weakly-up-after", raw.weakly_up, "on (7s), off or a duration")->capture_default_str();
@@ -168,14 +182,17 @@ void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
 }
 
 void add_sbr_flags(CLI::App& app, RawFlags& raw, SbrSettings& sbr) {
+    std::string strategies;
+    for (const std::string_view name : sbr_strategy_names()) strategies += std::string(name) + ", ";
     app.add_option("--strategy", raw.strategy,
-                   "split-brain resolution: keep-majority, static-quorum, keep-oldest, keep-referee, down-all, off")
+                   "split-brain resolution: " + strategies + "off")
         ->capture_default_str();
     add_duration(app, "--stable-after", sbr.stable_after, "no change for that long before the resolver acts");
     app.add_option("--down-all-when-unstable", raw.unstable, "on, off or a duration")->capture_default_str();
     app.add_option("--sbr-role", sbr.role, "only members with this role count");
-    app.add_option("--quorum-size", sbr.quorum_size, "static-quorum: members that must stay")->check(CLI::PositiveNumber);
+    app.add_option("--quorum-size", sbr.quorum_size, "static-quorum: members that must stay")->check(one_or_more);
     app.add_option("--referee", raw.referee, "keep-referee: the node that decides")->type_name("HOST:PORT");
+    app.add_option("--lease-file", raw.lease_file, "lease-majority: the file that all nodes can reach and lock");
     app.add_flag("--keep-oldest-when-alone", raw.keep_when_alone, "keep-oldest: the oldest survives even alone");
     app.add_option("--weight", raw.weights, "weight of members with a role, repeatable")->type_name("ROLE=N");
     app.add_flag("--dry-run", sbr.dry_run, "record the resolver's decisions without acting on them");
@@ -190,6 +207,28 @@ void add_process_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
         ->capture_default_str();
     add_duration(app, "--status-interval", options.status_interval, "between status lines; 0: none");
     add_duration(app, "--exit-deadline", options.exit_deadline, "SIGTERM or leave: exit with 7 when it takes longer");
+}
+
+WallTime wall_clock() {
+    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+    return WallTime{std::chrono::duration_cast<milliseconds>(since_epoch).count()};
+}
+
+/// The owner is the address that others know, so that a restarted node still has its lease.
+void apply_lease(const RawFlags& raw, NodeOptions& options, SbrSettings& sbr) {
+    const bool needs_lease = raw.strategy == "lease-majority";
+    if (raw.lease_file.empty() && needs_lease) throw CLI::ValidationError("--strategy", "lease-majority needs --lease-file");
+    if (raw.lease_file.empty()) return;
+    if (!needs_lease) throw CLI::ValidationError("--lease-file", "goes with --strategy lease-majority");
+    const auto& transport = options.node.transport;
+    const std::uint16_t port = transport.advertised_port != 0 ? transport.advertised_port : transport.listen_port;
+    if (port == 0) throw CLI::ValidationError("--lease-file", "needs a fixed port in --listen: it names the lease's owner");
+    const auto self = Address::remote(transport.protocol, transport.cluster_name,
+                                      transport.advertised_host.empty() ? transport.listen_host : transport.advertised_host,
+                                      port);
+    sbr.lease_implementation = "file";
+    options.node.daemon.lease =
+        std::make_shared<FileLease>(raw.lease_file, lease_owner(self.host_port()), wall_clock);
 }
 
 void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
@@ -209,6 +248,7 @@ void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
         const auto [role, weight] = parse_assignment("--weight", text);
         sbr.weights[role] = static_cast<std::uint32_t>(weight);
     }
+    apply_lease(raw, options, sbr);
     options.node.daemon.sbr = std::move(sbr);
 }
 
@@ -264,6 +304,7 @@ constexpr const char* footer = R"(Commands, one per line on stdin (ADDRESS is ho
   members                    print a line per member
   metrics                    print every counter
   why                        print why the cluster has not converged
+  decisions                  print the resolver's latest decisions, with what they were made from
 Output: one JSON object per line on stdout, "at" in UTC; the log on stderr.
 Exit codes: 0 stopped, 1 internal error, 2 bad flag, 3 cannot start, 4 downed, 5 join unsuccessful,
   6 incompatible configuration, 7 not stopped within --exit-deadline.)";
