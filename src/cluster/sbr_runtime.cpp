@@ -271,6 +271,11 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
         if (now.monotonic - changes_.latest > 2 * settings_.stable_after) reset_changes(now);
         return sbr_action::None{};
     }
+    if (settings_.dry_run && now.monotonic - stable_since_ > settings_.stable_after) {
+        // By now the leader would have acted, and its Downs would have ended this: what still is unreachable changes no more.
+        reset_changes(now);
+        return sbr_action::None{};
+    }
     if (now.monotonic - changes_.first <= settings_.stable_after + *limit) return sbr_action::None{};
     out.push_back(log(LogLevel::Warning, sbr_code::unstable, {},
                       {{"changes", std::to_string(changes_.count)},

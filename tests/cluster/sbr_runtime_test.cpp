@@ -177,6 +177,26 @@ TEST(SbrRuntime, DryRunRecordsAndDownsNobody) {
     EXPECT_EQ(r.take_downs(), "");
 }
 
+TEST(SbrRuntime, ADryRunTakesADecisionThatNobodyCarriedOutForNoInstability) {
+    SbrSettings settings = settings_of("keep-majority", 2000);
+    settings.down_all_when_unstable = SbrSettings::Unstable::on();
+    settings.dry_run = true;
+    Resolver r = three_nodes(settings);
+    r.leader(0, "b"); // another node decides, and as it is a dry run c stays unreachable
+    r.unreachable(0, "c");
+    for (std::int64_t t = 500; t <= 20'000; t += 500) r.tick(t);
+    EXPECT_TRUE(r.all<effect::Record>().empty());
+    // Real instability is recorded all the same.
+    for (std::int64_t t = 20'500; t <= 30'000; t += 500) {
+        t % 1000 == 0 ? r.reachable(t, "c") : r.unreachable(t, "c");
+        if (t % 1000 == 0) r.unreachable(t, "b");
+        r.tick(t + 10);
+    }
+    ASSERT_FALSE(r.all<effect::Record>().empty());
+    EXPECT_EQ(r.all<effect::Record>().front().decision->trigger, SbrTrigger::Unstable);
+    EXPECT_EQ(r.take_downs(), "");
+}
+
 TEST(SbrRuntime, DryRunAsksForNoLease) {
     SbrSettings settings = settings_of("lease-majority");
     settings.lease_implementation = "memory";
