@@ -50,6 +50,18 @@ TEST(Envelope, NothingOfAGossipIsLost) {
     }
 }
 
+TEST(Envelope, AnObserverWhoseUnreachableSubjectWasRemovedKeepsItsReachableRows) {
+    const Gossip whole = samples::cluster(4);
+    const auto node = [&](std::size_t i) { return whole.members()[i].unique_address(); };
+    const auto rows = Reachability{}.unreachable(node(0), node(1)).unreachable(node(0), node(2)).reachable(node(0), node(1));
+    const UniqueAddress removed = node(2);
+    const Gossip gossip = whole.with_reachability(rows).remove({&removed, 1}, WallTime{1});
+    ASSERT_EQ(gossip.reachability().records().size(), 1U);
+    const auto back = decode_gossip(body_bytes(envelope(shared(gossip))));
+    ASSERT_TRUE(back) << back.error().message();
+    expect_same(gossip, **back);
+}
+
 TEST(Envelope, NodesOfAllFormsSurvive) {
     std::vector<Member> members;
     std::int64_t uid = std::numeric_limits<std::int64_t>::min();
