@@ -198,7 +198,7 @@ protected:
         return kept.at(0);
     }
     std::string broken_by_delivering(const std::vector<std::byte>& payload) {
-        tap->deliver("/user/workload", "sim.numbered", Slice::copy_of(payload), {});
+        tap->deliver("/user/workload", "sim-numbered", Slice::copy_of(payload), {});
         return broken_by([this] { world.checker().stepped(1); });
     }
 

@@ -1,6 +1,7 @@
 #include <muster/sim/world/checker.hpp>
 
 #include "checker_state.hpp"
+#include "text.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -167,8 +168,8 @@ void CheckerState::check_split() {
     }
     for (const auto& [dc, sides] : alive)
         if (!sides[0].empty() && !sides[1].empty())
-            note("both-sides-live", fmt::format("of data center {} nodes {} and {} run", dc, fmt::join(sides[0], ","),
-                                                fmt::join(sides[1], ",")));
+            note("both-sides-live", fmt::format("of data center {} nodes {} and {} run", dc, join(sides[0], ","),
+                                                join(sides[1], ",")));
     split.reset();
 }
 

@@ -1,4 +1,6 @@
 // Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was downed.
+#include "text.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
@@ -250,9 +252,9 @@ private:
         case Kind::ClockDrift: return;
         default: break;
         }
-        const auto others = m.others.empty() ? std::string() : fmt::format(" against {}", fmt::join(m.others, ", "));
+        const auto others = m.others.empty() ? std::string() : fmt::format(" against {}", join(m.others, ", "));
         const auto amount = m.amount == 0 ? std::string() : fmt::format(", {}", m.amount);
-        world_->note_fault(m.nodes, fmt::format("{} of {}{}{}", to_string(m.kind), fmt::join(m.nodes, ", "), others, amount),
+        world_->note_fault(m.nodes, fmt::format("{} of {}{}{}", to_string(m.kind), join(m.nodes, ", "), others, amount),
                            m.length);
     }
 
@@ -550,7 +552,7 @@ private:
                 world_->crash(n);
         }
         if (!world_->run_until([this] { return world_->running().empty(); }, stop_patience))
-            throw Violation("no-stop", fmt::format("nodes {} still run", fmt::join(world_->running(), ", ")), world_->now());
+            throw Violation("no-stop", fmt::format("nodes {} still run", join(world_->running(), ", ")), world_->now());
     }
 
     const Scenario& s_;

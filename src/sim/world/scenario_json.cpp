@@ -1,3 +1,5 @@
+#include "text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
@@ -128,7 +130,7 @@ public:
     void done() const {
         for (const auto& field : *object_)
             if (std::ranges::find(known_, field.key()) == known_.end())
-                bad(path(field.key()), fmt::format("there are: {}", fmt::join(known_, ", ")));
+                bad(path(field.key()), fmt::format("there are: {}", join(known_, ", ")));
     }
 
 private:

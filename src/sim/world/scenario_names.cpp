@@ -1,4 +1,6 @@
 // Scenarios by name.
+#include "text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -87,7 +89,7 @@ std::vector<std::string_view> Scenario::names() {
 result<Scenario> Scenario::named(std::string_view name, std::size_t nodes, std::uint64_t seed) {
     const auto found = std::ranges::find(named_scenarios, name, &Named::name);
     if (found == named_scenarios.end())
-        return Error{Errc::not_found, fmt::format("scenario '{}'", name), fmt::format("there are: {}", fmt::join(names(), ", ")), {}};
+        return Error{Errc::not_found, fmt::format("scenario '{}'", name), fmt::format("there are: {}", join(names(), ", ")), {}};
     if (nodes < 3 || nodes > nodes_max)
         return Error{Errc::invalid_argument, "nodes", fmt::format("use 3 to {}", nodes_max), {}};
     Scenario s;

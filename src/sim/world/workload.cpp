@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::string_view workload_path = "/user/workload";
-constexpr std::string_view workload_manifest = "sim.numbered";
+constexpr std::string_view workload_manifest = "sim-numbered";
 
 /// What a tell's payload begins with; the rest is filled with bytes that follow from `number`.
 struct Head {

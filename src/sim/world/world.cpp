@@ -1,5 +1,7 @@
 #include <muster/sim/world.hpp>
 
+#include "text.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <muster/cluster/membership.hpp>
@@ -16,7 +18,7 @@ namespace {
 constexpr std::int64_t harmless_drift_ppb = 10'000'000;
 
 std::string names_of(const std::vector<std::size_t>& nodes) {
-    return fmt::format("{}", fmt::join(nodes, ", "));
+    return join(nodes, ", ");
 }
 
 } // namespace
@@ -353,7 +355,8 @@ std::string World::disagreement_of(const Node& node, const std::vector<UniqueAdd
         if (member.status() != MemberStatus::Up)
             return fmt::format("sees {} {}", member.unique_address().to_string(), to_string(member.status()));
     }
-    if (!snapshot.state->latest().reachability().is_all_reachable()) return "knows of unreachable members";
+    // Rows that say Reachable may be left of an observer whose unreachable subject was removed (protocol.md §4.2).
+    if (!snapshot.state->latest().reachability().all_unreachable_or_terminated().empty()) return "knows of unreachable members";
     if (!snapshot.leader) return "knows no leader";
     if (!snapshot.converged) return "has not seen that all have seen";
     return {};
