@@ -2,6 +2,7 @@
 // most of these tests, so nothing but the eager messages can have done it.
 #include "core_world.hpp"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <iostream>
 
@@ -335,6 +336,197 @@ TEST(Evidence, AHandshakeTakesTheAccusationBack) {
     world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(peer, LinkEvent::Established, t, out); });
     ASSERT_TRUE(world.run_until([&] { return world.gossip(1).reachability().is_all_reachable(); }, seconds{3}))
         << world.describe();
+}
+
+// --- rule by rule, one core at a time
+
+UniqueAddress host(char name) {
+    return {Address::remote("akka.tcp", "world", std::string(1, name), 1), Uid{name}};
+}
+std::vector<UniqueAddress> hosts(const std::string& names) {
+    std::vector<UniqueAddress> all;
+    for (const char name : names) all.push_back(host(name));
+    return all;
+}
+/// All Up, a the leader.
+Gossip all_up(const std::string& names, const std::string& seen) {
+    std::vector<Member> members;
+    for (const char name : names) members.emplace_back(host(name), MemberStatus::Up, std::vector<std::string>{}, name - 'a' + 1);
+    return Gossip::from_parts(members, hosts(seen), {}, {}, {})->increment(host('a'));
+}
+Gossip with(const Gossip& gossip, char name, MemberStatus status, char by, const std::string& seen) {
+    const Member changed = gossip.find(host(name))->copy_with_status(status).value();
+    Gossip next = gossip.update(std::span(&changed, 1)).increment(host(by)).clear_seen();
+    for (const char one : seen) next = next.seen(host(one));
+    return next;
+}
+ClusterCore core_of(char self, const Gossip& gossip, ClusterSettings settings = eager_settings()) {
+    return ClusterCore::with_state(host(self), std::move(settings),
+                                   [random = std::make_shared<Random>(3)] { return random->next(); },
+                                   {.gossip = std::make_shared<const Gossip>(gossip)}, {});
+}
+Now at(milliseconds t) { return {Instant{} + t, WallTime{t.count()}}; }
+/// The hosts that were sent an M, in order.
+template <class M>
+std::string told(const Effects& effects) {
+    std::string names;
+    for (const Effect& e : effects)
+        if (const auto* s = std::get_if<effect::Send>(&e); s != nullptr && std::holds_alternative<M>(s->message))
+            names += *s->to.address.host;
+    std::ranges::sort(names);
+    return names;
+}
+Effects tell(ClusterCore& core, const ClusterMessage& message, milliseconds t = {}) {
+    Effects out;
+    core.on_message(message, at(t).monotonic, at(t), out);
+    return out;
+}
+Effects fire(ClusterCore& core, TimerKey key, milliseconds t) {
+    Effects out;
+    core.on_timer(key, at(t), out);
+    return out;
+}
+GossipEnvelope envelope(char from, char to, const Gossip& gossip) {
+    return {host(from), host(to), std::make_shared<const Gossip>(gossip)};
+}
+
+TEST(EagerRules, WhoChangesTellsTheLeaderAndTwoMore) {
+    ClusterCore core = core_of('j', all_up("abcdefghij", "abcdefghij"));
+    Effects out;
+    core.leave(host('j').address(), at({}), out);
+    const std::string names = told<GossipEnvelope>(out);
+    EXPECT_EQ(names.size(), 3U);
+    EXPECT_TRUE(names.starts_with('a')) << names;
+}
+
+TEST(EagerRules, TheLeaderRelaysToAllWhoHaveNotSeenExceptWhomSomebodyCallsUnreachable) {
+    const Gossip before = all_up("abcdefghij", "abcdefghij");
+    ClusterCore core = core_of('a', before);
+    const Gossip news = with(before, 'j', MemberStatus::Leaving, 'j', "j");
+    EXPECT_EQ(told<GossipEnvelope>(tell(core, envelope('j', 'a', news))), "bcdefghi");
+    ClusterCore other = core_of('a', before);
+    const Gossip accused = news.with_reachability(Reachability().unreachable(host('c'), host('h')));
+    EXPECT_EQ(told<GossipEnvelope>(tell(other, envelope('j', 'a', accused))), "bcdefgi");
+}
+
+TEST(EagerRules, WhatComesTooSoonIsSentTogetherALittleLater) {
+    ClusterCore core = core_of('a', all_up("abcd", "abcd"));
+    Effects out;
+    core.leave(host('d').address(), at({}), out);
+    EXPECT_EQ(told<GossipEnvelope>(out), "bcd");
+    out.clear();
+    core.leave(host('c').address(), at(milliseconds{1}), out);
+    EXPECT_EQ(told<GossipEnvelope>(out), "");
+    EXPECT_EQ(told<GossipEnvelope>(fire(core, {CoreTimer::EagerForward, 0}, milliseconds{5})), "bcd");
+}
+
+TEST(EagerRules, AnAckOfAVersionThatNeverCameIsAnsweredByAStatusAfterAWhile) {
+    ClusterCore core = core_of('a', all_up("abc", "abc"));
+    EXPECT_EQ(told<GossipStatus>(tell(core, SeenAck{host('b'), host('a'), Hash128{1, 2}})), "");
+    EXPECT_EQ(told<GossipStatus>(fire(core, {CoreTimer::EagerRepair, 1}, milliseconds{10})), "b");
+}
+
+TEST(EagerRules, TalkBackIsAnAckOnceAndThenTheFullGossip) {
+    const Gossip version = all_up("abc", "abc");
+    ClusterCore core = core_of('c', version);
+    Effects out;
+    core.tick_reaper(at({}), out); // its first look at the version it was given
+    const Gossip lacking = version.clear_seen().seen(host('a')).seen(host('b'));
+    const Effects first = tell(core, envelope('b', 'c', lacking));
+    EXPECT_EQ(told<SeenAck>(first), "a");
+    EXPECT_EQ(told<GossipEnvelope>(first), "");
+    EXPECT_EQ(told<GossipEnvelope>(tell(core, envelope('b', 'c', lacking), milliseconds{20})), "b");
+}
+
+TEST(EagerRules, WhoKnowsAVersionSettledSaysSoInsteadOfTalkingOn) {
+    const Gossip version = all_up("abc", "abc");
+    ClusterCore core = core_of('c', version);
+    tell(core, Converged{host('a'), host('c'), version.version_id(), version.overview().seen});
+    const Effects out = tell(core, envelope('b', 'c', version.clear_seen().seen(host('b'))));
+    EXPECT_EQ(told<Converged>(out), "b");
+    EXPECT_EQ(told<GossipEnvelope>(out), "");
+}
+
+TEST(EagerRules, AConvergedThatOvertookItsStateIsKeptForIt) {
+    const Gossip before = all_up("abc", "abc");
+    ClusterCore core = core_of('c', before);
+    const Gossip news = with(before, 'b', MemberStatus::Leaving, 'b', "abc");
+    tell(core, Converged{host('a'), host('c'), news.version_id(), news.overview().seen});
+    tell(core, envelope('a', 'c', news.only_seen(host('a'))));
+    EXPECT_EQ(core.state()->latest().seen_nodes(), hosts("abc"));
+}
+
+TEST(EagerRules, JoinsThatComeTogetherAreOneChange) {
+    ClusterSettings settings = eager_settings();
+    settings.min_nr_of_members = 9; // nobody moves up, which would be a change too
+    ClusterCore core = core_of('a', all_up("a", "a"), settings);
+    tell(core, Join{host('b'), {}, {}});
+    for (const char name : std::string("cde")) tell(core, Join{host(name), {}, {}}, milliseconds{1});
+    const auto before = core.state()->latest().version().get(host('a').key());
+    fire(core, {CoreTimer::JoinBatch, 0}, milliseconds{10});
+    EXPECT_EQ(core.state()->members().size(), 5U);
+    EXPECT_EQ(core.state()->latest().version().get(host('a').key()), before + 1);
+}
+
+TEST(EagerRules, ADataCenterInBootstrapGetsTheAcksOfAll) {
+    ClusterSettings settings = eager_settings();
+    settings.multi_dc.self_data_center = "one";
+    const std::vector<Member> members{Member(host('a'), MemberStatus::Up, {"dc-one"}, 1),
+                                      Member(host('b'), MemberStatus::Up, {"dc-one"}, 2),
+                                      Member(host('x'), MemberStatus::Joining, {"dc-two"})};
+    const Gossip before = Gossip::from_parts(members, hosts("ab"), {}, {}, {})->increment(host('a'));
+    ClusterCore core = core_of('b', before, settings);
+    EXPECT_EQ(told<SeenAck>(tell(core, envelope('a', 'b', before.increment(host('a')).only_seen(host('a'))))), "ax");
+}
+
+/// c has seen d's connection break; two refusals 20 ms apart follow.
+void accuse(ClusterCore& core, Effects& out) {
+    core.on_link(host('d'), LinkEvent::Established, at({}), out);
+    core.on_link(host('d'), LinkEvent::EndedWithoutGoodbye, at({}), out);
+    core.on_link(host('d'), LinkEvent::ReconnectRefused, at({}), out);
+    out.clear();
+    core.on_link(host('d'), LinkEvent::ReconnectRefused, at(milliseconds{20}), out);
+}
+ReachabilityStatus row(const ClusterCore& core) {
+    return core.state()->latest().reachability().status(host('c'), host('d'));
+}
+
+TEST(EvidenceRules, TwoRefusalsAtOnceAreOne) {
+    ClusterCore core = core_of('c', all_up("abcd", "abcd"));
+    Effects out;
+    core.on_link(host('d'), LinkEvent::Established, at({}), out);
+    core.on_link(host('d'), LinkEvent::EndedWithoutGoodbye, at({}), out);
+    for (const int t : {0, 5, 19}) core.on_link(host('d'), LinkEvent::ReconnectRefused, at(milliseconds{t}), out);
+    fire(core, {CoreTimer::Evidence, 0}, seconds{1});
+    EXPECT_EQ(row(core), ReachabilityStatus::Reachable);
+}
+
+TEST(EvidenceRules, TheThirdMonitorWaitsForTwoAndWritesOnlyIfTheyDidNot) {
+    const Gossip before = all_up("abcd", "abcd");
+    for (const bool others_write : {false, true}) {
+        ClusterCore core = core_of('c', before);
+        Effects out;
+        accuse(core, out);
+        fire(core, {CoreTimer::Evidence, 0}, milliseconds{49});
+        EXPECT_EQ(row(core), ReachabilityStatus::Reachable) << "a and b come first, 15 ms apart";
+        if (others_write)
+            tell(core, envelope('a', 'c', before.with_reachability(Reachability().unreachable(host('a'), host('d'))).increment(host('a'))),
+                 milliseconds{49});
+        fire(core, {CoreTimer::Evidence, 0}, milliseconds{50});
+        EXPECT_EQ(row(core), others_write ? ReachabilityStatus::Reachable : ReachabilityStatus::Unreachable);
+    }
+}
+
+TEST(EvidenceRules, TheReaperDoesNotUndoItUntilAHandshakeDoes) {
+    ClusterCore core = core_of('c', all_up("abcd", "abcd"));
+    Effects out;
+    accuse(core, out);
+    fire(core, {CoreTimer::Evidence, 0}, milliseconds{50});
+    core.tick_reaper(at(milliseconds{60}), out);
+    EXPECT_EQ(row(core), ReachabilityStatus::Unreachable);
+    core.on_link(host('d'), LinkEvent::Established, at(milliseconds{70}), out);
+    core.tick_reaper(at(milliseconds{80}), out);
+    EXPECT_EQ(row(core), ReachabilityStatus::Reachable);
 }
 
 } // namespace
