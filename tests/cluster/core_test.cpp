@@ -366,6 +366,15 @@ TEST(ConfigCheck, ComparesWhatTheMemberSentAsWell) {
 
 // --- gossip exchange ----------------------------------------------------------------------------------------------
 
+TEST(GossipReception, AGossipThatDoesNotKnowThisIncarnationIsIgnored) {
+    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a, b}));
+    const Hash128 before = core.state()->latest().version_id();
+    const Effects out = tell(core, envelope(b, a, gossip_of({up(node("a", 9), 1), up(b, 2)}, {b})));
+    EXPECT_EQ(counted(out, "cluster.gossip.ignored"), 1U);
+    EXPECT_TRUE(sent<GossipEnvelope>(out).empty());
+    EXPECT_EQ(core.state()->latest().version_id(), before);
+}
+
 TEST(GossipReception, AnEnvelopeOlderThanItsTimeToLiveIsIgnored) {
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}));
     const auto newer = envelope(b, a, core.state()->latest().increment(b).only_seen(b));
@@ -467,6 +476,17 @@ TEST(GossipStatus, OfANewerVersionIsAnsweredWithTheOwnStatus) {
 }
 
 // --- the leader ---------------------------------------------------------------------------------------------------
+
+TEST(Leader, NumbersFromTheHighestOfItsOwnDataCenter) {
+    ClusterSettings settings = ClusterSettings::classic();
+    settings.multi_dc.self_data_center = "one";
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {"dc-one"}, 2), Member(b, MemberStatus::Joining, {"dc-one"}),
+                                      Member(c, MemberStatus::Up, {"dc-two"}, 7)};
+    ClusterCore core = core_with(a, gossip_of(members, {a, b, c}), settings);
+    Effects out;
+    core.tick_leader_actions(at(), out);
+    EXPECT_EQ(core.state()->latest().find(b)->up_number(), 3);
+}
 
 TEST(Leader, LogsWhyItCannotActAtTick20AndEvery60) {
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}));
