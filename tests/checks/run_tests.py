@@ -11,6 +11,7 @@ its exit status. A case that finds the machine unable to run it prints "not run:
 counts as not run, provided that the cause is one of ALLOWED_CAUSES and MUSTER_REQUIRE does not ask for it.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -208,8 +209,10 @@ def main():
             print(f'{options.label}: FAILED: there is no test to run')
             record.write(f'failed {options.label}: there is no test to run\n')
             all_passed = False
-        for name, command, cwd, extra in work:
-            tally, output, seconds = run(name, command, options.timeout, required, cwd, {**os.environ, **extra})
+        # Programs run side by side, one for each core; what they print comes in their order.
+        pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        outcomes = pool.map(lambda w: run(w[0], w[1], options.timeout, required, w[2], {**os.environ, **w[3]}), work)
+        for (name, *_), (tally, output, seconds) in zip(work, outcomes):
             if options.echo:
                 sys.stdout.write(output)
             counts = f'{tally.passed} passed, {len(tally.failed)} failed'

@@ -148,7 +148,7 @@ TEST(ScenarioJson, SaysWhichFieldIsWrong) {
 // ---- running
 
 TEST(RunScenario, IsTheSameEveryTime) {
-    for (const std::uint64_t seed : {3U, 4U, 5U}) {
+    for (const std::uint64_t seed : {4U, 5U}) {
         const Scenario s = Scenario::draw(seed);
         const Outcome first = run(s), second = run(s);
         EXPECT_EQ(first.broken, std::nullopt) << *first.broken << ": " << first.detail;
@@ -158,8 +158,9 @@ TEST(RunScenario, IsTheSameEveryTime) {
 }
 
 TEST(RunScenario, EachNamedOneHolds) {
+    // Of the smallest size; tests/run has them larger in its stage `simulation`.
     for (const auto name : Scenario::names()) {
-        const Outcome outcome = run(*Scenario::named(name, 5, 1));
+        const Outcome outcome = run(*Scenario::named(name, 3, 1));
         EXPECT_TRUE(outcome.ok()) << name << ": " << *outcome.broken << ": " << outcome.detail;
     }
 }
