@@ -237,7 +237,12 @@ void Daemon::carry_out(effect::CancelTimer& e) {
     timers_.erase(found);
 }
 
-void Daemon::carry_out(effect::Quarantine& e) { transport_->quarantine(e.node, e.harmless); }
+void Daemon::carry_out(effect::Quarantine& e) {
+    transport_->quarantine(e.node, e.harmless);
+    // Who left in order is quarantined some time after its removal: its successor may be a member by then, expected in vain.
+    for (const Member& successor : core_.state()->latest().find_all(e.node.address()))
+        if (successor.unique_address() != e.node) transport_->expect(successor.unique_address());
+}
 
 void Daemon::carry_out(effect::RunExitingTasks&) { begin_shutdown(ShutdownReason::Leaving); }
 

@@ -210,6 +210,21 @@ TEST(World, EveryNodeCanBeRestartedOneAfterTheOther) {
     }
 }
 
+TEST(World, WhoLeavesAndComesBackBeforeItsQuarantineCanBeToldByEverybody) {
+    // More nodes than watch each other: some never connect to the one that comes back.
+    World world({.seed = 6, .nodes = 30});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.leave(29);
+    ASSERT_TRUE(world.run_until([&] { return !world[29].running(); }, 30s));
+    world.start(29);
+    ASSERT_TRUE(world.run_until_agreed(3s)) << world.disagreement();
+    world.run_for(10s); // longer than quarantine-removed-node-after
+    const Tell tell{.target_path = "/user/a", .manifest = "text", .payload = {}, .sender_path = {}};
+    for (std::size_t node = 0; node < 29; ++node)
+        EXPECT_EQ(world[node].daemon().tell(world[29].address, tell), TellResult::Queued) << node;
+}
+
 TEST(World, MostOfAClusterMayCrashAtOnceWhenNobodyIsToDownTheRest) {
     World world(without_resolver(7));
     world.start_all();
