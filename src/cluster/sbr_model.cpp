@@ -242,4 +242,12 @@ NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model
     return {};
 }
 
+NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, const DowningVerdict& verdict) {
+    // A denied lease means that others stay: then all of this side goes, blamed or not.
+    const bool singled_out = !verdict.blamed.empty() && is_indirect(verdict.decision) &&
+                             verdict.decision != DowningDecision::ReverseDownIndirectlyConnected;
+    if (singled_out) return {intersection(model.downable(), verdict.blamed), {}, false};
+    return nodes_to_down(strategy, model, verdict.decision);
+}
+
 } // namespace muster

@@ -1,6 +1,7 @@
 /// The resolver as a downing provider, and its model from one moment of the membership.
 #include <muster/cluster/sbr.hpp>
 
+#include <muster/cluster/sbr_blame.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {
@@ -43,7 +44,9 @@ DowningDecision SplitBrainResolver::decide(const MembershipState& state) const {
 }
 
 std::vector<UniqueAddress> SplitBrainResolver::nodes_to_down(const MembershipState& state) const {
-    return muster::nodes_to_down(*strategy_, SbrModel::from_state(state), decide(state)).nodes;
+    const SbrModel model = SbrModel::from_state(state);
+    if (model.unreachable().empty()) return {};
+    return muster::nodes_to_down(*strategy_, model, verdict_of(*strategy_, model, settings_.indirect)).nodes;
 }
 
 } // namespace muster

@@ -130,6 +130,7 @@ std::string SbrDecisionRecord::to_line() const {
     if (verdict.acquire_delay.count() > 0)
         line += " acquire_delay_ms=" + std::to_string(verdict.acquire_delay.count());
     if (!indirectly_connected.empty()) line += " indirectly_connected=" + listed(indirectly_connected.all());
+    if (!verdict.blamed.empty()) line += " blamed=" + listed(verdict.blamed);
     if (!additional.empty()) line += " additional=" + listed(additional);
     if (conflict) line += " conflict=true";
     if (quarantined_by) line += " quarantined_by=" + quarantined_by->to_string();
@@ -155,6 +156,7 @@ std::string SbrDecisionRecord::to_json() const {
                         {"acquire_delay_ms", verdict.acquire_delay.count()},
                         {"indirectly_connected", json::object{{"by_cycle", to_array(indirectly_connected.by_cycle)},
                                                               {"by_seen", to_array(indirectly_connected.by_seen)}}},
+                        {"blamed", to_array(verdict.blamed)},
                         {"additional", to_array(additional)},
                         {"conflict", conflict},
                         {"stable_for_ms", ms(since_last_change)},

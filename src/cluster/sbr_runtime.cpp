@@ -89,7 +89,7 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
     if (const auto* e = std::get_if<MemberDowned>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<UnreachableMember>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<ReachableMember>(&event)) return reachable(e->member, now);
-    if (const auto* e = std::get_if<ReachabilityChanged>(&event)) return model_.set_reachability(e->reachability);
+    if (const auto* e = std::get_if<ReachabilityChanged>(&event)) return set_reachability(e->reachability, now);
     if (const auto* e = std::get_if<SeenChanged>(&event)) return model_.set_seen_by(e->seen_by);
     if (const auto* e = std::get_if<LeaderChanged>(&event)) return leader_changed(e->to, out);
     if (const auto* e = std::get_if<MemberExited>(&event)) {
@@ -108,6 +108,12 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
                           {{"data_center", back->data_center}, {"state", "reachable"}}));
     else if (const Member* member = member_of(event)) // Leaving and the preparing ones: counted as before
         model_.add(*member);
+}
+
+void SbrRuntime::set_reachability(const Reachability& reachability, const Now& now) {
+    const Reachability before = model_.reachability();
+    model_.set_reachability(reachability);
+    if (settings_.indirect == SbrSettings::Indirect::Blamed) withdrawn_.note(before, model_.reachability(), now.monotonic);
 }
 
 void SbrRuntime::joining(const Member& member, bool weakly_up, Effects& out) {
@@ -227,11 +233,11 @@ void SbrRuntime::remove_quorum_observer(const std::shared_ptr<QuorumObserver>& o
 
 bool SbrRuntime::has_quorum() const {
     if (model_.unreachable().empty()) return true;
-    const DowningVerdict verdict = strategy_->decide(model_);
+    const DowningVerdict verdict = this->verdict();
     if (verdict.decision == DowningDecision::DownReachable || verdict.decision == DowningDecision::DownAll ||
         verdict.acquire_delay.count() > 0)
         return false;
-    const std::vector<UniqueAddress> nodes = nodes_to_down(*strategy_, model_, verdict.decision).nodes;
+    const std::vector<UniqueAddress> nodes = nodes_to_down(*strategy_, model_, verdict).nodes;
     return !std::binary_search(nodes.begin(), nodes.end(), self_);
 }
 
@@ -263,6 +269,32 @@ SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
     return action;
 }
 
+DowningVerdict SbrRuntime::verdict() const {
+    return verdict_of(*strategy_, model_, settings_.indirect, withdrawn_.since(changes_.first));
+}
+
+/// Nobody stays, unless a few members explain every change of late: they go instead.
+DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
+    DowningVerdict verdict = strategy_->decide(model_);
+    verdict.acquire_delay = {};
+    const bool may_single_out =
+        settings_.indirect == SbrSettings::Indirect::Blamed && verdict.decision != DowningDecision::DownAll;
+    if (may_single_out) {
+        std::vector<Suspicion> lately = suspicions_of(model_.reachability());
+        const auto withdrawn = withdrawn_.since(now.monotonic - settings_.stable_after);
+        lately.insert(lately.end(), withdrawn.begin(), withdrawn.end());
+        if (auto few = blamed(model_, lately)) {
+            verdict.decision = DowningDecision::DownIndirectlyConnected;
+            verdict.blamed = *std::move(few);
+            verdict.rule = "reachability kept changing, and a few members explain all of it: they go";
+            return verdict;
+        }
+    }
+    verdict.decision = DowningDecision::DownAll;
+    verdict.rule = "reachability kept changing beyond stable-after and down-all-when-unstable: nobody stays";
+    return verdict;
+}
+
 SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
     if (changes_.count == 0) return sbr_action::None{};
     const auto limit = settings_.down_all_when_unstable.limit(settings_.stable_after);
@@ -281,15 +313,11 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
                       {{"changes", std::to_string(changes_.count)},
                        {"since_first_change_ms", std::to_string(ms(now.monotonic - changes_.first))},
                        {"limit_ms", std::to_string((settings_.stable_after + *limit).count())}}));
-    DowningVerdict verdict = strategy_->decide(model_);
-    verdict.decision = DowningDecision::DownAll;
-    verdict.acquire_delay = {};
-    verdict.rule = "reachability kept changing beyond stable-after and down-all-when-unstable: nobody stays";
-    return act(std::move(verdict), SbrTrigger::Unstable, now, out);
+    return act(verdict_when_unstable(now), SbrTrigger::Unstable, now, out);
 }
 
 SbrAction SbrRuntime::decide(const Now& now, Effects& out) {
-    DowningVerdict verdict = strategy_->decide(model_);
+    DowningVerdict verdict = this->verdict();
     if (!needs_lease(verdict.decision) || settings_.dry_run)
         return act(std::move(verdict), SbrTrigger::Stable, now, out);
     begin_lease_wait(std::move(verdict), now, out);
@@ -336,7 +364,7 @@ SbrDecisionRecord SbrRuntime::make_record(const DowningVerdict& verdict, SbrTrig
     const auto rows = model_.reachability().records();
     record.rows.assign(rows.begin(), rows.end());
     record.indirectly_connected = model_.indirectly_connected();
-    NodesToDown chosen = nodes_to_down(*strategy_, model_, verdict.decision);
+    NodesToDown chosen = nodes_to_down(*strategy_, model_, verdict);
     record.additional = std::move(chosen.additional);
     record.conflict = chosen.conflict;
     record.since_last_change = now.monotonic - stable_since_;
@@ -354,7 +382,7 @@ SbrDecisionRecord SbrRuntime::explain(const Now& now) const {
     if (model_.unreachable().empty())
         verdict.rule = "everybody is reachable";
     else
-        verdict = strategy_->decide(model_);
+        verdict = this->verdict();
     SbrDecisionRecord record = make_record(verdict, SbrTrigger::Asked, now);
     record.dry_run = true;
     return record;

@@ -420,6 +420,7 @@ private:
         SbrSettings s =
             sbr_settings(text_field(config, "strategy"), inner == nullptr ? no_object() : inner->as_object());
         s.stable_after = milliseconds{number_field(config, "stableAfterMs", s.stable_after.count())};
+        s.indirect = SbrSettings::Indirect::All; // the cases are Pekko's
         if (const auto* unstable = optional_field(config, "downAllWhenUnstableMs"))
             s.down_all_when_unstable = number(*unstable) == 0
                                            ? SbrSettings::Unstable::off()

@@ -145,6 +145,8 @@ struct DowningVerdict {
     std::uint64_t weight_reachable = 0;             ///< their weights; without weights their number
     std::uint64_t weight_unreachable = 0;
     std::optional<UniqueAddress> deciding_node; ///< lowest address, oldest or referee, where one decided
+    /// Of an indirect decision: only these of the indirectly connected go (SbrSettings::Indirect::Blamed); empty: all.
+    std::vector<UniqueAddress> blamed;
 };
 
 /// Decides for one side of a split. Pure: the same model gives the same verdict. Implementations are immutable,
@@ -272,6 +274,8 @@ struct NodesToDown {
 };
 /// protocol.md §15.2's table, §15.4 included.
 NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, DowningDecision decision);
+/// The same, but of the indirectly connected only those the verdict blames, if it does.
+NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, const DowningVerdict& verdict);
 
 /// Why a decision was taken when it was.
 enum class SbrTrigger : std::uint8_t {
@@ -343,9 +347,20 @@ struct SbrSettings {
         std::chrono::milliseconds limit_;
     };
 
+    /// Who goes when nodes call each other unreachable while information still flows (protocol.md §15.4), or keep changing
+    /// their minds about it (§15.5).
+    enum class Indirect : std::uint8_t {
+        /// As in Pekko and in the classic preset: everybody at either end of such a row; of changes that do not end, everybody.
+        All,
+        /// The few that explain all of it (sbr_blame.hpp), if there are such and the others are certainly a majority; else as All.
+        Blamed,
+    };
+
     std::string strategy = "keep-majority"; ///< one of sbr_strategy_names()
     std::chrono::milliseconds stable_after{20'000}; ///< >= 0; see recommended_stable_after
     Unstable down_all_when_unstable = Unstable::on();
+    /// split-brain-resolver.indirectly-connected: "all" or "blamed". To be the same on all nodes.
+    Indirect indirect = Indirect::Blamed;
     /// Only members with this role count (keep-majority, static-quorum, keep-oldest, lease-majority); "": all.
     std::string role;
     /// Weights by role (keep-majority, static-quorum, role-weighted-quorum).

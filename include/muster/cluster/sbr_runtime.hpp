@@ -8,6 +8,7 @@
 #include <muster/cluster/events.hpp>
 #include <muster/cluster/lease.hpp>
 #include <muster/cluster/sbr.hpp>
+#include <muster/cluster/sbr_blame.hpp>
 #include <muster/time.hpp>
 #include <optional>
 #include <set>
@@ -132,7 +133,11 @@ private:
 
     void restart_stable(const Now& now) { stable_since_ = now.monotonic; }
     void count_change(const Now& now);
-    void reset_changes(const Now& now) { changes_ = {now.monotonic, now.monotonic, 0}; }
+    void reset_changes(const Now& now) {
+        changes_ = {now.monotonic, now.monotonic, 0};
+        withdrawn_.clear();
+    }
+    void set_reachability(const Reachability& reachability, const Now& now);
     void reset_changes_if_settled(const Now& now);
     void report_unreachable(std::size_t before, Effects& out);
     void update_quorum();
@@ -140,6 +145,8 @@ private:
     void stop(Effects& out);
     void stash(Stashed item, const Now& now, Effects& out);
     SbrAction unstash(SbrAction action, const Now& now, Effects& out);
+    DowningVerdict verdict() const;
+    DowningVerdict verdict_when_unstable(const Now& now) const;
     SbrAction check_unstable(const Now& now, Effects& out);
     SbrAction decide(const Now& now, Effects& out);
     SbrAction act(DowningVerdict verdict, SbrTrigger trigger, const Now& now, Effects& out,
@@ -165,6 +172,7 @@ private:
     bool members_came_up_ = false; // since the strategy was last asked whether it can cope
     Instant stable_since_{};
     Changes changes_;
+    WithdrawnSuspicions withdrawn_; // since the statistics began; with Indirect::Blamed only
 
     std::uint64_t generation_ = 0;
     std::optional<LeaseWait> wait_;

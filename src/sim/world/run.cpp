@@ -147,6 +147,7 @@ private:
             return;
         }
         sbr->strategy = s_.strategy;
+        if (s_.classic) sbr->indirect = SbrSettings::Indirect::All;
         sbr->role = s_.role;
         sbr->stable_after = std::chrono::duration_cast<std::chrono::milliseconds>(s_.stable_after);
         sbr->down_all_when_unstable = s_.unstable_guard ? SbrSettings::Unstable::on() : SbrSettings::Unstable::off();
@@ -458,8 +459,11 @@ private:
 
     /// Members whose process is gone and whom no resolver will down: there is none, or none in their data center.
     void down_the_dead() {
-        const auto alive = settled();
-        if (alive.empty()) return;
+        auto alive = settled();
+        // Who leaves cannot go before the dead ones are downed.
+        if (alive.empty())
+            for (const std::size_t node : world_->running())
+                if (has_joined(node)) alive.push_back(node);
         for (const std::size_t by : alive) {
             for (const Member& m : (*world_)[by].snapshot().members()) {
                 if (m.status() == MemberStatus::Down) continue;

@@ -107,6 +107,7 @@ struct RawFlags {
     std::string weakly_up = "7s";
     std::string backend = "auto";
     std::string log_level = "warning";
+    std::string indirect;
     bool classic = false;
     bool no_eager = false;
     bool no_evidence = false;
@@ -189,6 +190,10 @@ void add_sbr_flags(CLI::App& app, RawFlags& raw, SbrSettings& sbr) {
         ->capture_default_str();
     add_duration(app, "--stable-after", sbr.stable_after, "no change for that long before the resolver acts");
     app.add_option("--down-all-when-unstable", raw.unstable, "on, off or a duration")->capture_default_str();
+    app.add_option("--indirectly-connected", raw.indirect,
+                   "who goes when nodes call each other unreachable while gossip still flows: the blamed few, or all of them "
+                   "(default blamed; all with --classic)")
+        ->check(CLI::IsMember({"blamed", "all"}));
     app.add_option("--sbr-role", sbr.role, "only members with this role count");
     app.add_option("--quorum-size", sbr.quorum_size, "static-quorum: members that must stay")->check(one_or_more);
     app.add_option("--referee", raw.referee, "keep-referee: the node that decides")->type_name("HOST:PORT");
@@ -235,6 +240,7 @@ void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     if (raw.strategy == "off") return;
     sbr.strategy = raw.strategy;
     sbr.down_if_alone = !raw.keep_when_alone;
+    if (raw.indirect == "all" || (raw.indirect.empty() && raw.classic)) sbr.indirect = SbrSettings::Indirect::All;
     if (raw.unstable == "off")
         sbr.down_all_when_unstable = SbrSettings::Unstable::off();
     else if (raw.unstable == "on")

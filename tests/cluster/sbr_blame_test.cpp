@@ -1,0 +1,295 @@
+/// Whom the rows of a reachability table speak against, and what the resolver makes of it.
+#include "sbr_support.hpp"
+
+#include <gtest/gtest.h>
+#include <muster/cluster/sbr_blame.hpp>
+
+namespace muster::test {
+namespace {
+
+using std::chrono::milliseconds;
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+std::vector<Suspicion> suspicions(const Rows& all) {
+    std::vector<Suspicion> result;
+    for (const auto& [observer, subject] : all) result.push_back({node(observer), node(subject)});
+    return result;
+}
+std::string suspected(const Rows& all) { return hosts(most_suspected(suspicions(all))); }
+
+TEST(MostSuspected, OfAStarIsItsCentreWhicheverWayItsRowsPoint) {
+    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "c"}}), "v");
+    EXPECT_EQ(suspected({{"a", "v"}, {"b", "v"}}), "v");
+    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"c", "v"}, {"d", "v"}}), "v");
+}
+
+TEST(MostSuspected, OfOneRowAreBothEnds) {
+    EXPECT_EQ(suspected({{"a", "b"}}), "ab");
+    EXPECT_EQ(suspected({{"a", "b"}, {"b", "a"}}), "ab") << "one counterpart each, however often they say so";
+}
+
+TEST(MostSuspected, AreAllOfARingBecauseNoNameMayDecide) {
+    EXPECT_EQ(suspected({{"a", "b"}, {"b", "c"}, {"c", "d"}, {"d", "a"}}), "abcd");
+}
+
+TEST(MostSuspected, AreTheCentresOfSeveralStars) {
+    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "c"}, {"w", "b"}, {"w", "c"}, {"w", "d"}, {"d", "w"}}), "vw");
+}
+
+TEST(MostSuspected, SomebodyBetweenTwoSickOnesIsNotSuspectedForIt) {
+    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "h"}, {"w", "h"}, {"w", "c"}, {"w", "d"}}), "vw");
+}
+
+TEST(MostSuspected, ExplainsEveryRow) {
+    const Rows rows = {{"v", "a"}, {"v", "b"}, {"x", "y"}, {"p", "q"}, {"q", "r"}};
+    EXPECT_EQ(suspected(rows), "qvxy");
+    EXPECT_EQ(suspected({}), "");
+}
+
+/// Everybody of `up` is Up and has seen, and these are the rows.
+SbrModel model_of(const std::string& up, const Rows& all, const std::string& unseen = "") {
+    SbrModel model(node("a"), "default");
+    std::vector<UniqueAddress> seen;
+    for (const char host : up) {
+        model.add(member(std::string(1, host)));
+        if (unseen.find(host) == std::string::npos) seen.push_back(node(std::string(1, host)));
+    }
+    for (const auto& row : all) model.add_unreachable(member(row.second));
+    model.set_reachability(rows(all));
+    model.set_seen_by(std::move(seen));
+    return model;
+}
+std::string blamed_of(const SbrModel& model, const Rows& also = {}) {
+    const auto few = blamed(model, suspicions_of(model.reachability()), suspicions(also));
+    return few ? hosts(*few) : "nobody";
+}
+std::string downs_of(const SbrModel& model, SbrSettings::Indirect indirect) {
+    const KeepMajorityStrategy strategy;
+    return hosts(nodes_to_down(strategy, model, verdict_of(strategy, model, indirect)).nodes);
+}
+
+const Rows sick_v = {{"v", "a"}, {"v", "b"}, {"v", "c"}, {"d", "v"}, {"e", "v"}};
+
+TEST(Blamed, IsTheSickNodeAloneWherePekkoDownsAllItAccuses) {
+    const SbrModel model = model_of("abcdefgv", sick_v);
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "abcdev");
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "v");
+}
+
+TEST(Blamed, DoesNotTouchACleanSplit) {
+    const SbrModel model = split("a", {member("a"), member("b"), member("c")}, {member("d"), member("e")});
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "de");
+    const SbrModel minority = split("d", {member("d"), member("e")}, {member("a"), member("b"), member("c")});
+    EXPECT_EQ(downs_of(minority, SbrSettings::Indirect::Blamed), "de");
+}
+
+TEST(Blamed, IsNobodyUnlessTheOthersAreCertainlyAMajority) {
+    EXPECT_EQ(blamed_of(model_of("avb", {{"v", "a"}, {"v", "b"}})), "v");
+    EXPECT_EQ(blamed_of(model_of("abvw", {{"v", "a"}, {"v", "b"}, {"w", "a"}, {"w", "b"}, {"v", "w"}})), "nobody")
+        << "two of four would be left";
+    SbrModel leaving = model_of("avb", {{"v", "a"}, {"v", "b"}});
+    leaving.add(member("b", MemberStatus::Leaving));
+    EXPECT_EQ(blamed_of(leaving), "nobody") << "who leaves may be gone for others";
+    SbrModel joining = model_of("avb", {{"v", "a"}, {"v", "b"}});
+    joining.add(member("c", MemberStatus::Joining));
+    EXPECT_EQ(blamed_of(joining), "nobody") << "who joins may be up for others";
+}
+
+TEST(Blamed, FallsBackToEverybodyInvolved) {
+    const Rows ring = {{"a", "b"}, {"b", "c"}, {"c", "d"}, {"d", "a"}};
+    EXPECT_EQ(downs_of(model_of("abcde", ring), SbrSettings::Indirect::Blamed),
+              downs_of(model_of("abcde", ring), SbrSettings::Indirect::All));
+}
+
+TEST(Blamed, WhatWasTakenBackHelpsToTellTheTwoEndsOfARow) {
+    const SbrModel model = model_of("abcdefgv", {{"v", "a"}});
+    EXPECT_EQ(blamed_of(model), "av");
+    EXPECT_EQ(blamed_of(model, {{"v", "b"}, {"v", "c"}}), "v");
+    EXPECT_EQ(blamed_of(model, {{"w", "b"}, {"w", "c"}}), "av") << "w has nothing to do with this row";
+}
+
+TEST(Blamed, WhoIsGoingAlreadyIsTheReasonOfItsOwnRows) {
+    SbrModel model = model_of("abcdefgv", {{"v", "a"}, {"b", "c"}});
+    model.add(member("v", MemberStatus::Down));
+    EXPECT_EQ(blamed_of(model), "bc");
+}
+
+TEST(Blamed, ADeniedLeaseTakesTheWholeSide) {
+    const LeaseMajorityStrategy strategy;
+    const SbrModel model = model_of("abcdefgv", sick_v);
+    DowningVerdict verdict = verdict_of(strategy, model, SbrSettings::Indirect::Blamed);
+    EXPECT_EQ(hosts(nodes_to_down(strategy, model, verdict).nodes), "v");
+    verdict.decision = reverse_of(verdict.decision);
+    EXPECT_EQ(hosts(nodes_to_down(strategy, model, verdict).nodes), "abcdefgv");
+}
+
+TEST(Blamed, TheSurvivorsOfTwoDecisionsHaveAMemberInCommon) {
+    // Whatever part of the suspicions each of two nodes knows of.
+    const std::string all = "abcdefg";
+    const Rows rows = {{"a", "b"}, {"a", "c"}, {"d", "e"}, {"f", "d"}, {"g", "a"}, {"b", "d"}, {"c", "g"}, {"e", "g"}, {"f", "b"}};
+    const auto survivors = [&](std::uint32_t known) {
+        Rows some;
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            if ((known >> i & 1) != 0) some.push_back(rows[i]);
+        const std::string down = blamed_of(model_of(all, some));
+        if (down == "nobody") return std::string();
+        std::string left;
+        for (const char host : all)
+            if (down.find(host) == std::string::npos) left += host;
+        return left;
+    };
+    std::vector<std::string> outcomes;
+    for (std::uint32_t known = 1; known < 1U << rows.size(); ++known)
+        if (auto left = survivors(known); !left.empty()) outcomes.push_back(std::move(left));
+    ASSERT_GT(outcomes.size(), 100U);
+    for (const auto& one : outcomes)
+        for (const auto& other : outcomes) ASSERT_NE(one.find_first_of(other), std::string::npos) << one << " and " << other;
+}
+
+// --- what was taken back
+
+TEST(WithdrawnSuspicions, AreThoseThatWereThereAndAreNot) {
+    WithdrawnSuspicions withdrawn;
+    withdrawn.note(rows({{"a", "b"}, {"a", "c"}}), rows({{"a", "c"}, {"d", "e"}}), Instant{milliseconds{10}});
+    ASSERT_EQ(withdrawn.size(), 1U);
+    EXPECT_EQ(withdrawn.since(Instant{milliseconds{10}}).front(), (Suspicion{node("a"), node("b")}));
+    EXPECT_TRUE(withdrawn.since(Instant{milliseconds{11}}).empty());
+    withdrawn.clear();
+    EXPECT_EQ(withdrawn.size(), 0U);
+}
+
+TEST(WithdrawnSuspicions, AreBounded) {
+    WithdrawnSuspicions withdrawn;
+    std::vector<Reachability::Record> many;
+    std::vector<Reachability::Version> versions{{node("a"), 1}};
+    for (std::int64_t i = 0; i < 10'000; ++i)
+        many.push_back({node("a"), node("b", i + 2), ReachabilityStatus::Unreachable, 1});
+    for (int turn = 0; turn < 10; ++turn) {
+        for (auto& row : many) row.subject = node("c" + std::to_string(turn), row.subject.uid().value);
+        withdrawn.note(Reachability(many, versions), Reachability(), Instant{milliseconds{turn}});
+        EXPECT_LE(withdrawn.size(), WithdrawnSuspicions::rows_max);
+    }
+    EXPECT_FALSE(withdrawn.since(Instant{milliseconds{9}}).empty()) << "the newest stay";
+}
+
+// --- the resolver
+
+void changed(Resolver& r, std::int64_t ms, const Rows& now) { r.tell(ms, ReachabilityChanged{rows(now)}); }
+
+Resolver eight_nodes(SbrSettings settings) {
+    Resolver r("a", std::move(settings));
+    r.up(0, "abcdefgv");
+    r.leader(0, "a");
+    return r;
+}
+
+TEST(BlamingResolver, RemembersWhatFlickeredBeforeTheDecision) {
+    Resolver r = eight_nodes(settings_of("keep-majority", 2000));
+    r.unreachable(100, "bc");
+    changed(r, 100, {{"v", "b"}, {"v", "c"}});
+    r.unreachable(200, "d");
+    changed(r, 200, {{"v", "b"}, {"v", "c"}, {"v", "d"}});
+    r.reachable(900, "bc");
+    changed(r, 900, {{"v", "d"}});
+    r.tell(900, SeenChanged{true, nodes("abcdefgv")});
+    r.tick(2000);
+    EXPECT_EQ(r.take_downs(), "");
+    r.tick(3000);
+    EXPECT_EQ(r.take_downs(), "v") << "and not d, whom it still accuses";
+}
+
+TEST(BlamingResolver, ForgetsWhatFlickeredWhenEverythingHealed) {
+    Resolver r = eight_nodes(settings_of("keep-majority", 2000));
+    r.unreachable(100, "bc");
+    changed(r, 100, {{"v", "b"}, {"v", "c"}});
+    r.reachable(900, "bc");
+    changed(r, 900, {});
+    r.unreachable(5000, "d");
+    changed(r, 5000, {{"v", "d"}});
+    r.tell(5000, SeenChanged{true, nodes("abcdefgv")});
+    r.tick(8000);
+    EXPECT_EQ(r.take_downs(), "dv");
+}
+
+SbrSettings unstable_settings(SbrSettings::Indirect indirect, std::string strategy = "keep-majority") {
+    SbrSettings settings = settings_of(std::move(strategy), 2000);
+    settings.down_all_when_unstable = SbrSettings::Unstable::after(milliseconds{1000});
+    settings.indirect = indirect;
+    return settings;
+}
+
+/// One node that is heard by chance: at no time is everything quiet.
+void flicker(Resolver& r) {
+    const std::string accused = "bcde";
+    r.unreachable(0, "b");
+    changed(r, 0, {{"v", "b"}});
+    for (std::int64_t ms = 500; ms <= 2500; ms += 500) {
+        const std::string now(1, accused[static_cast<std::size_t>(ms / 500) % accused.size()]);
+        const std::string before(1, accused[static_cast<std::size_t>(ms / 500 - 1) % accused.size()]);
+        r.unreachable(ms, now);
+        changed(r, ms, {{"v", before}, {"v", now}});
+        r.reachable(ms, before);
+        changed(r, ms, {{"v", now}});
+        r.tick(ms);
+    }
+    r.tick(3001);
+}
+
+TEST(BlamingResolver, EndsAnInstabilityByDowningWhoExplainsIt) {
+    Resolver r = eight_nodes(unstable_settings(SbrSettings::Indirect::Blamed));
+    flicker(r);
+    EXPECT_TRUE(r.logged(sbr_code::unstable));
+    const auto records = r.all<effect::Record>();
+    ASSERT_EQ(records.size(), 1U);
+    EXPECT_EQ(records[0].decision->trigger, SbrTrigger::Unstable);
+    EXPECT_EQ(hosts(records[0].decision->verdict.blamed), "v");
+    EXPECT_NE(records[0].decision->to_line().find(" blamed=1 [v:2551"), std::string::npos) << records[0].decision->to_line();
+    EXPECT_NE(records[0].decision->to_json().find("\"blamed\":[\"akka.tcp://sys@v:2551"), std::string::npos);
+    EXPECT_EQ(r.take_downs(), "v");
+}
+
+TEST(BlamingResolver, InTheClassicPresetAnInstabilityTakesEverybody) {
+    Resolver r = eight_nodes(unstable_settings(SbrSettings::Indirect::All));
+    flicker(r);
+    EXPECT_EQ(r.take_downs(), "bcdefgva");
+}
+
+TEST(BlamingResolver, TheDownAllStrategyDownsAll) {
+    Resolver r = eight_nodes(unstable_settings(SbrSettings::Indirect::Blamed, "down-all"));
+    r.unreachable(0, "v");
+    changed(r, 0, {{"b", "v"}});
+    r.tick(2500);
+    EXPECT_EQ(r.take_downs(), "bcdefgva");
+}
+
+TEST(BlamingResolver, OldChangesThatEndedDoNotExplainNewOnes) {
+    // z had its trouble long ago; it is v that keeps on.
+    Resolver r("a", unstable_settings(SbrSettings::Indirect::Blamed));
+    r.up(0, "abcdefgvz");
+    r.leader(0, "a");
+    r.unreachable(0, "zb");
+    changed(r, 0, {{"c", "z"}, {"d", "z"}, {"e", "z"}, {"v", "b"}});
+    r.reachable(10, "z");
+    changed(r, 10, {{"v", "b"}});
+    for (std::int64_t ms = 500; ms <= 3000; ms += 500) {
+        const bool odd = ms / 500 % 2 != 0;
+        r.unreachable(ms, odd ? "c" : "b");
+        changed(r, ms, {{"v", "b"}, {"v", "c"}});
+        r.reachable(ms, odd ? "b" : "c");
+        changed(r, ms, {{"v", odd ? "c" : "b"}});
+        r.tick(ms);
+    }
+    r.tick(3001);
+    EXPECT_EQ(r.take_downs(), "v");
+}
+
+TEST(BlamingResolver, ExplainNamesWhoWouldBeBlamed) {
+    Resolver r = eight_nodes(settings_of("keep-majority", 20'000));
+    r.unreachable(0, "abcv");
+    changed(r, 0, sick_v);
+    r.tell(0, SeenChanged{true, nodes("abcdefgv")});
+    EXPECT_EQ(hosts(r.runtime.explain(at(10)).verdict.blamed), "v");
+}
+
+} // namespace
+} // namespace muster::test
