@@ -104,15 +104,17 @@ public:
             look();
         }
     }
-    /// Until all healthy nodes see the same members, without the sick ones if those have crashed; the time that took.
-    std::optional<Duration> run_until_alike(bool crashed, Duration limit) {
+    /// Until all healthy nodes see the same members, without the sick ones if those have crashed.
+    bool run_until_alike(bool crashed, Duration limit) {
         const Instant began = world_.now();
         do {
             world_.run_for(100ms);
-            if (look() && !(crashed && faulty_left() > 0)) return world_.now() - began;
+            if (look() && !(crashed && faulty_left() > 0)) return true;
         } while (world_.now() - began < limit);
-        return std::nullopt;
+        return false;
     }
+    /// When the healthy nodes' views came to what they were at the last look.
+    Instant settled() const noexcept { return settled_; }
     /// Healthy nodes that are no longer members for some healthy node, or ended.
     std::size_t wrongly_removed() const {
         std::set<std::size_t> removed;
@@ -142,6 +144,8 @@ public:
     std::size_t sizes_seen() const noexcept { return sizes_.size(); }
 
 private:
+    using Members = std::vector<UniqueAddress>;
+
     const World::Node* first_healthy() const {
         for (std::size_t i = 0; i < world_.size(); ++i)
             if (!faulty_.contains(i) && world_[i].running()) return &world_[i];
@@ -150,13 +154,13 @@ private:
     /// Whether all healthy nodes see the same members, all of them reachable and Up.
     bool look() {
         bool alike = true;
-        std::optional<std::vector<UniqueAddress>> first;
+        std::optional<Members> first;
         for (std::size_t i = 0; i < world_.size(); ++i) {
             if (faulty_.contains(i) || !world_[i].running()) continue;
             const auto snapshot = world_[i].snapshot();
             sizes_.insert(snapshot.members().size());
             if (!alike) continue;
-            std::vector<UniqueAddress> members;
+            Members members;
             for (const auto& member : snapshot.members()) {
                 alike = alike && member.status() == MemberStatus::Up;
                 members.push_back(member.unique_address());
@@ -164,12 +168,16 @@ private:
             if (!first) first = std::move(members);
             else alike = alike && members == *first;
         }
+        if (!alike || first != seen_) settled_ = world_.now();
+        seen_ = alike ? std::move(first) : std::nullopt;
         return alike;
     }
 
     World& world_;
     std::set<std::size_t> faulty_;
     std::set<std::size_t> sizes_;
+    std::optional<Members> seen_; // by all healthy nodes
+    Instant settled_ = world_.now();
 };
 
 enum class Script : std::int64_t { Loss, FlipFlop, Crashes };
@@ -211,9 +219,9 @@ void rapid(benchmark::State& state) {
             for (const auto node : victims) world->power_off(node);
             break;
         }
-        const auto alike = watch.run_until_alike(script == Script::Crashes, 120s);
+        const bool alike = watch.run_until_alike(script == Script::Crashes, 120s);
         state.counters["virtual_s"] = seconds(world->now() - began);
-        state.counters["agree_s"] = alike ? seconds(world->now() - began) : -1.0;
+        state.counters["agree_s"] = alike ? seconds(watch.settled() - began) : -1.0; // of the last change
         state.counters["wrongly_removed"] = static_cast<double>(watch.wrongly_removed());
         state.counters["sick_left"] = static_cast<double>(watch.faulty_left());
         state.counters["sizes_seen"] = static_cast<double>(watch.sizes_seen());
