@@ -102,6 +102,14 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
                                                  std::span<const Suspicion> also) {
     const std::vector<UniqueAddress> downable = model.downable();
     const auto may_go = [&](const UniqueAddress& node) { return std::ranges::binary_search(downable, node); };
+    const auto is_down = [&](const UniqueAddress& node) {
+        const Member* member = model.find(node);
+        return member != nullptr && member->status() == MemberStatus::Down;
+    };
+    const auto is_explained = [&](const Suspicion& s) { return is_down(s.observer) || is_down(s.subject); };
+    if (explain.empty()) return std::nullopt;
+    if (std::ranges::all_of(explain, is_explained)) return std::vector<UniqueAddress>{};
+
     std::vector<Suspicion> all;
     std::vector<UniqueAddress> ends;
     const auto take = [&](std::span<const Suspicion> suspicions, bool to_explain) {
@@ -128,11 +136,25 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
     return guilty;
 }
 
+bool is_lone_accuser(const SbrModel& model) {
+    const auto rows = model.reachability().records();
+    if (rows.empty()) return false;
+    if (!std::ranges::all_of(rows, [&](const auto& row) { return row.observer == model.self(); })) return false;
+    return std::ranges::any_of(model.reachable_members(), [&](const Member& m) { return m.unique_address() != model.self(); });
+}
+
 DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model, SbrSettings::Indirect indirect,
                           std::span<const Suspicion> withdrawn) {
     DowningVerdict verdict = strategy.decide(model);
     if (indirect == SbrSettings::Indirect::All || !is_indirect(verdict.decision)) return verdict;
-    if (auto few = blamed(model, suspicions_of(model.reachability()), withdrawn)) verdict.blamed = *std::move(few);
+    auto few = blamed(model, suspicions_of(model.reachability()), withdrawn);
+    if (few && few->empty()) {
+        verdict.decision = DowningDecision::Stay;
+        verdict.acquire_delay = {};
+        verdict.rule = "whatever is wrong has to do with members that are Down already: wait for their removal";
+    } else if (few) {
+        verdict.blamed = *std::move(few);
+    }
     return verdict;
 }
 

@@ -259,8 +259,8 @@ SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
         return lease_not_obtained("the backend did not answer in time", now, out);
     }
     SbrAction action = check_unstable(now, out);
-    const bool due = is_responsible() && !model_.unreachable().empty() &&
-                     now.monotonic - stable_since_ > settings_.stable_after;
+    const bool due =
+        is_responsible() && !model_.unreachable().empty() && now.monotonic - stable_since_ > patience();
     if (due) {
         SbrAction decided = decide(now, out);
         if (!std::holds_alternative<sbr_action::None>(decided)) action = std::move(decided);
@@ -269,11 +269,16 @@ SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
     return action;
 }
 
+std::chrono::milliseconds SbrRuntime::patience() const {
+    const bool lone = settings_.indirect == SbrSettings::Indirect::Blamed && is_lone_accuser(model_);
+    return lone ? 2 * settings_.stable_after : settings_.stable_after;
+}
+
 DowningVerdict SbrRuntime::verdict() const {
     return verdict_of(*strategy_, model_, settings_.indirect, withdrawn_.since(changes_.first));
 }
 
-/// Nobody stays, unless a few members explain every change of late: they go instead.
+/// Nobody stays, unless a few members explain every change of late: they go instead, if they are not Down already.
 DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
     DowningVerdict verdict = strategy_->decide(model_);
     verdict.acquire_delay = {};
@@ -284,7 +289,7 @@ DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
         const auto withdrawn = withdrawn_.since(now.monotonic - settings_.stable_after);
         lately.insert(lately.end(), withdrawn.begin(), withdrawn.end());
         if (auto few = blamed(model_, lately)) {
-            verdict.decision = DowningDecision::DownIndirectlyConnected;
+            verdict.decision = few->empty() ? DowningDecision::Stay : DowningDecision::DownIndirectlyConnected;
             verdict.blamed = *std::move(few);
             verdict.rule = "reachability kept changing, and a few members explain all of it: they go";
             return verdict;
@@ -309,11 +314,13 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
         return sbr_action::None{};
     }
     if (now.monotonic - changes_.first <= settings_.stable_after + *limit) return sbr_action::None{};
+    DowningVerdict verdict = verdict_when_unstable(now);
+    if (verdict.decision == DowningDecision::Stay) return sbr_action::None{}; // others have ended it
     out.push_back(log(LogLevel::Warning, sbr_code::unstable, {},
                       {{"changes", std::to_string(changes_.count)},
                        {"since_first_change_ms", std::to_string(ms(now.monotonic - changes_.first))},
                        {"limit_ms", std::to_string((settings_.stable_after + *limit).count())}}));
-    return act(verdict_when_unstable(now), SbrTrigger::Unstable, now, out);
+    return act(std::move(verdict), SbrTrigger::Unstable, now, out);
 }
 
 SbrAction SbrRuntime::decide(const Now& now, Effects& out) {

@@ -114,6 +114,30 @@ TEST(Blamed, WhoIsGoingAlreadyIsTheReasonOfItsOwnRows) {
     EXPECT_EQ(blamed_of(model), "bc");
 }
 
+TEST(Blamed, IsNobodyFurtherWhenAllRowsHaveADownEnd) {
+    SbrModel model = model_of("abcdefgv", {{"v", "a"}, {"v", "b"}});
+    model.add(member("v", MemberStatus::Down));
+    EXPECT_EQ(blamed_of(model), "");
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "") << "its removal is all there is to wait for";
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "ab");
+    EXPECT_EQ(blamed_of(model_of("abc", {})), "nobody");
+}
+
+TEST(Blamed, AnExitingAccuserIsNoExcuseToWait) {
+    // It cannot be removed as long as whom it accuses is a member, and unreachable.
+    SbrModel model = model_of("abcdefgv", {{"v", "a"}, {"v", "b"}});
+    model.add(member("v", MemberStatus::Exiting));
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "ab");
+}
+
+TEST(LoneAccuser, IsWhoeverAloneSuspectsThoughOthersAreThere) {
+    EXPECT_TRUE(is_lone_accuser(model_of("abcd", {{"a", "b"}, {"a", "c"}})));
+    EXPECT_FALSE(is_lone_accuser(model_of("abcd", {{"a", "b"}, {"d", "b"}}))) << "d says so too";
+    EXPECT_FALSE(is_lone_accuser(model_of("abcd", {{"b", "c"}}))) << "not this node's word";
+    EXPECT_FALSE(is_lone_accuser(model_of("ab", {{"a", "b"}}))) << "nobody is left who could share it";
+    EXPECT_FALSE(is_lone_accuser(model_of("abcd", {})));
+}
+
 TEST(Blamed, ADeniedLeaseTakesTheWholeSide) {
     const LeaseMajorityStrategy strategy;
     const SbrModel model = model_of("abcdefgv", sick_v);
@@ -246,6 +270,34 @@ TEST(BlamingResolver, EndsAnInstabilityByDowningWhoExplainsIt) {
     EXPECT_NE(records[0].decision->to_line().find(" blamed=1 [v:2551"), std::string::npos) << records[0].decision->to_line();
     EXPECT_NE(records[0].decision->to_json().find("\"blamed\":[\"akka.tcp://sys@v:2551"), std::string::npos);
     EXPECT_EQ(r.take_downs(), "v");
+}
+
+TEST(BlamingResolver, DownsNobodyForAnInstabilityThatOthersHaveEnded) {
+    Resolver r = eight_nodes(unstable_settings(SbrSettings::Indirect::Blamed));
+    r.unreachable(0, "bc");
+    changed(r, 0, {{"v", "b"}, {"v", "c"}});
+    r.tell(2600, MemberDowned{member("v", MemberStatus::Down)});
+    r.tick(3001);
+    EXPECT_EQ(r.take_downs(), "");
+    EXPECT_FALSE(r.logged(sbr_code::unstable));
+}
+
+TEST(BlamingResolver, WaitsTwiceAsLongWhenNobodySharesItsSuspicions) {
+    for (const auto indirect : {SbrSettings::Indirect::Blamed, SbrSettings::Indirect::All}) {
+        SbrSettings settings = settings_of("keep-majority", 2000);
+        settings.indirect = indirect;
+        Resolver r = eight_nodes(settings);
+        r.unreachable(0, "bc");
+        changed(r, 0, {{"a", "b"}, {"a", "c"}});
+        const bool blames = indirect == SbrSettings::Indirect::Blamed;
+        r.tick(2001);
+        EXPECT_EQ(r.take_downs(), blames ? "" : "bc");
+        if (!blames) continue;
+        r.tick(4000);
+        EXPECT_EQ(r.take_downs(), "");
+        r.tick(4001);
+        EXPECT_EQ(r.take_downs(), "bc") << "a cluster in which one node watches alone still gets rid of the dead";
+    }
 }
 
 TEST(BlamingResolver, InTheClassicPresetAnInstabilityTakesEverybody) {

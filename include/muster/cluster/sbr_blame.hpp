@@ -48,11 +48,16 @@ private:
 };
 
 /// The members to down instead of everybody involved, in UniqueAddress order: the most suspected of all these suspicions, as far as
-/// they are an end of one in `explain`. nullopt when nobody can be singled out: nothing to explain, or the members that would certainly
-/// be left (joining and leaving ones are not certain) are not more than half of all. That majority is what makes it safe: the
-/// survivors of any two such decisions have a member in common, whose gossip brings both to everybody.
+/// they are an end of one in `explain`. Empty: each of those has an end that is Down already, so there is nothing to do but wait.
+/// nullopt when nobody can be singled out: nothing to explain, or the members that would certainly be left (joining and leaving
+/// ones are not certain) are not more than half of all. That majority is what makes it safe: the survivors of any two such
+/// decisions have a member in common, whose gossip brings both to everybody.
 std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::span<const Suspicion> explain,
                                                  std::span<const Suspicion> also = {});
+
+/// Nobody shares any suspicion of model.self()'s, though others are reachable who would: either they have not noticed yet, or it is
+/// this node that hears nothing. It gives them twice the time, so that they, if they are well, decide first.
+bool is_lone_accuser(const SbrModel& model);
 
 /// The strategy's verdict; with Indirect::Blamed an indirect one names the blamed. `withdrawn`: suspicions taken back lately.
 DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model, SbrSettings::Indirect indirect,

@@ -145,6 +145,7 @@ private:
     void stop(Effects& out);
     void stash(Stashed item, const Now& now, Effects& out);
     SbrAction unstash(SbrAction action, const Now& now, Effects& out);
+    std::chrono::milliseconds patience() const;
     DowningVerdict verdict() const;
     DowningVerdict verdict_when_unstable(const Now& now) const;
     SbrAction check_unstable(const Now& now, Effects& out);
