@@ -170,6 +170,91 @@ TEST(Blamed, TheSurvivorsOfTwoDecisionsHaveAMemberInCommon) {
         for (const auto& other : outcomes) ASSERT_NE(one.find_first_of(other), std::string::npos) << one << " and " << other;
 }
 
+// --- any set of broken links
+
+/// Nodes 'a', 'b', .. and the pairs of them between which nothing passes, as bits in the order ab, ac, .., bc, ..
+struct BrokenLinks {
+    std::size_t nodes;
+    std::uint32_t bits;
+
+    bool broken(std::size_t x, std::size_t y) const {
+        if (x > y) std::swap(x, y);
+        const std::size_t bit = x * (2 * nodes - x - 1) / 2 + (y - x - 1);
+        return (bits >> bit & 1) != 0;
+    }
+    /// For each node the lowest one that it can exchange gossip with, through others if need be.
+    std::vector<std::size_t> parts() const {
+        std::vector<std::size_t> part(nodes);
+        for (std::size_t i = 0; i < nodes; ++i) part[i] = i;
+        for (std::size_t round = 0; round < nodes; ++round)
+            for (std::size_t x = 0; x < nodes; ++x)
+                for (std::size_t y = 0; y < nodes; ++y)
+                    if (x != y && !broken(x, y)) part[x] = std::min(part[x], part[y]);
+        return part;
+    }
+    static std::string name(std::size_t i) { return std::string(1, static_cast<char>('a' + i)); }
+    /// What everybody in that part knows once gossip has gone round in it.
+    SbrModel view(std::size_t part) const {
+        const auto of = parts();
+        SbrModel model(node(name(part)), "default");
+        Reachability table;
+        std::vector<UniqueAddress> seen;
+        for (std::size_t i = 0; i < nodes; ++i) model.add(member(name(i)));
+        for (std::size_t observer = 0; observer < nodes; ++observer) {
+            if (of[observer] != part) continue;
+            seen.push_back(node(name(observer)));
+            for (std::size_t subject = 0; subject < nodes; ++subject) {
+                if (subject == observer || !broken(observer, subject)) continue;
+                table = table.unreachable(node(name(observer)), node(name(subject)));
+                model.add_unreachable(member(name(subject)));
+            }
+        }
+        model.set_reachability(table);
+        model.set_seen_by(std::move(seen));
+        return model;
+    }
+};
+
+/// Who stays of each part after its decision; parts of which nobody stays are left out.
+std::vector<std::string> survivors_of(const BrokenLinks& links, const DowningStrategy& strategy, SbrSettings::Indirect indirect) {
+    const auto of = links.parts();
+    std::vector<std::string> result;
+    for (std::size_t part = 0; part < links.nodes; ++part) {
+        if (of[part] != part) continue;
+        const SbrModel model = links.view(part);
+        std::string down;
+        if (!model.unreachable().empty()) down = hosts(nodes_to_down(strategy, model, verdict_of(strategy, model, indirect)).nodes);
+        std::string stay;
+        for (std::size_t i = 0; i < links.nodes; ++i)
+            if (of[i] == part && down.find(BrokenLinks::name(i)) == std::string::npos) stay += BrokenLinks::name(i);
+        if (!stay.empty()) result.push_back(stay);
+    }
+    return result;
+}
+
+TEST(BrokenLinksOfFiveNodes, LeaveOnePartOfWhichAllCanReachEachOther) {
+    const KeepMajorityStrategy majority;
+    const StaticQuorumStrategy quorum(3);
+    const KeepOldestStrategy oldest;
+    std::size_t saved = 0; // nodes that stay because only the blamed go
+    for (const DowningStrategy* strategy : std::initializer_list<const DowningStrategy*>{&majority, &quorum, &oldest})
+        for (std::uint32_t bits = 0; bits < 1U << 10; ++bits) {
+            const BrokenLinks links{5, bits};
+            const auto blamed = survivors_of(links, *strategy, SbrSettings::Indirect::Blamed);
+            const auto all = survivors_of(links, *strategy, SbrSettings::Indirect::All);
+            ASSERT_LE(blamed.size(), 1U) << strategy->name() << ", links " << bits;
+            const std::string stay = blamed.empty() ? "" : blamed.front();
+            for (const char x : stay)
+                for (const char y : stay)
+                    ASSERT_FALSE(x != y && links.broken(static_cast<std::size_t>(x - 'a'), static_cast<std::size_t>(y - 'a')))
+                        << strategy->name() << ", links " << bits << ": " << stay;
+            const std::size_t stay_of_all = all.empty() ? 0 : all.front().size();
+            ASSERT_GE(stay.size(), stay_of_all) << strategy->name() << ", links " << bits;
+            saved += stay.size() - stay_of_all;
+        }
+    EXPECT_GT(saved, 500U);
+}
+
 // --- what was taken back
 
 TEST(WithdrawnSuspicions, AreThoseThatWereThereAndAreNot) {
