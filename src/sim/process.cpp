@@ -8,12 +8,14 @@ namespace {
 
 __extension__ using Wide = __int128;
 constexpr std::int64_t billion = 1'000'000'000;
+constexpr int settle_turns_max = 100;
 
 } // namespace
 
-Process::Process(Fabric& fabric, HostId host)
-    : fabric_(fabric), host_(host), executor_(get_executor()), parking_lot_(&net::ParkingLot::of(executor_)),
+Process::Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLedger> ledger)
+    : fabric_(fabric), host_(host), ledger_(std::move(ledger)), executor_(ProcessExecutor(get_executor(), *ledger_)), parking_lot_(&net::ParkingLot::of(executor_)),
       world_base_(fabric.now()), local_base_(fabric.now()) {
+    ledger_->begin(*this);
     number_ = fabric_.enter(*this);
     lateness_ = Random(fabric_.options().seed ^ number_ << 32);
     asleep_ = prepare_sleep();
@@ -28,6 +30,7 @@ void Process::terminate() noexcept {
     if (std::exchange(asleep_, false)) awake();
     disarm();
     close();
+    ledger_->end();
 }
 
 void Process::turn() {
@@ -38,6 +41,14 @@ void Process::turn() {
         ~Sleep() { process.sleep(); }
     } sleep_after{*this};
     run_until(now(), AtLimit::Return);
+}
+
+bool Process::settle() {
+    for (int turns = 0; turns < settle_turns_max; ++turns) {
+        turn();
+        if (asleep_) return true;
+    }
+    return false;
 }
 
 void Process::sleep() {

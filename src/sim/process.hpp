@@ -1,6 +1,7 @@
 #pragma once
 /// One simulated process: a loop that runs when the Fabric gives it a turn.
 #include "fabric.hpp"
+#include "ledger.hpp"
 
 #include <muster/net/loop_context.hpp>
 #include <muster/net/waiter.hpp>
@@ -11,7 +12,7 @@ namespace muster::sim {
 /// it from outside (a parcel, a timer, a post) asks for a turn.
 class Process final : public net::LoopContext {
 public:
-    Process(Fabric& fabric, HostId host);
+    Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLedger> ledger);
     ~Process() override;
 
     Fabric& fabric() noexcept { return fabric_; }
@@ -22,9 +23,12 @@ public:
     void set_runtime(Runtime& runtime) noexcept { runtime_ = &runtime; }
     net::ParkingLot& parking_lot() noexcept { return *parking_lot_; }
     const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
+    const std::shared_ptr<ProcessLedger>& ledger() const noexcept { return ledger_; }
 
     /// One turn: what is due and ready.
     void turn();
+    /// Turns until nothing is ready; false when that does not come to an end.
+    bool settle();
     /// Asks for a turn, so that a timer set from outside a turn is looked at.
     void timer_set();
     /// Destroys coroutines and queued work.
@@ -54,6 +58,7 @@ private:
     HostId host_;
     std::uint64_t number_ = 0;
     Runtime* runtime_ = nullptr;
+    std::shared_ptr<ProcessLedger> ledger_;
     boost::asio::any_io_executor executor_;
     net::ParkingLot* parking_lot_;
     Clock clock_;

@@ -16,12 +16,15 @@ namespace {
 
 class SimConnection final : public net::Connection {
 public:
-    SimConnection(std::shared_ptr<Socket> socket, std::shared_ptr<Metrics> metrics)
-        : socket_(std::move(socket)), metrics_(std::move(metrics)), open_(metrics_->gauge("net.connections.open")) {
+    SimConnection(std::shared_ptr<Socket> socket, std::shared_ptr<Metrics> metrics, std::shared_ptr<ProcessLedger> ledger)
+        : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)),
+          open_(metrics_->gauge("net.connections.open")) {
         open_.add(1);
+        ledger_->count_stream(1);
     }
     ~SimConnection() override {
         open_.add(-1);
+        ledger_->count_stream(-1);
         socket_->abandon();
     }
     net::Task<result<Slice>> receive() override { return Socket::receive(socket_); }
@@ -34,39 +37,46 @@ public:
 private:
     std::shared_ptr<Socket> socket_;
     std::shared_ptr<Metrics> metrics_; // may outlive the Runtime with us
+    std::shared_ptr<ProcessLedger> ledger_;
     Gauge& open_;
 };
 
-
 class SimListener final : public net::Listener {
 public:
-    SimListener(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics)
-        : socket_(std::move(socket)), metrics_(std::move(metrics)) {}
-    ~SimListener() override { socket_->close(); }
-    net::Task<result<std::unique_ptr<net::Connection>>> accept() override { return accept(socket_, metrics_); }
+    SimListener(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics, std::shared_ptr<ProcessLedger> ledger)
+        : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)) {
+        ledger_->count_listener(1);
+    }
+    ~SimListener() override {
+        ledger_->count_listener(-1);
+        socket_->close();
+    }
+    net::Task<result<std::unique_ptr<net::Connection>>> accept() override { return accept(socket_, metrics_, ledger_); }
     void close() override { socket_->close(); }
     const net::Endpoint& local() const noexcept override { return socket_->at(); }
 
 private:
     static net::Task<result<std::unique_ptr<net::Connection>>> accept(std::shared_ptr<ListenSocket> socket,
-                                                                      std::shared_ptr<Metrics> metrics) {
+                                                                      std::shared_ptr<Metrics> metrics,
+                                                                      std::shared_ptr<ProcessLedger> ledger) {
         auto accepted = co_await ListenSocket::accept(socket);
         if (!accepted) {
             metrics->counter("net.accept.failed").add();
             co_return accepted.error();
         }
         metrics->counter("net.accept.opened").add();
-        co_return std::make_unique<SimConnection>(std::move(*accepted), metrics);
+        co_return std::make_unique<SimConnection>(std::move(*accepted), metrics, ledger);
     }
 
     std::shared_ptr<ListenSocket> socket_;
     std::shared_ptr<Metrics> metrics_;
+    std::shared_ptr<ProcessLedger> ledger_;
 };
 
 class SimRuntime final : public Runtime {
 public:
     SimRuntime(Fabric& fabric, HostId host, net::RuntimeOptions options)
-        : fabric_(fabric), process_(fabric, host), random_(fabric.fork_random()),
+        : fabric_(fabric), process_(fabric, host, std::make_shared<ProcessLedger>(metrics_, chunks_)), random_(fabric.fork_random()),
           log_(options.log_sink ? std::move(options.log_sink) : stderr_log_sink(),
                [this] { return process_.wall_now(); }, options.log),
           resolve_queue_max_(options.resolve_queue_max) {
@@ -126,15 +136,17 @@ public:
     void resume() noexcept override { process_.resume(); }
     bool paused() const noexcept override { return process_.paused(); }
     void set_clock(Clock clock) noexcept override { process_.set_clock(clock); }
+    std::shared_ptr<const Ledger> ledger() const override { return process_.ledger(); }
+    bool settle() override { return process_.settle(); }
 
 private:
     result<Socket::Names> route(const net::Endpoint& to);
 
+    std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
+    std::shared_ptr<ChunkPool> chunks_ = ChunkPool::create();
     Fabric& fabric_;
     Process process_;
     Random random_;
-    std::shared_ptr<Metrics> metrics_ = std::make_shared<Metrics>();
-    std::shared_ptr<ChunkPool> chunks_ = ChunkPool::create();
     Logger log_;
     std::vector<std::weak_ptr<ListenSocket>> listeners_;
     std::size_t resolve_queue_max_;
@@ -190,6 +202,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::End
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled, "connect", {}, {}};
     const auto metrics = metrics_;
+    const auto ledger = process_.ledger();
     if (options.deadline <= process_.now()) co_return Error{Errc::timed_out, to.to_string(), {}, {}};
     auto names = route(to);
     if (!names) {
@@ -206,7 +219,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::End
         co_return connected.error();
     }
     metrics->counter("net.connect.opened").add();
-    co_return std::make_unique<SimConnection>(std::move(socket), metrics);
+    co_return std::make_unique<SimConnection>(std::move(socket), metrics, ledger);
 }
 
 result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net::ListenOptions options) {
@@ -228,7 +241,7 @@ result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net:
     auto socket = std::make_shared<ListenSocket>(process_, at, static_cast<std::size_t>(std::max(options.backlog, 1)));
     std::erase_if(listeners_, [](const auto& listener) { return listener.expired(); });
     listeners_.push_back(socket);
-    return std::make_unique<SimListener>(std::move(socket), metrics_);
+    return std::make_unique<SimListener>(std::move(socket), metrics_, process_.ledger());
 }
 
 } // namespace

@@ -14,6 +14,31 @@ namespace {
 constexpr std::size_t segment_bytes_max = 64 * 1024;
 constexpr unsigned knocks_max = 7;
 
+/// What one side has sent and the other receives, header and bytes in one allocation. Once it was received it is the receiver's.
+class SentBuffer final : public Buffer {
+public:
+    /// The caller holds the first reference.
+    static SentBuffer* create(std::size_t size) {
+        void* block = ::operator new(sizeof(SentBuffer) + size);
+        return new (block) SentBuffer(static_cast<std::byte*>(block) + sizeof(SentBuffer), size);
+    }
+    void received_by(std::shared_ptr<ProcessLedger> ledger) noexcept {
+        receiver_ = std::move(ledger);
+        receiver_->count_received(1, size());
+    }
+
+private:
+    SentBuffer(std::byte* data, std::size_t size) noexcept : Buffer(data, size) {}
+    ~SentBuffer() = default;
+    void recycle() noexcept override {
+        if (receiver_) receiver_->count_received(-1, size());
+        this->~SentBuffer();
+        ::operator delete(static_cast<void*>(this));
+    }
+
+    std::shared_ptr<ProcessLedger> receiver_;
+};
+
 bool is_cancelled(const asio::cancellation_state& state) noexcept {
     return state.cancelled() != asio::cancellation_type::none;
 }
@@ -317,6 +342,7 @@ bool Socket::take(Slice& out) {
     if (received_.empty()) return false;
     out = std::move(received_.front());
     received_.pop_front();
+    if (process_) static_cast<SentBuffer*>(out.owner())->received_by(process_->ledger());
     unacknowledged_ += out.size();
     if (unacknowledged_ >= fabric_.options().window_bytes / 4 && !error_)
         transmit({.kind = Parcel::Kind::Window, .payload = {}, .bytes = std::exchange(unacknowledged_, 0)});
@@ -356,7 +382,7 @@ bool Socket::push(std::span<const Slice> parts, std::size_t& part, std::size_t& 
         std::size_t left = 0;
         for (std::size_t i = part; i < parts.size() && left < segment_bytes_max; ++i) left += parts[i].size();
         const std::size_t size = std::min({left - offset, segment_bytes_max, credit_});
-        Buffer* buffer = Buffer::allocate(size);
+        Buffer* buffer = SentBuffer::create(size);
         for (std::size_t filled = 0; filled < size;) {
             const std::size_t count = std::min(size - filled, parts[part].size() - offset);
             if (count > 0) std::memcpy(buffer->data() + filled, parts[part].data() + offset, count);

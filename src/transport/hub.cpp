@@ -55,7 +55,9 @@ Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net
     runtime_.fill_entropy(std::as_writable_bytes(std::span{&random_state_, 1}));
 }
 
-Hub::~Hub() = default;
+Hub::~Hub() {
+    counters_.associations.add(-static_cast<std::int64_t>(table_.size()));
+}
 
 UniqueAddress Hub::self() const {
     const std::scoped_lock lock{self_mutex_};

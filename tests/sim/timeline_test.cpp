@@ -353,8 +353,8 @@ TEST(WorldRecord, ShowsLivesStatusesFaultsReachabilityAndMessages) {
     }
     EXPECT_EQ(has(Kind::Life, 3, "crash", Phase::End), 1U);
     EXPECT_EQ(has(Kind::Life, 4, "stopped", Phase::End), 1U) << "downed itself as the minority";
-    EXPECT_EQ(has(Kind::Fault, 4, "partition of 4", Phase::Begin), 1U);
-    EXPECT_EQ(has(Kind::Fault, 4, "partition of 4", Phase::End), 1U);
+    EXPECT_EQ(has(Kind::Fault, 4, "partition: node 4 and all others", Phase::Begin), 1U);
+    EXPECT_EQ(has(Kind::Fault, 4, "partition: node 4 and all others", Phase::End), 1U);
     EXPECT_GE(has(Kind::Status, 0, "Down", Phase::Point), 1U);
     EXPECT_GE(count(*recorder, [](const Entry& e) { return e.kind == Kind::Reachability && e.other == 4U; }), 1U);
     EXPECT_GE(has(Kind::Message, 0, "Heartbeat", Phase::Point), 10U);

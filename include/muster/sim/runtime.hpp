@@ -60,6 +60,25 @@ struct Clock {
     Duration lateness_max{};                  ///< timers fire up to this much late, each by a random part of it
 };
 
+/// Counts what one process holds, while it runs and after its end. When its teardown has run nothing may be left: what is, has leaked.
+class Ledger {
+public:
+    struct Balance {
+        /// Coroutines that were spawned on its executor and operations that use it, which have not ended: a coroutine counts once or twice.
+        std::size_t coroutines = 0;
+        std::size_t timers = 0;       ///< pending; none once the process has ended
+        std::size_t streams = 0;      ///< net::Connection objects
+        std::size_t listeners = 0;    ///< net::Listener objects
+        std::size_t buffers = 0;      ///< what receive() gave and somebody still shares, and chunks of Runtime::chunks()
+        std::size_t buffer_bytes = 0; ///< of these
+        bool operator==(const Balance&) const = default;
+    };
+    virtual ~Ledger() = default;
+    virtual Balance balance() const = 0;
+    /// The process's own, also after its end.
+    virtual const Metrics& metrics() const noexcept = 0;
+};
+
 /// One process on a machine. Destroying it is the end of the process: its open connections are reset, and
 /// nobody listens any more. Everything belongs to the thread that runs the Network.
 ///
@@ -72,6 +91,12 @@ public:
     virtual void resume() noexcept = 0;
     virtual bool paused() const noexcept = 0;
     virtual void set_clock(Clock clock) noexcept = 0;
+
+    /// May be kept beyond the Runtime's end.
+    virtual std::shared_ptr<const Ledger> ledger() const = 0;
+    /// Runs what is ready in this process until nothing is: as a main() that lets everything end before it destroys the Runtime. No time
+    /// passes. False when there is still something ready after 100 turns. Not from inside a handler of the process.
+    virtual bool settle() = 0;
 };
 
 /// The world: virtual time, machines and what happens between them. Outlives its Runtimes.

@@ -41,10 +41,12 @@ struct WorldOptions {
     RemoteAdapterConfig config = default_config();
     /// Changes the configuration of one node before each start of it: roles, data center, strategy, lease.
     std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure{};
-    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received).
+    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received). What it keeps beyond the process's end it
+    /// copies: payloads share receive buffers, which are the process's.
     std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink{};
     /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when the process
-    /// ends, before `adapter` is. It is where a user's own code comes into the world.
+    /// ends, before `adapter` is. It is where a user's own code comes into the world. When the node stops in order the process then runs until
+    /// nothing is ready; a timer, coroutine or connection that the program has left behind is a `leak`.
     std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application{};
     LinkFaults links{};
     LogLevel log_level = LogLevel::Warning;

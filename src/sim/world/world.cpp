@@ -17,8 +17,24 @@ namespace {
 /// A clock this much off (parts per billion) makes the detector's figures wrong; what is less must not.
 constexpr std::int64_t harmless_drift_ppb = 10'000'000;
 
-std::string names_of(const std::vector<std::size_t>& nodes) {
-    return join(nodes, ", ");
+/// Records tells for the World, which outlives the process: a copy, as the receive buffer is the process's.
+class CopyingSink final : public RemoteMessageSink {
+public:
+    explicit CopyingSink(std::shared_ptr<RecordingSink> to) : to_(std::move(to)) {}
+    void deliver(std::string_view target_path, std::string_view manifest, const Slice& payload,
+                 std::optional<std::string_view> sender_path) override {
+        to_->deliver(target_path, manifest, Slice::copy_of(payload.bytes()), sender_path);
+    }
+
+private:
+    std::shared_ptr<RecordingSink> to_;
+};
+
+std::string partition_of(const std::vector<std::size_t>& left) {
+    return fmt::format("partition: {} and all others", name_nodes(left));
+}
+std::string partition_of(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
+    return fmt::format("one-way: nothing from {} to {}", name_nodes(from), name_nodes(to));
 }
 
 } // namespace
@@ -101,7 +117,7 @@ World::Node& World::start(std::size_t index) {
     node.log = std::make_shared<MemoryLogSink>(options_.log_lines_max);
     node.received = options_.make_sink ? nullptr : std::make_shared<RecordingSink>();
     const std::shared_ptr<RemoteMessageSink> sink =
-        options_.make_sink ? options_.make_sink(index) : std::shared_ptr<RemoteMessageSink>(node.received);
+        options_.make_sink ? options_.make_sink(index) : std::make_shared<CopyingSink>(node.received);
 
     net::RuntimeOptions runtime;
     runtime.log_sink = node.log;
@@ -145,7 +161,14 @@ void World::end(Node& node, End how) {
     node.subscription.unsubscribe();
     node.application.reset();
     node.node.reset();
+    const auto ledger = node.runtime->ledger();
+    if (how == End::Stopped) {
+        // Who stops in order has ended everything before its Runtime goes. What is killed ends with it.
+        const bool settled = node.runtime->settle();
+        if (options_.check) checker_->left_behind(node.index, *ledger, settled);
+    }
     node.runtime.reset();
+    if (options_.check) checker_->left_behind(node.index, *ledger);
     ++population_;
 }
 
@@ -252,23 +275,23 @@ std::vector<HostId> World::hosts_but(const std::vector<std::size_t>& nodes) cons
 }
 
 void World::partition(const std::vector<std::size_t>& left) {
-    note_fault_begins(left, fmt::format("partition of {}", names_of(left)));
+    note_fault_begins(left, partition_of(left));
     links_->cut(hosts_of(left), hosts_but(left));
 }
 
 void World::partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
-    note_fault_begins(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
+    note_fault_begins(from, partition_of(from, to));
     links_->cut_one_way(hosts_of(from), hosts_of(to));
 }
 
 void World::rejoin(const std::vector<std::size_t>& left) {
-    note_fault_ends(left, fmt::format("partition of {}", names_of(left)));
+    note_fault_ends(left, partition_of(left));
     links_->join(hosts_of(left), hosts_but(left));
     network_.retry_lost();
 }
 
 void World::rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to) {
-    note_fault_ends(from, fmt::format("nothing passes from {} to {}", names_of(from), names_of(to)));
+    note_fault_ends(from, partition_of(from, to));
     links_->join_one_way(hosts_of(from), hosts_of(to));
     network_.retry_lost();
 }
