@@ -63,6 +63,54 @@ TEST(DrawnScenario, HasEveryKindOfMisfortuneAndEveryStrategy) {
     EXPECT_GT(decided, 700) << "a world that promises nobody anything shows little";
 }
 
+// ---- misfortunes in words
+
+Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {}, std::vector<std::size_t> others = {}) {
+    return {.at = 20s, .kind = kind, .nodes = std::move(nodes), .others = std::move(others), .length = length, .amount = amount};
+}
+
+TEST(DescribedMisfortune, NamesWhomItBefallsAndHowMuchInUnits) {
+    EXPECT_EQ(describe(of(Kind::Slow, {2, 4}, 220'000'000)), "slow: nodes 2, 4; 220 ms");
+    EXPECT_EQ(describe(of(Kind::Lossy, {4}, 800)), "lossy: node 4; 80 % of what is sent there");
+    EXPECT_EQ(describe(of(Kind::Narrow, {0}, 2'000'000)), "narrow: node 0; 2.0 MB/s");
+    EXPECT_EQ(describe(of(Kind::Narrow, {0}, 64'500)), "narrow: node 0; 64.5 kB/s");
+    EXPECT_EQ(describe(of(Kind::Narrow, {0}, 900)), "narrow: node 0; 900 B/s");
+    EXPECT_EQ(describe(of(Kind::ClockDrift, {3}, 500'000)), "clock drift: node 3; +500 ppm");
+    EXPECT_EQ(describe(of(Kind::ClockDrift, {3}, -1'500)), "clock drift: node 3; -1.5 ppm");
+    EXPECT_EQ(describe(of(Kind::Stutter, {1}, 700'000'000)), "stutter: node 1; stops and runs for 700 ms each");
+    EXPECT_EQ(describe(of(Kind::FlipFlop, {6}, 20'000'000'000)), "flip-flop: nothing to node 6; 20 s on and off");
+    EXPECT_EQ(describe(of(Kind::Flood, {0, 6}, 200)), "flood: node 0 to node 6; 200/s");
+    EXPECT_EQ(describe(of(Kind::Corrupt, {6}, 100)), "corrupt: node 6; 0.01 % of what is sent there");
+    EXPECT_EQ(describe(of(Kind::Break, {6}, 50'000)), "broken connections: node 6; 5 % of what is sent there");
+}
+
+TEST(DescribedMisfortune, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
+    EXPECT_EQ(describe(of(Kind::Pause, {9, 0, 1, 2, 3, 7, 8})), "pause: nodes 0 to 3, 7 to 9");
+    EXPECT_EQ(describe(of(Kind::Partition, {5, 6})), "partition: nodes 5, 6 and all others");
+    EXPECT_EQ(describe(of(Kind::OneWay, {5}, 0, 9s, {1, 2})), "one-way: nothing from node 5 to nodes 1, 2");
+    EXPECT_EQ(describe(of(Kind::Down, {0, 3})), "down: node 0 downs node 3");
+    EXPECT_EQ(describe(of(Kind::Reset, {3})), "reset: all connections of node 3");
+    EXPECT_EQ(describe(of(Kind::Start, {1})), "first start: node 1");
+}
+
+TEST(DescribedMisfortune, SaysWhenAndForHowLong) {
+    EXPECT_EQ(describe_with_times(of(Kind::Slow, {2, 4}, 220'000'000, 60s)), "at 20 s for 60 s, slow: nodes 2, 4; 220 ms");
+    EXPECT_EQ(describe_with_times(of(Kind::Crash, {3})), "at 20 s, crash: node 3");
+    EXPECT_EQ(describe_with_times(of(Kind::Crash, {3}, 0, 200ms)), "at 20 s, crash: node 3; restart after 200 ms");
+    EXPECT_EQ(describe_with_times(of(Kind::PowerOff, {3}, 0, 1500ms)), "at 20 s, power off: node 3; on again after 1.5 s");
+    EXPECT_EQ(describe_with_times(of(Kind::Leave, {3}, 0, 2s)), "at 20 s, leave: node 3; back after 2 s");
+    EXPECT_EQ(describe_with_times(of(Kind::RollingRestart, {0, 1, 2}, 0, 10s)), "at 20 s, rolling restart: nodes 0 to 2; one every 10 s");
+}
+
+TEST(DescribedMisfortune, EachThatIsDrawnHasWordsForItsAmount) {
+    for (std::uint64_t seed = 0; seed < 300; ++seed)
+        for (const Misfortune& m : Scenario::draw(seed).misfortunes) {
+            const std::string text = describe(m);
+            EXPECT_EQ(text.find("000000"), std::string::npos) << text;
+            EXPECT_NE(text.find("node"), std::string::npos) << text;
+        }
+}
+
 // ---- what may be expected
 
 TEST(Expectation, AMajorityThatNothingBefallsIsProtected) {

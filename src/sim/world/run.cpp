@@ -244,19 +244,16 @@ private:
     /// For the timeline: what the World does not write by itself.
     void note(const Misfortune& m) {
         switch (m.kind) {
+        case Kind::Pause:
+        case Kind::ClockDrift: return;
+        // The lanes show which processes begin and end.
         case Kind::Start:
         case Kind::Crash:
         case Kind::PowerOff:
         case Kind::Leave:
-        case Kind::Pause:
-        case Kind::Stutter:
-        case Kind::ClockDrift: return;
-        default: break;
+        case Kind::RollingRestart: return world_->note_fault({Recorder::everyone}, describe(m));
+        default: return world_->note_fault(m.nodes, describe(m), m.length);
         }
-        const auto others = m.others.empty() ? std::string() : fmt::format(" against {}", join(m.others, ", "));
-        const auto amount = m.amount == 0 ? std::string() : fmt::format(", {}", m.amount);
-        world_->note_fault(m.nodes, fmt::format("{} of {}{}{}", to_string(m.kind), join(m.nodes, ", "), others, amount),
-                           m.length);
     }
 
     void kill(const Misfortune& m) {
@@ -310,7 +307,7 @@ private:
             for (std::size_t other = 0; other < s_.nodes; ++other) {
                 if (other == n) continue;
                 world_->checker().disturbed(other);
-                world_->reset_connections(n, other);
+                world_->network().reset_connections(world_->host(n), world_->host(other));
             }
     }
 

@@ -1,4 +1,4 @@
-// Scenarios by name.
+// Scenarios by name, and misfortunes in words.
 #include "text.hpp"
 
 #include <algorithm>
@@ -78,7 +78,67 @@ constexpr std::array named_scenarios = {
           }},
 };
 
+// --- misfortunes in words
+
+std::string percent(std::int64_t parts, double of) {
+    return short_number(static_cast<double>(parts) / of * 100.0) + " %";
+}
+
+std::string byte_rate(std::int64_t bytes) {
+    const auto rate = static_cast<double>(bytes);
+    if (rate >= 1e6) return fmt::format("{:.1f} MB/s", rate / 1e6);
+    if (rate >= 1e3) return fmt::format("{:.1f} kB/s", rate / 1e3);
+    return fmt::format("{} B/s", bytes);
+}
+
+/// "nodes 3, 4" of what `all` would be nobody.
+std::string name_others(const Misfortune& m, std::string_view all) {
+    return m.others.empty() ? std::string(all) : name_nodes(m.others);
+}
+
+std::string name_return(const Misfortune& m, std::string_view what) {
+    return m.length > Duration::zero() ? fmt::format("; {} after {}", what, short_time(m.length)) : std::string();
+}
+
+std::string name_one(const std::vector<std::size_t>& nodes, std::size_t at) {
+    return at < nodes.size() ? fmt::format("node {}", nodes[at]) : "nobody";
+}
+
 } // namespace
+
+std::string describe(const Misfortune& m) {
+    const auto who = name_nodes(m.nodes);
+    const Duration amount(m.amount);
+    switch (m.kind) {
+    case Kind::Start: return fmt::format("first start: {}", who);
+    case Kind::Crash: return fmt::format("crash: {}{}", who, name_return(m, "restart"));
+    case Kind::PowerOff: return fmt::format("power off: {}{}", who, name_return(m, "on again"));
+    case Kind::Leave: return fmt::format("leave: {}{}", who, name_return(m, "back"));
+    case Kind::Pause: return fmt::format("pause: {}", who);
+    case Kind::Stutter: return fmt::format("stutter: {}; stops and runs for {} each", who, short_time(amount));
+    case Kind::ClockDrift: return fmt::format("clock drift: {}; {}", who, clock_rate(m.amount));
+    case Kind::Partition: return fmt::format("partition: {} and {}", who, name_others(m, "all others"));
+    case Kind::OneWay: return fmt::format("one-way: nothing from {} to {}", who, name_others(m, "all others"));
+    case Kind::FlipFlop: return fmt::format("flip-flop: nothing to {}; {} on and off", who, short_time(amount));
+    case Kind::Lossy: return fmt::format("lossy: {}; {} of what is sent there", who, percent(m.amount, 1e3));
+    case Kind::Slow: return fmt::format("slow: {}; {}", who, short_time(amount));
+    case Kind::Narrow: return fmt::format("narrow: {}; {}", who, byte_rate(m.amount));
+    case Kind::Corrupt: return fmt::format("corrupt: {}; {} of what is sent there", who, percent(m.amount, 1e6));
+    case Kind::Break: return fmt::format("broken connections: {}; {} of what is sent there", who, percent(m.amount, 1e6));
+    case Kind::Reset: return fmt::format("reset: all connections of {}", who);
+    case Kind::RollingRestart: return fmt::format("rolling restart: {}; one every {}", who, short_time(m.length));
+    case Kind::Down: return fmt::format("down: {} downs {}", name_one(m.nodes, 0), name_one(m.nodes, 1));
+    case Kind::Flood: return fmt::format("flood: {} to {}; {}/s", name_one(m.nodes, 0), name_one(m.nodes, 1), m.amount);
+    }
+    return who;
+}
+
+std::string describe_with_times(const Misfortune& m) {
+    using enum Misfortune::Kind;
+    const bool says_length = m.kind == Crash || m.kind == PowerOff || m.kind == Leave || m.kind == RollingRestart;
+    const bool lasts = m.length > Duration::zero() && !says_length;
+    return fmt::format("at {}{}, {}", short_time(m.at), lasts ? " for " + short_time(m.length) : "", describe(m));
+}
 
 std::vector<std::string_view> Scenario::names() {
     std::vector<std::string_view> result;

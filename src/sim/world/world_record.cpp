@@ -1,6 +1,8 @@
 // What a World writes into its Recorder.
 #include <muster/sim/world.hpp>
 
+#include "text.hpp"
+
 #include <fmt/format.h>
 #include <muster/sim/world/recorder.hpp>
 #include <ostream>
@@ -17,12 +19,12 @@ bool is_right(const Clock& clock) noexcept {
 }
 
 std::string describe(const Clock& clock) {
-    std::string text = "clock";
-    if (clock.drift_ppb != 0) text += fmt::format(" {} ppb fast", clock.drift_ppb);
-    if (clock.wall_offset.count() != 0) text += fmt::format(" {} ms ahead", clock.wall_offset.count());
-    if (clock.lateness_max != Duration::zero())
-        text += fmt::format(" up to {} us late", std::chrono::duration_cast<std::chrono::microseconds>(clock.lateness_max).count());
-    return text;
+    std::vector<std::string> parts;
+    if (clock.drift_ppb != 0) parts.push_back("drift " + clock_rate(clock.drift_ppb));
+    if (const auto ahead = clock.wall_offset; ahead.count() != 0)
+        parts.push_back(fmt::format("{} {}", short_time(ahead.count() < 0 ? -ahead : ahead), ahead.count() < 0 ? "behind" : "ahead"));
+    if (clock.lateness_max != Duration::zero()) parts.push_back("timers up to " + short_time(clock.lateness_max) + " late");
+    return "clock: " + join(parts, ", ");
 }
 
 } // namespace

@@ -152,8 +152,8 @@ private:
     void explain(const sim::Scenario& scenario, const sim::Outcome& outcome) {
         // With --json stdout is for the objects.
         std::FILE* const to = options_.json ? stderr : stdout;
-        fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n  replay: {}\n", title_of(scenario), *outcome.broken, outcome.detail,
-                   std::chrono::duration<double>(outcome.virtual_time).count(), replay_command(scenario));
+        fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n{}  replay: {}\n", title_of(scenario), *outcome.broken, outcome.detail,
+                   std::chrono::duration<double>(outcome.virtual_time).count(), misfortunes_of(scenario), replay_command(scenario));
         if (options_.scene) fmt::print(to, "{}", outcome.scene);
         std::fflush(to);
         if (options_.shrink_attempts == 0) return;
@@ -163,8 +163,8 @@ private:
         file << small.to_json() << '\n';
         file.close();
         if (!file) throw Trouble{fmt::format("cannot write {}", path)};
-        fmt::print(to, "  shrunk to {} nodes and {} misfortunes: muster-sim --scenario {}\n  {}\n", small.nodes, small.misfortunes.size(),
-                   path, small.to_json());
+        fmt::print(to, "  shrunk to {} nodes and {} misfortune{}: muster-sim --scenario {}\n{}  {}\n", small.nodes, small.misfortunes.size(),
+                   small.misfortunes.size() == 1 ? "" : "s", path, misfortunes_of(small), small.to_json());
         std::fflush(to);
     }
 

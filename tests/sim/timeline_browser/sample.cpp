@@ -1,6 +1,7 @@
 // Makes the pages that the browser test looks at.
 //
 //   muster-timeline-sample world OUT.html    a small world: five nodes, a partition that splits one off, a crash, a restart
+//   muster-timeline-sample faults OUT.html   a run of seven nodes with one fault of most kinds
 //   muster-timeline-sample large OUT.html    200 000 entries, more than are taken, and texts that would break a careless page
 #include <chrono>
 #include <fstream>
@@ -9,6 +10,7 @@
 #include <muster/sim/random.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/recorder.hpp>
+#include <muster/sim/world/scenario.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -97,16 +99,45 @@ void small(const char* path) {
     if (!out.flush()) throw std::runtime_error(std::string("cannot write ") + path);
 }
 
+/// One fault after the other, so that each has its name to itself; two at once at 20 s.
+void faults(const char* path) {
+    using Kind = sim::Misfortune::Kind;
+    sim::Scenario scenario;
+    scenario.seed = 11;
+    scenario.nodes = 7;
+    scenario.faults = 100s;
+    scenario.quiet = 20s;
+    const auto add = [&](Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {}, std::int64_t amount = 0) {
+        scenario.misfortunes.push_back({at, kind, std::move(nodes), {}, length, amount});
+    };
+    add(10s, Kind::ClockDrift, {3}, 0s, 500'000);
+    add(20s, Kind::Slow, {2, 4}, 10s, Duration(220ms).count());
+    add(20s, Kind::Lossy, {4}, 10s, 800);
+    add(30s, Kind::Narrow, {0, 1, 2}, 10s, 2'000'000);
+    add(40s, Kind::Stutter, {1}, 10s, Duration(700ms).count());
+    add(50s, Kind::FlipFlop, {6}, 10s, Duration(2s).count());
+    add(60s, Kind::Flood, {0, 6}, 10s, 200);
+    add(70s, Kind::Partition, {5, 6}, 20s);
+    add(95s, Kind::Reset, {4});
+    const auto recorder = std::make_shared<sim::Recorder>();
+    recorder->set_title("Seven nodes, one fault of most kinds");
+    if (const sim::Outcome outcome = sim::run(scenario, recorder); !outcome.ok())
+        throw std::runtime_error(*outcome.broken + ": " + outcome.detail);
+    write(path, *recorder, scenario.nodes);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
     const std::string_view which = argc == 3 ? argv[1] : "";
     if (which == "world") {
         small(argv[2]);
+    } else if (which == "faults") {
+        faults(argv[2]);
     } else if (which == "large") {
         large(argv[2]);
     } else {
-        std::cerr << "usage: muster-timeline-sample world|large OUT.html\n";
+        std::cerr << "usage: muster-timeline-sample world|faults|large OUT.html\n";
         return 2;
     }
 }

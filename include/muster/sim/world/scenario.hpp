@@ -46,6 +46,10 @@ struct Misfortune {
     bool operator==(const Misfortune&) const = default;
 };
 std::string_view to_string(Misfortune::Kind kind) noexcept;
+/// What befalls whom, for a person: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to 9".
+std::string describe(const Misfortune& misfortune);
+/// The same with when and for how long, as one line: "at 20 s for 60 s, slow: nodes 2, 4; 220 ms".
+std::string describe_with_times(const Misfortune& misfortune);
 std::optional<Misfortune::Kind> parse_misfortune_kind(std::string_view text) noexcept;
 
 struct Scenario {

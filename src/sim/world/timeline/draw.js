@@ -3,6 +3,7 @@
 
 const gutter = 120;         // px: the names of the lanes
 const axisHeight = 24;
+const faultRow = 16;        // px: a row of faults below the axis
 const messagesMax = 2500;   // more visible ones are drawn as counts
 const arrowsMax = 300;      // more visible ones are drawn behind the lanes, so that these can be read
 const second = 1e9;
@@ -51,7 +52,7 @@ function readColours(statuses) {
     const get = name => style.getPropertyValue('--' + name).trim();
     const kebab = name => name.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase();
     const colours = {status: statuses.map(name => get(kebab(name)))};
-    for (const name of ['paper', 'paper-2', 'ink', 'ink-2', 'line', 'accent', 'fault', 'unreachable', 'message', 'lost', 'none'])
+    for (const name of ['paper', 'paper-2', 'ink', 'ink-2', 'line', 'accent', 'fault', 'fault-paper', 'unreachable', 'message', 'lost', 'none'])
         colours[name] = get(name);
     return colours;
 }
@@ -91,10 +92,18 @@ class Painter {
         this.view.width = Math.max(1, width - gutter);
     }
 
-    laneTop(node) { return axisHeight + node * this.laneHeight - this.top; }
+    /** What stands above the lanes: the axis, and the faults by name. */
+    get head() { return axisHeight + (this.model.faultRows > 0 ? this.model.faultRows * faultRow + 3 : 0); }
+    laneTop(node) { return this.head + node * this.laneHeight - this.top; }
     laneAt(y) {
-        const node = Math.floor((y - axisHeight + this.top) / this.laneHeight);
-        return y < axisHeight ? undefined : this.model.lanes[node];
+        const node = Math.floor((y - this.head + this.top) / this.laneHeight);
+        return y < this.head ? undefined : this.model.lanes[node];
+    }
+    /** The faults of the row at `y` that are, within `reach` nanoseconds, at `when`. */
+    faultsAt(y, when, reach) {
+        const row = Math.floor((y - axisHeight) / faultRow);
+        if (!this.options.faults || y < axisHeight || y >= this.head) return [];
+        return this.model.faults.filter(f => f.row === row && f.from <= when + reach && when - reach <= f.to);
     }
     /** The parts of a lane, from its upper edge. Small lanes have no room for gaps. */
     get parts() {
@@ -125,15 +134,18 @@ class Painter {
         if (messages > 0 && messages <= arrowsMax) this.drawMessages(visible, messages);
         for (const lane of visible) this.drawMarks(lane);
         this.drawAxis();
+        this.drawFaultNames();
         if (this.cursor !== null) this.verticalLine(this.view.x(this.cursor), colours.accent);
         c.restore();
         c.fillStyle = colours.paper;
-        c.fillRect(0, 0, gutter, axisHeight);
+        c.fillRect(0, 0, gutter, this.head);
+        c.fillStyle = colours['ink-2'];
+        if (this.model.faultRows > 0) c.fillText('faults', 6, axisHeight + faultRow / 2);
     }
 
     visibleLanes() {
         const first = Math.max(0, Math.floor(this.top / this.laneHeight));
-        const last = Math.ceil((this.top + this.height - axisHeight) / this.laneHeight);
+        const last = Math.ceil((this.top + this.height - this.head) / this.laneHeight);
         return this.model.lanes.slice(first, last);
     }
 
@@ -172,11 +184,64 @@ class Painter {
         c.fillStyle = colours.line;
         c.fillRect(gutter, axisHeight - 1, this.width, 1);
         c.fillStyle = colours['ink-2'];
-        for (const when of this.gridLines()) c.fillText(formatTime(when, this.gridStep()), view.x(when) + 4, axisHeight / 2);
+        for (const when of this.gridLines()) {
+            const text = formatTime(when, this.gridStep());
+            const left = view.x(when) + 4;
+            if (left + c.measureText(text).width <= this.width) c.fillText(text, left, axisHeight / 2);
+        }
+    }
+
+    /** The rows below the axis: each fault once, with its text, where no message is drawn. */
+    drawFaultNames() {
+        const {context: c, colours, view, model} = this;
+        if (model.faultRows === 0) return;
+        c.fillStyle = colours.paper;
+        c.fillRect(gutter, axisHeight, this.width, this.head - axisHeight);
+        c.fillStyle = colours.line;
+        c.fillRect(gutter, this.head - 1, this.width, 1);
+        if (!this.options.faults) return;
+        const next = new Array(model.faultRows).fill(this.width); // where the following one of that row begins
+        for (const fault of model.faults.toReversed()) {
+            const left = view.x(fault.from);
+            if (left <= this.width && view.x(fault.to) >= gutter) this.drawFaultName(fault, left, next[fault.row]);
+            next[fault.row] = Math.min(next[fault.row], left);
+        }
+    }
+
+    drawFaultName(fault, from, room) {
+        const {context: c, colours, view} = this;
+        const top = axisHeight + fault.row * faultRow + 2;
+        const height = faultRow - 3;
+        const isPoint = fault.from === fault.to;
+        const left = Math.max(gutter, from);
+        const right = Math.min(this.width, Math.max(view.x(fault.to), left + 2));
+        if (isPoint) {
+            this.diamond(from, top + height / 2, colours.fault);
+        } else {
+            this.fill(left, right, top, height, colours['fault-paper']);
+            this.fill(left, right, top + height - 2, 2, colours.fault);
+            if (from >= gutter) this.fill(left, left + 2, top, height, colours.fault);
+        }
+        const text = this.shortened(fault.text, room - left - (isPoint ? 12 : 8));
+        c.fillStyle = colours.ink;
+        c.font = '11px system-ui, sans-serif';
+        c.fillText(text, left + (isPoint ? 9 : 5), top + height / 2 + 0.5);
+        c.font = '12px system-ui, sans-serif';
+    }
+
+    /** As much of `text` as fits into so many pixels; nothing rather than a letter or two. */
+    shortened(text, pixels) {
+        const c = this.context;
+        c.font = '11px system-ui, sans-serif';
+        if (pixels < 24) return '';
+        if (c.measureText(text).width <= pixels) return text;
+        let length = Math.floor(text.length * pixels / c.measureText(text).width);
+        while (length > 0 && c.measureText(text.slice(0, length) + '…').width > pixels) --length;
+        return length < 3 ? '' : text.slice(0, length) + '…';
     }
 
     drawFaults(visible) {
-        for (const band of this.model.everywhere) this.drawBand(band, axisHeight, this.height - axisHeight);
+        for (const band of this.model.everywhere) this.drawBand(band, this.head, this.height - this.head);
         for (const lane of visible)
             for (const band of lane.faults) this.drawBand(band, this.laneTop(lane.node), this.laneHeight);
     }
@@ -194,13 +259,6 @@ class Painter {
         if (view.x(band.from) >= gutter) c.fillRect(left, top, 1, height);
         if (view.x(band.to) <= this.width) c.fillRect(right - 1, top, 1, height);
         c.globalAlpha = 1;
-        if (this.laneHeight < 44) return;
-        const text = Math.max(left, gutter) + 4;
-        c.font = '10px system-ui, sans-serif';
-        c.fillStyle = colours['ink-2'];
-        if (right - text > c.measureText(band.text).width + 4)
-            c.fillText(band.text, text, top + Math.min(height, this.laneHeight) - 5);
-        c.font = '12px system-ui, sans-serif';
     }
 
     drawLane(lane) {
@@ -297,7 +355,7 @@ class Painter {
         const {context: c, colours, view, model: {messages}} = this;
         const [x1, y1] = [view.x(messages.from[i]), this.wire(messages.sender[i])];
         const [x2, y2] = [view.x(messages.to[i]), this.wire(messages.receiver[i])];
-        if (Math.max(y1, y2) < axisHeight || Math.min(y1, y2) > this.height) return;
+        if (Math.max(y1, y2) < this.head || Math.min(y1, y2) > this.height) return;
         c.strokeStyle = c.fillStyle = messages.lost[i] ? colours.lost : colours.message;
         c.globalAlpha = withHead ? 0.75 : 0.45;
         if (messages.lost[i]) {

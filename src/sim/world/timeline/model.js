@@ -2,6 +2,7 @@
 'use strict';
 
 const phases = {point: 0, begin: 1, end: 2};
+const faultRowsMax = 5; // what does not fit into so many lies over others
 
 /** Index of the first element of the sorted `values` that is not below `wanted`. */
 function lowerBound(values, wanted) {
@@ -54,6 +55,25 @@ class Lane {
     }
 }
 
+/** What befalls the same nodes again before there was room for its text, as one. `faults` are in the order of time. */
+function joinRepeated(faults, room) {
+    const joined = [];
+    const latest = new Map();
+    for (const fault of faults) {
+        const key = JSON.stringify([fault.text, fault.nodes]);
+        const before = latest.get(key);
+        if (before !== undefined && fault.from - before.to < room) {
+            before.to = Math.max(before.to, fault.to);
+            ++before.times;
+        } else {
+            latest.set(key, {...fault, times: 1});
+            joined.push(latest.get(key));
+        }
+    }
+    for (const fault of joined) if (fault.times > 1) fault.text += ` (${fault.times} times)`;
+    return joined;
+}
+
 class Model {
     constructor(data) {
         this.title = data.title;
@@ -90,6 +110,32 @@ class Model {
             lane.markTimes.push(entry.when);
         }
         this.messages = new Messages(messages, data, phases.end);
+        this.collectFaults();
+    }
+
+    /** One for each fault, whomever it befalls, in rows in which they do not lie on each other. */
+    collectFaults() {
+        const faults = new Map();
+        const add = (band, node) => {
+            const key = JSON.stringify([band.from, band.to, band.text]);
+            if (!faults.has(key)) faults.set(key, {...band, nodes: []});
+            if (node !== null) faults.get(key).nodes.push(node);
+        };
+        for (const band of this.everywhere) add(band, null);
+        for (const lane of this.lanes) for (const band of lane.faults) add(band, lane.node);
+        this.faults = joinRepeated(Array.from(faults.values()).sort((a, b) => a.from - b.from || b.to - a.to), this.end * 0.05);
+        const room = this.end * 0.2; // for the text of a short one, if there is
+        const rows = []; // until when each is taken, and until when its text wants to go on
+        for (const fault of this.faults) {
+            let row = rows.findIndex(r => r.text <= fault.from);
+            if (row < 0 && rows.length < faultRowsMax) row = rows.push({bar: 0, text: 0}) - 1;
+            if (row < 0) row = rows.findIndex(r => r.bar <= fault.from);
+            if (row < 0) row = rows.reduce((best, r, i) => r.bar < rows[best].bar ? i : best, 0);
+            rows[row].bar = Math.max(rows[row].bar, fault.to);
+            rows[row].text = Math.max(rows[row].bar, fault.from + room);
+            fault.row = row;
+        }
+        this.faultRows = rows.length;
     }
 
     readLife(entry, lane, views) {

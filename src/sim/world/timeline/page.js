@@ -8,6 +8,7 @@ const view = new View(model);
 const painter = new Painter($('chart'), model, view);
 let current = null; // {lane, index}: the entry that n and p walked to
 let scheduled = false;
+const laneHeightMin = 16; // unless all nodes are to be seen at once
 
 function redraw() {
     if (scheduled) return;
@@ -15,7 +16,9 @@ function redraw() {
     requestAnimationFrame(() => {
         scheduled = false;
         painter.top = $('scroller').scrollTop;
+        $('lanes').style.clipPath = `inset(${painter.top + painter.head}px 0 0 0)`; // names do not climb over the axis
         painter.draw();
+        sayWhichLanes();
         drawOverview($('overview'), model, view, painter.colours);
         const step = view.span / 1000;
         $('range').value = `${formatTime(view.from, step)} to ${formatTime(view.to, step)}`;
@@ -26,6 +29,14 @@ function redraw() {
 
 function count(n, noun) {
     return `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+function sayWhichLanes() {
+    const room = painter.height - painter.head;
+    const first = Math.ceil(painter.top / painter.laneHeight);
+    const last = Math.min(model.lanes.length, Math.floor((painter.top + room) / painter.laneHeight)) - 1;
+    const all = last - first + 1 >= model.lanes.length;
+    $('shown').value = all ? '' : `nodes ${first} to ${last} of ${model.lanes.length}: shift and wheel scroll`;
 }
 
 function fillTexts() {
@@ -54,9 +65,21 @@ function fillLegend() {
     item('unreachable', 'called unreachable');
     item('message', 'message');
     item('lost', 'lost message');
-    const li = document.createElement('li');
-    li.textContent = 'Upper bar: what the node calls itself; lower bar: what the others call it, by their share.';
-    $('legend').append(li);
+    const words = (sign, text) => {
+        const li = document.createElement('li');
+        if (sign !== '') {
+            const b = document.createElement('b');
+            b.textContent = sign;
+            li.append(b);
+        }
+        li.append(text);
+        $('legend').append(li);
+    };
+    words('|', 'a process starts');
+    words('✕', 'it ends');
+    words('◆', 'fault of an instant');
+    words('', 'Upper bar: what the node calls itself; lower bar: what the others call it, by their share; ' +
+              'below: messages sent, or their number where there are many.');
 }
 
 function fillLanes() {
@@ -74,12 +97,17 @@ function fillLanes() {
 function layOut() {
     const room = $('scroller').clientHeight;
     const lanes = Math.max(1, model.lanes.length);
-    painter.laneHeight = Math.max(16, Math.min(72, Math.floor((room - axisHeight) / lanes)));
-    $('content').style.height = Math.max(room, axisHeight + lanes * painter.laneHeight) + 'px';
+    const fitting = Math.floor((room - painter.head) / lanes);
+    $('fitting').hidden = fitting >= laneHeightMin;
+    painter.laneHeight = Math.max($('fit').checked ? 4 : laneHeightMin, Math.min(72, fitting));
+    $('content').style.height = Math.max(room, painter.head + lanes * painter.laneHeight) + 'px';
+    const every = Math.ceil(10 / painter.laneHeight); // names that have room
     Array.from($('lanes').children).forEach((li, node) => {
-        li.style.top = axisHeight + node * painter.laneHeight + 'px';
+        li.style.top = painter.head + node * painter.laneHeight + 'px';
         li.style.height = painter.laneHeight + 'px';
-        li.style.fontSize = Math.min(13, painter.laneHeight - 4) + 'px';
+        li.style.fontSize = Math.max(9, Math.min(13, painter.laneHeight - 4)) + 'px';
+        li.style.lineHeight = painter.laneHeight + 'px';
+        li.firstChild.style.color = node % every === 0 || node === painter.selected ? '' : 'transparent';
     });
     painter.resize($('content').clientWidth, room);
     redraw();
@@ -120,6 +148,14 @@ function entryText(mark) {
     case 'Fault': return mark.phase === phases.end ? `fault ends${mark.text ? ': ' + mark.text : ''}` : `fault: ${mark.text}`;
     default: return mark.text;
     }
+}
+
+function faultText(fault) {
+    const step = Math.max(1, view.span / view.width);
+    const times = fault.from === fault.to ? `at ${formatTime(fault.from, step)}`
+        : `from ${formatTime(fault.from, step)} to ${fault.to < model.end ? formatTime(fault.to, step) : 'the end'}`;
+    const whom = fault.nodes.length === 0 ? '' : `, node${fault.nodes.length === 1 ? '' : 's'} ${nodeList(fault.nodes)}`;
+    return `${fault.text}\n${times}${whom}`;
 }
 
 function messageText(i) {
@@ -173,8 +209,9 @@ function entriesNear(x, lane) {
 
 function describe(x, y) {
     const lane = painter.laneAt(y);
-    if (lane === undefined || x < gutter) return '';
     const when = view.when(x);
+    if (x >= gutter && y < painter.head) return painter.faultsAt(y, when, view.span / view.width * 5).map(faultText).join('\n');
+    if (lane === undefined || x < gutter) return '';
     const head = `${model.laneName(lane.node)} at ${formatTime(when, Math.max(1, view.span / view.width))}`;
     return [head, ...viewsText(lane, when), ...entriesNear(x, lane), ...messagesNear(x, y, lane)].join('\n');
 }
@@ -202,9 +239,9 @@ function select(node) {
     Array.from($('lanes').children).forEach((li, i) => li.firstChild.setAttribute('aria-pressed', String(i === node)));
     $('details').textContent = node === null ? '' : `${model.laneName(node)}: ${count(model.lanes[node].marks.length, 'entry').replace('entrys', 'entries')}`;
     if (node !== null) {
-        const top = axisHeight + node * painter.laneHeight;
+        const top = painter.head + node * painter.laneHeight;
         const scroller = $('scroller');
-        if (top - axisHeight < scroller.scrollTop) scroller.scrollTop = top - axisHeight;
+        if (top - painter.head < scroller.scrollTop) scroller.scrollTop = top - painter.head;
         if (top + painter.laneHeight > scroller.scrollTop + scroller.clientHeight)
             scroller.scrollTop = top + painter.laneHeight - scroller.clientHeight;
     }
@@ -263,6 +300,13 @@ function listenToButtons() {
     for (const [id, action] of Object.entries(buttons)) $(id).addEventListener('click', () => change(action));
     for (const option of ['messages', 'faults', 'unreachable', 'notes'])
         $('show-' + option).addEventListener('change', event => change(() => painter.options[option] = event.target.checked));
+}
+
+function listenToFit() {
+    $('fit').addEventListener('change', () => {
+        $('scroller').scrollTop = 0;
+        layOut();
+    });
 }
 
 function listenToWheel() {
@@ -331,6 +375,7 @@ fillLegend();
 fillLanes();
 listenToKeys();
 listenToButtons();
+listenToFit();
 listenToWheel();
 listenToPointers();
 listenToOverview();
