@@ -144,39 +144,54 @@ public:
     std::size_t sizes_seen() const noexcept { return sizes_.size(); }
 
 private:
-    using Members = std::vector<UniqueAddress>;
+    /// What one node's members were when they were looked at: most nodes hold the same list for many looks.
+    struct View {
+        std::shared_ptr<const MembershipState> state; ///< keeps the list, so that its place names it
+        const Member* list = nullptr;
+        std::size_t size = 0;
+        bool all_up = false;
+        Hash128 digest; ///< of who is a member
+    };
 
     const World::Node* first_healthy() const {
         for (std::size_t i = 0; i < world_.size(); ++i)
             if (!faulty_.contains(i) && world_[i].running()) return &world_[i];
         return nullptr;
     }
+    const View& view_of(std::size_t node) {
+        views_.resize(world_.size());
+        View& view = views_[node];
+        const auto snapshot = world_[node].snapshot();
+        const auto members = snapshot.members();
+        if (view.state && view.list == members.data()) return view;
+        view = {snapshot.state, members.data(), members.size(), true, {}};
+        for (const auto& member : members) {
+            view.all_up = view.all_up && member.status() == MemberStatus::Up;
+            view.digest += member.unique_address().key();
+        }
+        return view;
+    }
     /// Whether all healthy nodes see the same members, all of them reachable and Up.
     bool look() {
         bool alike = true;
-        std::optional<Members> first;
+        std::optional<Hash128> first;
         for (std::size_t i = 0; i < world_.size(); ++i) {
             if (faulty_.contains(i) || !world_[i].running()) continue;
-            const auto snapshot = world_[i].snapshot();
-            sizes_.insert(snapshot.members().size());
-            if (!alike) continue;
-            Members members;
-            for (const auto& member : snapshot.members()) {
-                alike = alike && member.status() == MemberStatus::Up;
-                members.push_back(member.unique_address());
-            }
-            if (!first) first = std::move(members);
-            else alike = alike && members == *first;
+            const View& view = view_of(i);
+            sizes_.insert(view.size);
+            if (!first) first = view.digest;
+            alike = alike && view.all_up && view.digest == *first;
         }
         if (!alike || first != seen_) settled_ = world_.now();
-        seen_ = alike ? std::move(first) : std::nullopt;
+        seen_ = alike ? first : std::nullopt;
         return alike;
     }
 
     World& world_;
     std::set<std::size_t> faulty_;
     std::set<std::size_t> sizes_;
-    std::optional<Members> seen_; // by all healthy nodes
+    std::vector<View> views_;
+    std::optional<Hash128> seen_; // by all healthy nodes
     Instant settled_ = world_.now();
 };
 

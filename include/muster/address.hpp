@@ -1,5 +1,6 @@
 #pragma once
 /// Who a node is: Address (protocol.md §1.1), and UniqueAddress, one incarnation of it.
+#include <array>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <compare>
@@ -36,7 +37,10 @@ struct Address {
     std::string host_port() const;
     bool is_local() const noexcept { return !host.has_value(); }
 
-    friend bool operator==(const Address&, const Address&) = default;
+    /// What differs most often is compared first.
+    friend bool operator==(const Address& a, const Address& b) noexcept {
+        return a.port == b.port && a.host == b.host && a.system == b.system && a.protocol == b.protocol;
+    }
     /// Host by unsigned bytes, then port; absent sorts first. Then protocol and system, so that the order is
     /// total; inside one cluster those are equal (protocol.md §1.1).
     friend std::strong_ordering operator<=>(const Address& a, const Address& b) noexcept;
@@ -68,14 +72,26 @@ public:
         return a.rep_ == b.rep_ || (a.rep_->key == b.rep_->key && a.rep_->uid == b.rep_->uid &&
                                     a.rep_->address == b.rep_->address);
     }
-    friend std::strong_ordering operator<=>(const UniqueAddress& a, const UniqueAddress& b) noexcept;
+    friend std::strong_ordering operator<=>(const UniqueAddress& a, const UniqueAddress& b) noexcept {
+        if (a.rep_ == b.rep_) return std::strong_ordering::equal;
+        if (const auto order = a.rep_->host_prefix <=> b.rep_->host_prefix; order != 0) return order;
+        return compare_rest(a, b);
+    }
 
 private:
+    /// The first bytes of a host name as numbers that order as the bytes do: sorted tables of nodes are searched all
+    /// the time, and this decides nearly always. Missing bytes are zero, so equal prefixes decide nothing.
+    using HostPrefix = std::array<std::uint64_t, 2>;
+    static HostPrefix host_prefix_of(const Address& address) noexcept;
+    static std::strong_ordering compare_rest(const UniqueAddress& a, const UniqueAddress& b) noexcept;
+
     struct Rep : boost::intrusive_ref_counter<Rep, boost::thread_safe_counter> {
-        Rep(Address a, Uid u, Hash128 k) : address(std::move(a)), uid(u), key(k) {}
-        Address address;
-        Uid uid;
+        Rep(Address a, Uid u, Hash128 k)
+            : host_prefix(host_prefix_of(a)), key(k), uid(u), address(std::move(a)) {}
+        HostPrefix host_prefix;
         Hash128 key;
+        Uid uid;
+        Address address;
     };
     boost::intrusive_ptr<const Rep> rep_;
 };

@@ -49,7 +49,13 @@ public:
     Hash128 finish() const;
 
 private:
-    std::string bytes_;
+    void append(const void* bytes, std::size_t size);
+    void append_number(char tag, std::uint64_t value);
+
+    /// What is hashed is nearly always shorter than this and then needs no memory of its own.
+    std::array<char, 232> short_;
+    std::size_t short_size_ = 0;
+    std::string long_; ///< everything, once it does not fit
 };
 
 /// For use as the hasher of unordered containers that are never iterated into a result.

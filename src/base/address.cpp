@@ -205,8 +205,18 @@ std::string UniqueAddress::to_string() const {
 
 bool UniqueAddress::is_unknown() const noexcept { return *this == UniqueAddress{}; }
 
-std::strong_ordering operator<=>(const UniqueAddress& a, const UniqueAddress& b) noexcept {
-    if (a.rep_ == b.rep_) return std::strong_ordering::equal;
+UniqueAddress::HostPrefix UniqueAddress::host_prefix_of(const Address& address) noexcept {
+    HostPrefix prefix{};
+    if (!address.host) return prefix;
+    const std::size_t size = std::min(address.host->size(), sizeof(HostPrefix));
+    for (std::size_t i = 0; i < size; ++i) {
+        const std::uint64_t byte = static_cast<unsigned char>((*address.host)[i]);
+        prefix[i / 8] |= byte << (56 - 8 * (i % 8));
+    }
+    return prefix;
+}
+
+std::strong_ordering UniqueAddress::compare_rest(const UniqueAddress& a, const UniqueAddress& b) noexcept {
     if (const auto order = a.address() <=> b.address(); order != 0) return order;
     return a.uid() <=> b.uid();
 }

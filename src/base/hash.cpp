@@ -1,5 +1,7 @@
 #include <muster/hash.hpp>
 
+#include <bit>
+#include <cstring>
 #include <fmt/format.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -10,42 +12,55 @@ namespace {
 // Every field starts with what it is, so a number cannot be read as the length of a text.
 enum class FieldTag : char { Text = 't', Bytes = 'b', Number = 'n' };
 
-void append_little_endian(std::string& out, std::uint64_t value) {
-    for (int shift = 0; shift < 64; shift += 8) out.push_back(static_cast<char>((value >> shift) & 0xff));
-}
-
 } // namespace
 
 std::string Hash128::to_string() const { return fmt::format("{:016x}{:016x}", high, low); }
 
-Hasher::Hasher(std::string_view domain) {
-    bytes_.reserve(128);
+// short_ is written before it is read: not cleared.
+Hasher::Hasher(std::string_view domain) { // NOLINT(cppcoreguidelines-pro-type-member-init)
     add(domain);
 }
 
+void Hasher::append(const void* bytes, std::size_t size) {
+    if (size == 0) return;
+    if (long_.empty() && size <= short_.size() - short_size_) {
+        std::memcpy(short_.data() + short_size_, bytes, size);
+        short_size_ += size;
+        return;
+    }
+    if (long_.empty()) long_.assign(short_.data(), short_size_);
+    long_.append(static_cast<const char*>(bytes), size);
+}
+
+void Hasher::append_number(char tag, std::uint64_t value) {
+    std::array<char, 1 + sizeof value> field;
+    field[0] = tag;
+    if constexpr (std::endian::native == std::endian::big) value = __builtin_bswap64(value);
+    std::memcpy(field.data() + 1, &value, sizeof value);
+    append(field.data(), field.size());
+}
+
 Hasher& Hasher::add(std::string_view text) {
-    bytes_.push_back(static_cast<char>(FieldTag::Text));
-    append_little_endian(bytes_, text.size());
-    bytes_.append(text);
+    append_number(static_cast<char>(FieldTag::Text), text.size());
+    append(text.data(), text.size());
     return *this;
 }
 
 Hasher& Hasher::add(std::span<const std::byte> bytes) {
-    bytes_.push_back(static_cast<char>(FieldTag::Bytes));
-    append_little_endian(bytes_, bytes.size());
-    bytes_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    append_number(static_cast<char>(FieldTag::Bytes), bytes.size());
+    append(bytes.data(), bytes.size());
     return *this;
 }
 
 Hasher& Hasher::add(std::uint64_t value) {
-    bytes_.push_back(static_cast<char>(FieldTag::Number));
-    append_little_endian(bytes_, value);
+    append_number(static_cast<char>(FieldTag::Number), value);
     return *this;
 }
 
 Hash128 Hasher::finish() const {
     // The two halves are numbers, the same on every byte order (xxHash reads its input as little endian).
-    const XXH128_hash_t hash = XXH3_128bits(bytes_.data(), bytes_.size());
+    const XXH128_hash_t hash = long_.empty() ? XXH3_128bits(short_.data(), short_size_)
+                                             : XXH3_128bits(long_.data(), long_.size());
     return {hash.high64, hash.low64};
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <muster/ensure.hpp>
+#include <unordered_map>
 
 namespace muster {
 namespace {
@@ -66,7 +67,12 @@ struct Metrics::Impl {
     std::deque<Counter> counters;
     std::deque<Gauge> gauges;
     std::deque<Histogram> histograms;
-    std::map<std::string, std::variant<Counter*, Gauge*, Histogram*>, std::less<>> by_name;
+    struct NameHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
+    };
+    /// Asked with every event counted; who wants them in order sorts them.
+    std::unordered_map<std::string, std::variant<Counter*, Gauge*, Histogram*>, NameHash, std::equal_to<>> by_name;
     mutable std::mutex mutex;
 
     template <class Metric>
@@ -120,6 +126,7 @@ std::vector<MetricValue> Metrics::snapshot() const {
         std::visit(read_out, metric);
         values.push_back(std::move(read_out.value));
     }
+    std::ranges::sort(values, {}, &MetricValue::name);
     return values;
 }
 

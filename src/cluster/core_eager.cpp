@@ -184,10 +184,11 @@ std::vector<UniqueAddress> ClusterCore::Impl::unseen_targets() const {
     std::vector<UniqueAddress> unseen;
     const auto members = gossip().members();
     const bool all_reachable = gossip().reachability().is_all_reachable();
+    const bool all_own = state->is_all_own_dc();
     for (std::size_t i = 0; i < members.size(); ++i) {
+        if (gossip().overview().seen.test(i)) continue;
         const UniqueAddress& node = members[i].unique_address();
-        if (gossip().overview().seen.test(i) || node == self) continue;
-        if (members[i].data_center() != settings.multi_dc.self_data_center) continue;
+        if (node == self || !(all_own || state->is_own_dc(members[i]))) continue;
         // Who somebody cannot reach is left to the periodic round.
         if (all_reachable || gossip().reachability().is_reachable(node)) unseen.push_back(node);
     }

@@ -151,6 +151,7 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
 }
 
 void ClusterCore::Impl::forget_newcomers(const Gossip& before) {
+    if (before.members().data() == gossip().members().data()) return;
     // Both are sorted; where they agree, which is almost everywhere, no names are compared.
     auto known = before.members().begin();
     const auto end = before.members().end();
@@ -209,8 +210,9 @@ bool ClusterCore::Impl::is_speedup_needed() const {
     std::size_t members = 0;
     std::size_t seen = 0;
     const auto all = gossip().members();
+    const bool all_own = state->is_all_own_dc();
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (!state->is_own_dc(all[i])) continue;
+        if (!all_own && !state->is_own_dc(all[i])) continue;
         if (all[i].status() == MemberStatus::Down) return true;
         ++members;
         seen += gossip().overview().seen.test(i) ? 1 : 0;

@@ -157,10 +157,11 @@ private:
     void seen() {
         const bool was_converged = before_.convergence();
         const bool converged = after_.convergence();
-        auto old_seen = old().seen_nodes();
-        auto new_seen = now().seen_nodes();
-        if (old_seen != new_seen || was_converged != converged)
-            events_.emplace_back(SeenChanged{converged, std::move(new_seen)});
+        const bool same_members = before_.members().data() == after_.members().data();
+        const bool same_seen = same_members ? old().overview().seen == now().overview().seen
+                                            : old().seen_nodes() == now().seen_nodes();
+        if (!same_seen || was_converged != converged)
+            events_.emplace_back(SeenChanged{converged, now().seen_nodes()});
         if (was_converged != converged) events_.emplace_back(Convergence{converged});
     }
 

@@ -87,15 +87,19 @@ result<void> check_reachability(std::span<const Member> members, const Reachabil
         const auto at = lower_bound(members, node);
         return at != members.end() && at->unique_address() == node;
     };
-    for (const auto& v : reachability.versions()) {
+    // Rows and versions are in the order of their observers: two walks together.
+    const auto versions = reachability.versions();
+    for (const auto& v : versions) {
         if (!is_member(v.observer) || v.version < 1 || v.version > counter_max) {
             return malformed("gossip reachability version of " + v.observer.to_string(),
                              "only members have one, and it is between 1 and 2^62");
         }
     }
+    auto own = versions.begin();
     for (const auto& r : reachability.records()) {
-        if (!is_member(r.observer) || !is_member(r.subject) || r.version < 1 ||
-            r.version > reachability.version_of(r.observer)) {
+        while (own != versions.end() && own->observer != r.observer && own->observer < r.observer) ++own;
+        const bool observed = own != versions.end() && own->observer == r.observer; // so it is a member
+        if (!observed || !is_member(r.subject) || r.version < 1 || r.version > own->version) {
             return malformed("gossip reachability row of " + r.observer.to_string() + " about " +
                                  r.subject.to_string(),
                              "both ends are members and no row is newer than its observer's version");
@@ -124,7 +128,43 @@ result<Gossip> Gossip::from_parts(std::vector<Member> members, std::span<const U
                                   std::vector<Tombstone> tombstones) {
     if (!std::ranges::is_sorted(members)) std::ranges::sort(members);
     if (auto checked = check_members(members); !checked) return checked.error();
-    if (auto checked = check_reachability(members, reachability); !checked) return checked.error();
+    SeenSet bits{members.size()};
+    for (const UniqueAddress& node : seen) {
+        const auto at = std::ranges::lower_bound(members, node, {}, &Member::unique_address);
+        if (at == members.end() || at->unique_address() != node)
+            return malformed("gossip seen by " + node.to_string(), "only members see a gossip");
+        bits.set(static_cast<std::size_t>(at - members.begin()));
+    }
+    return from_sorted_parts(std::move(members), std::move(bits), std::move(reachability), std::move(version),
+                             std::move(tombstones));
+}
+
+result<Gossip> Gossip::from_sorted_parts(std::vector<Member> members, SeenSet seen, Reachability reachability,
+                                         VectorClock version, std::vector<Tombstone> tombstones) {
+    MUSTER_ENSURE(std::ranges::is_sorted(members) && seen.size() == members.size(),
+                  "the caller has sorted the members that seen is about");
+    if (auto checked = check_members(members); !checked) return checked.error();
+    Gossip gossip;
+    for (const Member& m : members) gossip.members_hash_ += m.content_hash();
+    gossip.set_members(std::move(members));
+    return std::move(gossip).with_parts(std::move(seen), std::move(reachability), std::move(version),
+                                        std::move(tombstones));
+}
+
+result<Gossip> Gossip::with_members_of(const Gossip& like, SeenSet seen, Reachability reachability,
+                                       VectorClock version, std::vector<Tombstone> tombstones) {
+    MUSTER_ENSURE(seen.size() == like.members().size(), "seen is about exactly these members");
+    Gossip gossip;
+    gossip.members_ = like.members_;
+    gossip.multi_dc_ = like.multi_dc_;
+    gossip.members_hash_ = like.members_hash_;
+    return std::move(gossip).with_parts(std::move(seen), std::move(reachability), std::move(version),
+                                        std::move(tombstones));
+}
+
+result<Gossip> Gossip::with_parts(SeenSet seen, Reachability reachability, VectorClock version,
+                                  std::vector<Tombstone> tombstones) && {
+    if (auto checked = check_reachability(*members_, reachability); !checked) return checked.error();
     for (const auto& entry : version.entries()) {
         if (entry.counter > static_cast<std::uint64_t>(counter_max))
             return malformed("gossip clock counter " + std::to_string(entry.counter), "use at most 2^62");
@@ -137,20 +177,14 @@ result<Gossip> Gossip::from_parts(std::vector<Member> members, std::span<const U
     const auto twice = std::ranges::unique(tombstones, {}, &Tombstone::node);
     tombstones.erase(twice.begin(), twice.end());
 
-    Gossip gossip;
-    for (const Member& m : members) gossip.members_hash_ += m.content_hash();
-    for (const Tombstone& t : tombstones) gossip.tombstones_hash_ += hash_of(t);
-    gossip.overview_.seen = SeenSet{members.size()};
-    gossip.overview_.reachability = std::move(reachability);
-    gossip.version_ = std::move(version);
-    gossip.members_ = std::make_shared<const Members>(std::move(members));
-    gossip.tombstones_ = std::make_shared<const Tombstones>(std::move(tombstones));
-    for (const UniqueAddress& node : seen) {
-        const auto at = gossip.index_of(node);
-        if (!at) return malformed("gossip seen by " + node.to_string(), "only members see a gossip");
-        gossip.mark_seen(*at);
-    }
-    return gossip;
+    for (const Tombstone& t : tombstones) tombstones_hash_ += hash_of(t);
+    for (std::size_t i = 0; i < members_->size(); ++i)
+        if (seen.test(i)) seen_digest_ += (*members_)[i].unique_address().key();
+    overview_.seen = std::move(seen);
+    overview_.reachability = std::move(reachability);
+    version_ = std::move(version);
+    if (!tombstones.empty()) tombstones_ = std::make_shared<const Tombstones>(std::move(tombstones));
+    return std::move(*this);
 }
 
 std::optional<std::size_t> Gossip::index_of(const UniqueAddress& node) const noexcept {
@@ -189,10 +223,13 @@ std::vector<UniqueAddress> Gossip::seen_nodes() const {
     return nodes;
 }
 
-bool Gossip::is_multi_dc() const noexcept {
-    return !members_->empty() && std::ranges::any_of(*members_, [&](const Member& m) {
-        return m.data_center() != members_->front().data_center();
+void Gossip::set_members(std::vector<Member> sorted) {
+    multi_dc_ = std::ranges::any_of(sorted, [&](const Member& m) {
+        // Members that came together share their identity's memory.
+        const bool shared = m.roles().data() == sorted.front().roles().data();
+        return !shared && m.data_center() != sorted.front().data_center();
     });
+    members_ = std::make_shared<const Members>(std::move(sorted));
 }
 
 Hash128 Gossip::version_id() const noexcept {
@@ -242,7 +279,7 @@ Gossip Gossip::update(std::span<const Member> changed) const {
     }
     while (change != sorted.end()) add(*change++);
     seen.resize(members.size());
-    next.members_ = std::make_shared<const Members>(std::move(members));
+    next.set_members(std::move(members));
     next.overview_.seen = std::move(seen);
     return next;
 }
@@ -345,7 +382,7 @@ Gossip Gossip::remove(std::span<const UniqueAddress> nodes, WallTime now) const 
         std::make_shared<const Tombstones>(merge_tombstones(*tombstones_, graves, next.tombstones_hash_));
     next.overview_.reachability = overview_.reachability.remove(gone);
     next.overview_.seen = std::move(seen);
-    next.members_ = std::make_shared<const Members>(std::move(members));
+    next.set_members(std::move(members));
     return next;
 }
 
@@ -396,13 +433,15 @@ Gossip Gossip::merge(const Gossip& other) const {
     auto members = pick_highest_priority(*members_, *other.members_, *next.tombstones_);
     if (same_members(members, *members_)) {
         next.members_ = members_;
+        next.multi_dc_ = multi_dc_;
         next.members_hash_ = members_hash_;
     } else if (same_members(members, *other.members_)) {
         next.members_ = other.members_;
+        next.multi_dc_ = other.multi_dc_;
         next.members_hash_ = other.members_hash_;
     } else {
         for (const Member& m : members) next.members_hash_ += m.content_hash();
-        next.members_ = std::make_shared<const Members>(std::move(members));
+        next.set_members(std::move(members));
     }
     const auto& mine = overview_.reachability;
     const auto& theirs = other.overview_.reachability;

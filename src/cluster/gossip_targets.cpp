@@ -15,12 +15,16 @@ constexpr std::size_t exiting_targets_per_role = 2;
 std::vector<UniqueAddress> local_targets(const MembershipState& state, bool unseen_only) {
     std::vector<UniqueAddress> nodes;
     const auto all = state.members();
-    const auto& reachability = state.latest().reachability();
+    const auto own_rows = state.latest().reachability().records_of(state.self);
+    const auto is_reachable = [&](const UniqueAddress& node) {
+        const auto row = std::ranges::lower_bound(own_rows, node, {}, &Reachability::Record::subject);
+        return row == own_rows.end() || row->subject != node || row->status == ReachabilityStatus::Reachable;
+    };
+    const bool all_own = state.is_all_own_dc();
     for (std::size_t i = 0; i < all.size(); ++i) {
+        if (unseen_only && state.latest().overview().seen.test(i)) continue;
         const UniqueAddress& node = all[i].unique_address();
-        if (state.is_own_dc(all[i]) && !(unseen_only && state.latest().overview().seen.test(i)) &&
-            node != state.self && reachability.is_reachable(state.self, node))
-            nodes.push_back(node);
+        if ((all_own || state.is_own_dc(all[i])) && node != state.self && is_reachable(node)) nodes.push_back(node);
     }
     return nodes;
 }
@@ -88,8 +92,10 @@ bool is_valid_gossip_target(const MembershipState& state, const UniqueAddress& n
 
 GossipRolls roll_gossip(const MembershipState& state, const ClusterSettings& settings,
                         const RandomSource& random) {
-    const auto own = static_cast<std::size_t>(
-        std::ranges::count_if(state.members(), [&](const Member& m) { return state.is_own_dc(m); }));
+    const auto own = state.is_all_own_dc()
+                         ? state.members().size()
+                         : static_cast<std::size_t>(std::ranges::count_if(
+                               state.members(), [&](const Member& m) { return state.is_own_dc(m); }));
     GossipRolls rolls;
     // One draw after the other, always both: the sequence does not depend on the outcome of the first.
     const double for_local = uniform_unit(random);

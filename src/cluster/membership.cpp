@@ -20,6 +20,31 @@ bool contains(std::span<const UniqueAddress> sorted, const UniqueAddress& node) 
     return std::ranges::binary_search(sorted, node);
 }
 
+/// A predicate over members: whether they are of the own data center.
+class OwnDc {
+public:
+    explicit OwnDc(const MembershipState& state) noexcept : state_(state), all_(state.is_all_own_dc()) {}
+    bool operator()(const Member& member) const noexcept { return all_ || state_.is_own_dc(member); }
+
+private:
+    const MembershipState& state_;
+    bool all_;
+};
+
+/// The rows for which `keep_observer` and `keep_subject` hold. Rows are in the order of their observers, so each of
+/// those is asked about once.
+template <class KeepObserver, class KeepSubject>
+Reachability rows_where(const Reachability& table, KeepObserver keep_observer, KeepSubject keep_subject) {
+    if (table.records().empty()) return table;
+    const UniqueAddress* observer = nullptr;
+    bool keep = false;
+    return table.filter([&](const Reachability::Record& row) {
+        if (observer == nullptr || *observer != row.observer) keep = keep_observer(row.observer);
+        observer = &row.observer;
+        return keep && keep_subject(row.subject);
+    });
+}
+
 /// Looks nodes up by data center and status; a node that is no member belongs nowhere.
 struct Lookup {
     const MembershipState& state;
@@ -38,8 +63,9 @@ struct Lookup {
     }
 };
 
-bool may_lead(const MembershipState& state, const Reachability& dc_reach, const Member& m) noexcept {
-    return state.is_own_dc(m) && m.status() != MemberStatus::Down &&
+bool may_lead(const MembershipState& state, const OwnDc& own_dc, const Reachability& dc_reach,
+              const Member& m) noexcept {
+    return own_dc(m) && m.status() != MemberStatus::Down &&
            (m.unique_address() == state.self || dc_reach.is_reachable(m.unique_address()));
 }
 
@@ -53,8 +79,9 @@ template <class Keep>
 const Member* best_leader(const MembershipState& state, const Reachability& dc_reach,
                           std::span<const Member> candidates, Keep keep) {
     const Member* best = nullptr;
+    const OwnDc own_dc{state};
     for (const Member& m : candidates) {
-        if (!keep(m) || !may_lead(state, dc_reach, m)) continue;
+        if (!keep(m) || !may_lead(state, own_dc, dc_reach, m)) continue;
         if (best == nullptr || leads_before(m, *best)) best = &m;
         if (leader_status.contains(best->status())) break;
     }
@@ -111,14 +138,15 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
 /// protocol.md §9.3 step 2.
 std::vector<Member> promotions(const MembershipState& state, const LeaderActionInputs& inputs) {
     const bool admit = !inputs.preparing_for_shutdown && enough_members(state, inputs);
+    const OwnDc own_dc{state};
     std::int32_t last_number = 0;
     for (const Member& m : state.members()) {
-        if (state.is_own_dc(m) && m.up_number() != Member::never_up)
+        if (own_dc(m) && m.up_number() != Member::never_up)
             last_number = std::max(last_number, m.up_number());
     }
     std::vector<Member> changed;
     for (const Member& m : state.members()) {
-        if (!state.is_own_dc(m)) continue;
+        if (!own_dc(m)) continue;
         switch (m.status()) {
         case MemberStatus::Joining:
         case MemberStatus::WeaklyUp:
@@ -138,33 +166,46 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
 
 MemberStatus MembershipState::self_status() const noexcept { return Lookup{*this}.status(self); }
 
+// Observers and subjects are members (§2), so where all are of one data center there is nothing to leave out for it.
+
 Reachability MembershipState::dc_reach() const {
     const Lookup lookup{*this};
-    return latest().reachability().filter([&](const auto& row) { return lookup.own_dc(row.observer); });
+    if (is_all_own_dc()) return latest().reachability();
+    return rows_where(
+        latest().reachability(), [&](const auto& observer) { return lookup.own_dc(observer); },
+        [](const auto&) { return true; });
 }
 
 Reachability MembershipState::dc_reach_excl_downed() const {
     const Lookup lookup{*this};
-    return latest().reachability().filter([&](const auto& row) {
-        return lookup.own_dc(row.observer) && !lookup.is_down(row.observer) && lookup.own_dc(row.subject);
-    });
+    const bool all_own = is_all_own_dc();
+    return rows_where(
+        latest().reachability(),
+        [&](const auto& observer) { return (all_own || lookup.own_dc(observer)) && !lookup.is_down(observer); },
+        [&](const auto& subject) { return all_own || lookup.own_dc(subject); });
 }
 
 Reachability MembershipState::dc_reach_no_outside() const {
     const Lookup lookup{*this};
-    return latest().reachability().filter(
-        [&](const auto& row) { return lookup.own_dc(row.observer) && lookup.own_dc(row.subject); });
+    if (is_all_own_dc()) return latest().reachability();
+    return rows_where(
+        latest().reachability(), [&](const auto& observer) { return lookup.own_dc(observer); },
+        [&](const auto& subject) { return lookup.own_dc(subject); });
 }
 
 Reachability MembershipState::dc_reach_cross() const {
     const Lookup lookup{*this};
-    return latest().reachability().filter(
-        [&](const auto& row) { return lookup.own_dc(row.observer) && !lookup.own_dc(row.subject); });
+    const bool all_own = is_all_own_dc();
+    return rows_where(
+        latest().reachability(), [&](const auto& observer) { return !all_own && lookup.own_dc(observer); },
+        [&](const auto& subject) { return !lookup.own_dc(subject); });
 }
 
 Reachability MembershipState::reach_excl_downed() const {
     const Lookup lookup{*this};
-    return latest().reachability().filter([&](const auto& row) { return !lookup.is_down(row.observer); });
+    return rows_where(
+        latest().reachability(), [&](const auto& observer) { return !lookup.is_down(observer); },
+        [](const auto&) { return true; });
 }
 
 bool MembershipState::is_reachable_excluding_downed_observers(const UniqueAddress& node) const {
@@ -174,6 +215,7 @@ bool MembershipState::is_reachable_excluding_downed_observers(const UniqueAddres
 }
 
 std::vector<std::string> MembershipState::unreachable_data_centers() const {
+    if (is_all_own_dc()) return {};
     const auto cross = dc_reach_cross();
     std::vector<std::string> names;
     for (const auto& row : cross.records()) {
@@ -201,16 +243,17 @@ MembershipState::convergence_blocking_unreachable(std::span<const UniqueAddress>
 std::vector<UniqueAddress>
 MembershipState::convergence_unseen(std::span<const UniqueAddress> exiting_confirmed) const {
     const auto all = members();
+    const OwnDc own_dc{*this};
     // While nobody here was ever Up the members of all data centers must have seen, so that the up_number 1
     // is handed out only once.
     const bool bootstrap = std::ranges::none_of(all, [&](const Member& m) {
-        return is_own_dc(m) && (bootstrap_ending.contains(m.status()) ||
+        return own_dc(m) && (bootstrap_ending.contains(m.status()) ||
                                 (m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up));
     });
     std::vector<UniqueAddress> unseen;
     for (std::size_t i = 0; i < all.size(); ++i) {
         const bool relevant = bootstrap ? bootstrap_seers.contains(all[i].status())
-                                        : convergence_status.contains(all[i].status()) && is_own_dc(all[i]);
+                                        : convergence_status.contains(all[i].status()) && own_dc(all[i]);
         if (relevant && !latest().overview().seen.test(i) &&
             !contains(exiting_confirmed, all[i].unique_address()))
             unseen.push_back(all[i].unique_address());
@@ -237,12 +280,22 @@ std::optional<UniqueAddress> MembershipState::role_leader(std::string_view role)
 
 std::map<std::string, std::optional<UniqueAddress>, std::less<>> MembershipState::role_leaders() const {
     const auto reach = dc_reach();
+    const OwnDc own_dc{*this};
     std::map<std::string_view, const Member*> best;
+    std::span<const std::string> roles; // those of the list below: members that came together share them
+    std::vector<const Member**> leaders_of_roles;
     for (const Member& m : members()) {
-        const bool candidate = may_lead(*this, reach, m);
-        for (const std::string& role : m.roles()) {
-            auto& leader = best.try_emplace(role, nullptr).first->second;
-            if (candidate && (leader == nullptr || leads_before(m, *leader))) leader = &m;
+        if (m.roles().data() != roles.data()) {
+            roles = m.roles();
+            leaders_of_roles.clear();
+            for (const std::string& role : roles)
+                leaders_of_roles.push_back(&best.try_emplace(role, nullptr).first->second);
+        }
+        std::optional<bool> candidate; // asked once a role is open to it
+        for (const Member** leader : leaders_of_roles) {
+            if (*leader != nullptr && !leads_before(m, **leader)) continue;
+            if (!candidate) candidate = may_lead(*this, own_dc, reach, m);
+            if (*candidate) *leader = &m;
         }
     }
     std::map<std::string, std::optional<UniqueAddress>, std::less<>> leaders;

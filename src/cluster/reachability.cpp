@@ -109,7 +109,36 @@ Reachability::Reachability() : table_(Table::empty()) {}
 
 Reachability::Reachability(std::shared_ptr<const Table> table) noexcept : table_(std::move(table)) {}
 
-Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions) {
+namespace {
+
+bool same_key(const Record& a, const Record& b) noexcept { return a.observer == b.observer && a.subject == b.subject; }
+bool same_key(const Version& a, const Version& b) noexcept { return a.observer == b.observer; }
+bool key_less(const Record& a, const Record& b) noexcept { return row_less(a, b); }
+bool key_less(const Version& a, const Version& b) noexcept { return a.observer < b.observer; }
+
+/// The digest of `next`, given `hash`, which is that of `known` and others; both sorted. Hashes what differs only.
+template <class Entry>
+Hash128 follow_changes(Hash128 hash, std::span<const Entry> known, std::span<const Entry> next) {
+    auto left = known.begin();
+    for (const Entry& entry : next) {
+        while (left != known.end() && !same_key(*left, entry) && key_less(*left, entry)) hash -= hash_of(*left++);
+        if (left != known.end() && same_key(*left, entry)) {
+            const Entry& before = *left++;
+            if (before == entry) continue;
+            hash -= hash_of(before);
+        }
+        hash += hash_of(entry);
+    }
+    while (left != known.end()) hash -= hash_of(*left++);
+    return hash;
+}
+
+} // namespace
+
+Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions)
+    : Reachability(std::move(records), std::move(versions), Reachability{}) {}
+
+Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions, const Reachability& like) {
     // Of a double row or version the newest comes first and is the one that stays.
     std::ranges::sort(records, [](const Record& a, const Record& b) {
         if (a.observer == b.observer && a.subject == b.subject)
@@ -127,9 +156,13 @@ Reachability::Reachability(std::vector<Record> records, std::vector<Version> ver
     const auto double_versions = std::ranges::unique(versions, {}, &Version::observer);
     versions.erase(double_versions.begin(), double_versions.end());
     std::erase_if(versions, [](const Version& v) { return v.version == 0; });
-    Hash128 hash;
-    for (const Record& r : records) hash += hash_of(r);
-    for (const Version& v : versions) hash += hash_of(v);
+    const Table& known = *like.table_;
+    if (records == known.records && versions == known.versions) {
+        table_ = like.table_;
+        return;
+    }
+    Hash128 hash = follow_changes<Record>(known.content_hash, known.records, records);
+    hash = follow_changes<Version>(hash, known.versions, versions);
     table_ = Table::make(std::move(records), std::move(versions), hash);
 }
 
@@ -219,24 +252,21 @@ void for_each_observer(std::span<const Version> a, std::span<const Version> b, V
 Reachability Reachability::merge(std::span<const UniqueAddress> allowed, const Reachability& other) const {
     std::vector<Record> records;
     std::vector<Version> versions;
-    Hash128 hash;
     for_each_observer(table_->versions, other.table_->versions,
                       [&](const UniqueAddress& observer, std::int64_t mine, std::int64_t theirs) {
                           if (!contains(allowed, observer)) return;
                           versions.push_back({observer, std::max(mine, theirs)});
-                          hash += hash_of(versions.back());
                           // A row set belongs to one version, so the higher version has the whole truth of
                           // this observer: if it has no rows, they were pruned. Equal versions have equal
                           // rows, unless one side pruned them.
                           const auto own = records_of(observer);
                           const auto others = other.records_of(observer);
                           if (mine == theirs && own.empty() != others.empty()) return;
-                          for (const Record& r : mine >= theirs ? own : others) {
-                              if (!contains(allowed, r.subject)) continue;
-                              records.push_back(r);
-                              hash += hash_of(r);
-                          }
+                          for (const Record& r : mine >= theirs ? own : others)
+                              if (contains(allowed, r.subject)) records.push_back(r);
                       });
+    Hash128 hash = follow_changes<Record>(table_->content_hash, table_->records, records);
+    hash = follow_changes<Version>(hash, table_->versions, versions);
     // Nothing new is the common case: keep sharing the table.
     if (hash == table_->content_hash) return *this;
     if (hash == other.table_->content_hash) return other;

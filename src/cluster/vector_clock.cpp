@@ -32,6 +32,29 @@ VectorClock VectorClock::from_entries(std::vector<Entry> entries) {
     return VectorClock{std::move(entries), digest};
 }
 
+VectorClock VectorClock::from_entries(std::vector<Entry> entries, const VectorClock& like) {
+    const auto known = like.entries();
+    if (entries.size() != known.size()) return from_entries(std::move(entries));
+    std::vector<Entry> next(known.begin(), known.end());
+    std::vector<bool> met(known.size());
+    Hash128 digest = like.digest();
+    bool changed = false;
+    for (const Entry& entry : entries) {
+        const auto at = std::lower_bound(known.begin(), known.end(), entry.key, key_less) - known.begin();
+        const auto index = static_cast<std::size_t>(at);
+        // Another key, one that comes twice or a counter that says nothing: not like it after all.
+        if (index == known.size() || known[index].key != entry.key || met[index] || entry.counter == 0)
+            return from_entries(std::move(entries));
+        met[index] = true;
+        if (known[index].counter == entry.counter) continue;
+        digest += hash_of(entry);
+        digest -= hash_of(known[index]);
+        next[index] = entry;
+        changed = true;
+    }
+    return changed ? VectorClock{std::move(next), digest} : like;
+}
+
 void VectorClock::tick(const Hash128& key) {
     const auto old = entries();
     const auto at = std::lower_bound(old.begin(), old.end(), key, key_less) - old.begin();

@@ -3,6 +3,7 @@
 #include "fields.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 #include <map>
 #include <muster/ensure.hpp>
@@ -256,8 +257,16 @@ public:
     GossipPtr read(const SeenSet& seen, const Hash128& version_id) {
         fields_.set_field("gossip.format");
         if (in_.get_byte() != body_format) refuse(in_.offset() - 1, "this build reads format 1");
-        read_tables();
-        read_members();
+        const std::size_t begin = in_.offset();
+        const std::span<const std::byte> rest = in_.rest();
+        if (fields_.interner() != nullptr) like_ = fields_.interner()->members_of(rest);
+        read_tables(); // tombstones need them, too
+        if (like_ != nullptr) {
+            (void)in_.get_bytes(fields_.interner()->members_bytes() - (in_.offset() - begin));
+        } else {
+            read_members();
+        }
+        members_bytes_ = rest.first(in_.offset() - begin);
         read_tombstones();
         VectorClock clock = read_clock();
         Reachability reachability = read_reachability();
@@ -267,6 +276,10 @@ public:
     }
 
 private:
+    std::span<const Member> members() const noexcept {
+        return like_ != nullptr ? like_->members() : std::span<const Member>{members_};
+    }
+
     void read_tables() {
         fields_.set_field("gossip.systems");
         const std::size_t systems = in_.get_count(2);
@@ -435,7 +448,7 @@ private:
     VectorClock read_clock() {
         fields_.set_field("gossip.clock");
         std::vector<VectorClock::Entry> entries;
-        for (const Member& m : members_) {
+        for (const Member& m : members()) {
             const auto counter = in_.get_varint<std::uint64_t>();
             if (counter != 0) entries.push_back({m.unique_address().key(), counter});
         }
@@ -450,14 +463,15 @@ private:
             entries.push_back(entry);
         }
         const std::size_t all = entries.size();
-        VectorClock clock = VectorClock::from_entries(std::move(entries));
+        VectorClock clock = known_ != nullptr ? VectorClock::from_entries(std::move(entries), known_->version())
+                                              : VectorClock::from_entries(std::move(entries));
         if (clock.size() != all) refuse(in_.offset(), "a member's clock entry is given twice");
         return clock;
     }
 
     const UniqueAddress& member_at(std::size_t at, std::uint64_t index) const {
-        if (index >= members_.size()) refuse(at, "there is no member of that number");
-        return members_[static_cast<std::size_t>(index)].unique_address();
+        if (index >= members().size()) refuse(at, "there is no member of that number");
+        return members()[static_cast<std::size_t>(index)].unique_address();
     }
 
     Reachability read_reachability() {
@@ -476,7 +490,8 @@ private:
             in_.charge(sizeof observer);
             versions.push_back(std::move(observer));
         }
-        return Reachability{std::move(rows), std::move(versions)};
+        return known_ != nullptr ? Reachability{std::move(rows), std::move(versions), known_->reachability()}
+                                 : Reachability{std::move(rows), std::move(versions)};
     }
     /// They may all say Reachable: the negative one that they were kept beside goes with its subject, when that is removed.
     void read_rows(const Reachability::Version& observer, std::vector<Reachability::Record>& rows) {
@@ -496,21 +511,25 @@ private:
 
     GossipPtr assemble(const SeenSet& seen, const Hash128& version_id, Reachability reachability,
                        VectorClock clock) {
-        if (seen.size() != members_.size()) refuse(in_.offset(), "seen is over another number of members");
-        std::vector<UniqueAddress> seen_nodes;
-        for (std::size_t i = 0; i < members_.size(); ++i)
-            if (seen.test(i)) seen_nodes.push_back(members_[i].unique_address());
-        auto gossip = Gossip::from_parts(std::move(members_), seen_nodes, std::move(reachability), std::move(clock),
-                                         std::move(tombstones_));
+        if (seen.size() != members().size()) refuse(in_.offset(), "seen is over another number of members");
+        auto gossip = like_ != nullptr ? Gossip::with_members_of(*like_, seen, std::move(reachability), std::move(clock),
+                                                                 std::move(tombstones_))
+                                       : Gossip::from_sorted_parts(std::move(members_), seen, std::move(reachability),
+                                                                   std::move(clock), std::move(tombstones_));
         if (!gossip) throw Failure{std::move(gossip).error()};
         if (gossip->version_id() != version_id) refuse(in_.offset(), "this content has another version_id");
-        return std::make_shared<const Gossip>(*std::move(gossip));
+        auto read = std::make_shared<const Gossip>(*std::move(gossip));
+        if (fields_.interner() != nullptr && like_ == nullptr)
+            fields_.interner()->remember_members(members_bytes_, read);
+        return read;
     }
 
     FieldReader& fields_;
     IArchive& in_;
     const Gossip* known_;
     std::size_t next_known_ = 0;
+    GossipPtr like_; ///< has exactly these members
+    std::span<const std::byte> members_bytes_;
 
     std::vector<std::pair<std::string_view, std::string_view>> systems_;
     std::vector<RawIdentity> identities_;
@@ -532,7 +551,7 @@ private:
 void put_gossip_body(OArchive& out, const Gossip& gossip) { BodyWriter{out, gossip}.write(); }
 
 GossipPtr get_gossip_body(FieldReader& in, const SeenSet& seen, const Hash128& version_id) {
-    const Interner* const interner = in.interner();
+    Interner* const interner = in.interner();
     if (interner != nullptr && interner->known() && interner->known()->version_id() == version_id &&
         interner->known()->members().size() == seen.size()) {
         // The same version: its body, whatever these bytes are, is what we hold already.
@@ -571,6 +590,19 @@ result<Slice> EnvelopeEncoder::body_of(const GossipPtr& gossip, std::size_t byte
     if (bodies_.size() >= bodies_max_) bodies_.erase(bodies_.begin());
     bodies_.push_back({gossip, sink.take()});
     return bodies_.back().bytes;
+}
+
+void Interner::remember_members(std::span<const std::byte> bytes, GossipPtr gossip) {
+    members_bytes_.assign(bytes.begin(), bytes.end());
+    members_of_ = std::move(gossip);
+}
+
+const GossipPtr& Interner::members_of(std::span<const std::byte> body) const noexcept {
+    static const GossipPtr none;
+    // What a beginning says does not depend on what follows it: systems, identities and members count themselves.
+    const bool same = members_of_ != nullptr && body.size() >= members_bytes_.size() &&
+                      std::memcmp(body.data(), members_bytes_.data(), members_bytes_.size()) == 0;
+    return same ? members_of_ : none;
 }
 
 UniqueAddress Interner::intern(UniqueAddress node) const {

@@ -87,7 +87,7 @@ private:
 class FieldReader {
 public:
     static constexpr bool writing = false;
-    FieldReader(IArchive& in, const Interner* interner) noexcept : in_(in), interner_(interner) {}
+    FieldReader(IArchive& in, Interner* interner) noexcept : in_(in), interner_(interner) {}
 
     template <class T>
     FieldReader& operator()(const char* name, T& value) {
@@ -99,7 +99,7 @@ public:
     const char* field() const noexcept { return field_; }
     void set_field(const char* name) noexcept { field_ = name; }
     IArchive& archive() noexcept { return in_; }
-    const Interner* interner() const noexcept { return interner_; }
+    Interner* interner() const noexcept { return interner_; }
 
     template <class T>
         requires(std::unsigned_integral<T> || std::is_same_v<T, std::int64_t>)
@@ -154,7 +154,7 @@ private:
     }
 
     IArchive& in_;
-    const Interner* interner_;
+    Interner* interner_;
     const char* field_ = "variant";
 };
 

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <gtest/gtest.h>
+#include <set>
+#include <string>
 
 namespace {
 
@@ -46,6 +48,17 @@ TEST(Hasher, DomainsAndTypesSeparateEqualContent) {
     // A number spelled like the length and bytes of a text.
     EXPECT_NE(Hasher{"test"}.add(std::uint64_t{1}).finish(),
               Hasher{"test"}.add(std::string_view{"\1\0\0\0\0\0\0\0", 8}).finish());
+}
+
+TEST(Hasher, FieldsThatLeaveTheShortBufferHashAsOneWouldExpect) {
+    // One after the other around the size up to which nothing is allocated; and what was added before counts.
+    std::set<std::string> values;
+    for (std::size_t size = 180; size < 260; ++size) {
+        values.insert(Hasher{"test"}.add(std::string(size, 'x')).finish().to_string());
+        values.insert(Hasher{"test"}.add("a").add(std::string(size, 'x')).add("b").finish().to_string());
+        values.insert(Hasher{"test"}.add("b").add(std::string(size, 'x')).add("a").finish().to_string());
+    }
+    EXPECT_EQ(values.size(), 3U * 80U);
 }
 
 TEST(Hasher, SignedNumbersHashAsTheirTwosComplement) {

@@ -86,5 +86,23 @@ TEST(VectorClock, DigestIsTheSameForEveryWayToTheSameCounters) {
     EXPECT_NE(clock({1, 2}).digest(), clock({2, 1}).digest());
 }
 
+TEST(VectorClock, EntriesSayTheSameWhateverTheyAreComparedWith) {
+    const auto key = [](const char* host) { return node(host).key(); };
+    using Entries = std::vector<VectorClock::Entry>;
+    for (const Entries& entries : {Entries{{key("b"), 2}, {key("a"), 1}, {key("c"), 3}}, Entries{{key("a"), 1}, {key("c"), 9}},
+                                   Entries{{key("a"), 1}, {key("a"), 4}, {key("b"), 2}}, Entries{{key("a"), 0}, {key("b"), 2}, {key("c"), 3}},
+                                   Entries{{key("a"), 1}, {key("b"), 2}, {key("d"), 3}}, Entries{}}) {
+        const auto expected = VectorClock::from_entries(entries);
+        for (const auto& like : {clock({}), clock({1, 2, 3}), clock({1, 7, 3}), clock({1, 2})}) {
+            const auto built = VectorClock::from_entries(entries, like);
+            EXPECT_EQ(built, expected);
+            EXPECT_EQ(built.digest(), expected.digest());
+        }
+    }
+    const auto like = clock({1, 2, 3});
+    const auto same = VectorClock::from_entries({{key("c"), 3}, {key("a"), 1}, {key("b"), 2}}, like);
+    EXPECT_EQ(same.entries().data(), like.entries().data()) << "nothing new: memory is shared";
+}
+
 } // namespace
 } // namespace muster

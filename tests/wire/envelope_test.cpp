@@ -134,6 +134,33 @@ TEST(Envelope, DecodingSharesWhatIsKnown) {
     }
 }
 
+TEST(Envelope, AVersionThatChangesNoMemberSharesAllOfThem) {
+    Interner interner;
+    const Gossip gossip = samples::troubled(30);
+    const auto first = *decode_gossip(body_bytes(envelope(shared(gossip))), &interner);
+    const auto rows = gossip.reachability().unreachable(samples::node(5), samples::node(6)).unreachable(samples::node(6), samples::node(7));
+    const Gossip changed = gossip.with_reachability(rows).increment(samples::node(5)).only_seen(samples::node(5));
+    const auto second = *decode_gossip(body_bytes(envelope(shared(changed))), &interner);
+    expect_same(changed, *second);
+    EXPECT_EQ(second->members().data(), first->members().data());
+    // Also when another gossip came between them, which had other members.
+    const Member left = *gossip.members()[29].copy_with_status(MemberStatus::Down);
+    const Gossip other = gossip.update(std::span{&left, 1}).increment(samples::node(0));
+    expect_same(other, **decode_gossip(body_bytes(envelope(shared(other))), &interner));
+    expect_same(changed, **decode_gossip(body_bytes(envelope(shared(changed))), &interner));
+}
+
+TEST(Envelope, MembersThatAreKnownAreNotTakenForFewerOrMore) {
+    // Each in turn begins as the one before or goes on behind it: only whole lists of members are the same list.
+    Interner interner;
+    for (const std::size_t count : {5U, 4U, 6U, 5U, 1U, 0U, 2U, 5U}) {
+        const Gossip gossip = count == 0 ? Gossip{} : samples::cluster(count);
+        const auto back = decode_gossip(body_bytes(envelope(shared(gossip))), &interner);
+        ASSERT_TRUE(back) << back.error().message();
+        expect_same(gossip, **back);
+    }
+}
+
 TEST(Envelope, MembersOfOneKindShareTheirRoles) {
     const auto decoded = *decode_gossip(body_bytes(envelope(shared(samples::cluster(30)))));
     EXPECT_EQ(decoded->members()[1].roles().data(), decoded->members()[5].roles().data());

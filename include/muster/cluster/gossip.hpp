@@ -62,6 +62,12 @@ public:
     static result<Gossip> from_parts(std::vector<Member> members, std::span<const UniqueAddress> seen,
                                      Reachability reachability, VectorClock version,
                                      std::vector<Tombstone> tombstones);
+    /// The same from `members` in order with bits over them.
+    static result<Gossip> from_sorted_parts(std::vector<Member> members, SeenSet seen, Reachability reachability,
+                                            VectorClock version, std::vector<Tombstone> tombstones);
+    /// The same with the members of `like`, whose memory it shares.
+    static result<Gossip> with_members_of(const Gossip& like, SeenSet seen, Reachability reachability,
+                                          VectorClock version, std::vector<Tombstone> tombstones);
 
     /// Sorted by UniqueAddress.
     std::span<const Member> members() const noexcept { return *members_; }
@@ -82,7 +88,8 @@ public:
     /// In member order.
     std::vector<UniqueAddress> seen_nodes() const;
     bool is_singleton() const noexcept { return members_->size() == 1; }
-    bool is_multi_dc() const noexcept;
+    /// O(1).
+    bool is_multi_dc() const noexcept { return multi_dc_; }
 
     /// Order-free 128-bit sum over the seen nodes' keys. O(1).
     const Hash128& seen_digest() const noexcept { return seen_digest_; }
@@ -119,7 +126,13 @@ private:
     void mark_seen(std::size_t index) noexcept;
     void mark_unseen(std::size_t index) noexcept;
 
+    void set_members(std::vector<Member> sorted);
+    /// Everything but the members, which are there.
+    result<Gossip> with_parts(SeenSet seen, Reachability reachability, VectorClock version,
+                              std::vector<Tombstone> tombstones) &&;
+
     std::shared_ptr<const std::vector<Member>> members_;
+    bool multi_dc_ = false; ///< of members_
     GossipOverview overview_;
     VectorClock version_;
     std::shared_ptr<const std::vector<Tombstone>> tombstones_;

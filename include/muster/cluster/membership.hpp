@@ -52,6 +52,10 @@ struct MembershipState {
     MemberStatus self_status() const noexcept;
     /// Whether the member belongs to the own data center.
     bool is_own_dc(const Member& member) const noexcept { return member.data_center() == self_data_center; }
+    /// Whether all members do: asked once, it saves loops over many members asking for each. O(1).
+    bool is_all_own_dc() const noexcept {
+        return !latest().is_multi_dc() && (members().empty() || is_own_dc(members().front()));
+    }
 
     /// Views of protocol.md §4.5. They leave out rows; the versions of observers stay as they are, since no
     /// query reads them.

@@ -38,6 +38,8 @@ public:
     Reachability();
     /// From parts in any order (decoding, tests).
     Reachability(std::vector<Record> records, std::vector<Version> versions);
+    /// The same table; where most of it is that of `like`, as in the next version of a gossip, it costs less.
+    Reachability(std::vector<Record> records, std::vector<Version> versions, const Reachability& like);
 
     /// The change rule of §4.2 by name. Terminated is final per observer.
     Reachability unreachable(const UniqueAddress& observer, const UniqueAddress& subject) const;

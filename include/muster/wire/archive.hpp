@@ -173,6 +173,8 @@ public:
         return *this >> std::forward<T>(value);
     }
 
+    /// What is not read yet.
+    std::span<const std::byte> rest() const noexcept { return {cursor_, end_}; }
     std::size_t remaining() const noexcept { return static_cast<std::size_t>(end_ - cursor_); }
     std::size_t offset() const noexcept { return static_cast<std::size_t>(cursor_ - begin_); }
     /// Refuses bytes that nobody asked for: they could carry what one reader acts on and another overlooks.

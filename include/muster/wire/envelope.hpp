@@ -5,6 +5,7 @@
 #include <muster/buffer.hpp>
 #include <muster/cluster/gossip.hpp>
 #include <muster/error.hpp>
+#include <span>
 #include <vector>
 
 namespace muster::wire {
@@ -36,7 +37,8 @@ private:
 };
 
 /// What is known already, so that decoding the next version of a gossip shares its memory: addresses, members
-/// and, for the same version, everything.
+/// and, for the same version, everything. Where the members' bytes are those decoded last, which is so for every
+/// version that only changes who can reach whom, the members are not even read.
 class Interner {
 public:
     /// The gossip to share with from now on. Decoding calls it with what it made.
@@ -45,8 +47,16 @@ public:
     /// The same value, with shared memory if it is known.
     UniqueAddress intern(UniqueAddress node) const;
 
+    /// `bytes` are what a body begins with up to the end of its members, and say those of `gossip`.
+    void remember_members(std::span<const std::byte> bytes, GossipPtr gossip);
+    /// The gossip whose members `body` begins with, null when those are others; and the bytes that say so.
+    const GossipPtr& members_of(std::span<const std::byte> body) const noexcept;
+    std::size_t members_bytes() const noexcept { return members_bytes_.size(); }
+
 private:
     GossipPtr known_;
+    std::vector<std::byte> members_bytes_;
+    GossipPtr members_of_;
 };
 
 } // namespace muster::wire
