@@ -1,6 +1,8 @@
 #include "daemon_impl.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <muster/cluster/heartbeat.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {
@@ -96,6 +98,11 @@ DaemonSnapshot Daemon::snapshot() const {
     return snapshot_;
 }
 
+std::vector<UniqueAddress> Daemon::monitored() const {
+    const std::lock_guard lock(snapshot_mutex_);
+    return monitored_;
+}
+
 std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const {
     const std::lock_guard lock(snapshot_mutex_);
     return {decisions_.begin(), decisions_.end()};
@@ -183,6 +190,7 @@ void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }
 void Daemon::carry_out(effect::Publish& e) {
     if (config_.observer) config_.observer(e.state);
     update_snapshot(e);
+    update_monitored();
     expect_newcomers(e.events);
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
     publications_.push_back({std::move(e.state), std::move(e.events)});
@@ -221,6 +229,19 @@ void Daemon::update_snapshot(const effect::Publish& published) {
         if (const auto* leader = std::get_if<LeaderChanged>(&event)) snapshot_.leader = leader->to;
         if (const auto* seen = std::get_if<SeenChanged>(&event)) snapshot_.converged = seen->convergence;
     }
+}
+
+/// Written on this thread only, so it may be compared without the lock: few changes of the state move the ring.
+void Daemon::update_monitored() {
+    const auto& own = core_.heartbeats().own().ring_receivers();
+    const auto& others = core_.heartbeats().cross_dc().receivers();
+    const auto middle = static_cast<std::ptrdiff_t>(own.size());
+    const bool is_current = monitored_.size() == own.size() + others.size() && std::equal(own.begin(), own.end(), monitored_.begin()) &&
+                            std::equal(others.begin(), others.end(), monitored_.begin() + middle);
+    if (is_current) return;
+    const std::lock_guard lock(snapshot_mutex_);
+    monitored_.assign(own.begin(), own.end());
+    monitored_.insert(monitored_.end(), others.begin(), others.end());
 }
 
 void Daemon::carry_out(effect::SetTimer& e) {

@@ -44,6 +44,8 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> ClusterDaemonHandle::decis
     return daemon_->decisions();
 }
 
+std::vector<UniqueAddress> ClusterDaemonHandle::monitored() const { return daemon_->monitored(); }
+
 ClusterEventBus& ClusterDaemonHandle::events() const { return daemon_->events(); }
 
 UniqueAddress ClusterDaemonHandle::unique_address() const { return daemon_->snapshot().self(); }

@@ -48,6 +48,7 @@ public:
     }
     boost::asio::any_io_executor executor() const noexcept { return executor_; }
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
+    std::vector<UniqueAddress> monitored() const;
 
     // --- Runtime's thread -----------------------------------------------------------------------------------------
     /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
@@ -100,6 +101,7 @@ private:
     void on_timer(TimerKey key);
     void make_resolver();
     void update_snapshot(const effect::Publish& published);
+    void update_monitored();
     /// publish-stats-interval: the size of what this node knows, as gauges.
     void publish_stats();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
@@ -157,6 +159,7 @@ private:
     mutable std::mutex snapshot_mutex_;
     DaemonSnapshot snapshot_;
     std::deque<std::shared_ptr<const SbrDecisionRecord>> decisions_; ///< under snapshot_mutex_; the latest ones
+    std::vector<UniqueAddress> monitored_; ///< under snapshot_mutex_
 
     std::mutex gate_mutex_; ///< between post() on other threads and the end
     bool gate_closed_ = false;

@@ -277,6 +277,52 @@ TEST(Checker, WhoDoesNotAgreeIsNotAtRest) {
     EXPECT_EQ(broken_by([&] { world.checker().at_rest(); }), "no-agreement");
 }
 
+/// Six nodes of which each is monitored by two, so that the ring matters; at rest.
+class MonitoredByTwo : public testing::Test {
+protected:
+    MonitoredByTwo() {
+        WorldOptions options{.seed = 3, .nodes = 6};
+        options.config.daemon.cluster.failure_detector.monitored_by_nr_of_members = 2;
+        options.make_sink = [this](std::size_t node) { return world->checker().make_sink(node); };
+        world.emplace(std::move(options));
+        world->start_all();
+        EXPECT_TRUE(world->run_until_agreed(30s)) << world->disagreement();
+        world->run_for(5s);
+    }
+    /// From now on the checker believes that a node was started with this setting.
+    void promise(std::size_t node, std::size_t monitored_by) {
+        RemoteAdapterConfig config = WorldOptions::default_config();
+        config.daemon.cluster.failure_detector.monitored_by_nr_of_members = monitored_by;
+        world->checker().configure(node, config);
+    }
+    std::string broken_at_rest() {
+        return broken_by([this] { world->checker().at_rest(); });
+    }
+    std::optional<World> world;
+};
+
+TEST_F(MonitoredByTwo, EachIsWatchedByTwoAndThatIsEnough) {
+    for (std::size_t node = 0; node < 6; ++node) EXPECT_EQ((*world)[node].daemon().monitored().size(), 2U);
+    EXPECT_EQ(broken_at_rest(), "");
+}
+
+TEST_F(MonitoredByTwo, WhoIsWatchedByFewerThanPromisedIsUnwatched) {
+    for (std::size_t node = 0; node < 6; ++node) promise(node, 3);
+    EXPECT_EQ(broken_at_rest(), "unwatched");
+}
+
+TEST_F(MonitoredByTwo, TheLeastThatANodePromisesCounts) {
+    for (std::size_t node = 0; node < 6; ++node) promise(node, node == 4 ? 2 : 9);
+    EXPECT_EQ(broken_at_rest(), "");
+}
+
+TEST(Checker, InASmallClusterEverybodyWatchesEverybodyElse) {
+    World world({.seed = 3, .nodes = 4});
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    for (std::size_t node = 0; node < 4; ++node) EXPECT_EQ(world[node].daemon().monitored().size(), 3U);
+}
+
 TEST(Checker, AfterACleanPartitionOneSideLivesAtMost) {
     WorldOptions options{.seed = 3, .nodes = 4};
     options.config.daemon.sbr.reset(); // nobody resolves it

@@ -106,6 +106,9 @@ public:
     void not_converged_report(UniqueFunction<void(ConvergenceReport)> done) const;
     /// The latest decisions of the resolver, oldest first (at most 100), with everything they were based on.
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
+    /// Whom this node heartbeats, of its own data center (by the ring, protocol.md §12.2) and of the others (§13), as of the last published
+    /// state: whose silence it would notice.
+    std::vector<UniqueAddress> monitored() const;
     ClusterEventBus& events() const;
     UniqueAddress unique_address() const;
     Address address() const { return unique_address().address(); }

@@ -140,6 +140,31 @@ void CheckerState::check_agreement() {
     }
 }
 
+/// Each member is heartbeat by as many of its data center as the ring promises (protocol.md §19, 9).
+void CheckerState::check_watched() {
+    struct Center {
+        std::size_t members = 0;
+        std::size_t monitored_by = SIZE_MAX;
+    };
+    std::map<std::string, Center> centers;
+    std::map<UniqueAddress, std::size_t> watchers;
+    for (const std::size_t node : world.running()) {
+        Center& center = centers[viewer(node).data_center];
+        ++center.members;
+        center.monitored_by = std::min(center.monitored_by, settings[node].daemon.cluster.failure_detector.monitored_by_nr_of_members);
+        for (const UniqueAddress& watched : world[node].daemon().monitored()) {
+            const Incarnation* known = incarnation(watched);
+            if (known && viewer(known->node).data_center == viewer(node).data_center) ++watchers[watched];
+        }
+    }
+    for (const std::size_t node : world.running()) {
+        const Center& center = centers[viewer(node).data_center];
+        const std::size_t wanted = std::min(center.monitored_by, center.members - 1);
+        if (const std::size_t found_ones = watchers[viewer(node).self]; found_ones < wanted)
+            note("unwatched", fmt::format("node {} is heartbeat by {} of its data center, at least {} are promised", node, found_ones, wanted));
+    }
+}
+
 void CheckerState::tell_everybody() {
     const auto running = world.running();
     for (std::size_t i = 0; i < running.size(); ++i) {
@@ -170,6 +195,7 @@ void Checker::at_rest() {
         return s.world[running.front()].snapshot().state->latest().version_id();
     };
     s.check_agreement();
+    s.check_watched();
     s.throw_found();
     const auto before = version();
     s.tell_everybody();

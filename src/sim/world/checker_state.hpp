@@ -106,6 +106,7 @@ struct CheckerState {
     void check_agreement();
     void tell_everybody();
     void check_all_arrived();
+    void check_watched();
     void check_limits(std::size_t node);
     void check_deaths(std::size_t node);
 

@@ -33,6 +33,7 @@ namespace muster::sim {
 /// | tell-changed | a tell's bytes are not what was sent |
 /// | limit-exceeded | more waits or is open than the setting of that limit allows |
 /// | no-agreement | at rest, those who run do not agree [3, 13] |
+/// | unwatched | at rest, a member is heartbeat by fewer of its data center than the ring promises [9] |
 /// | not-at-rest | agreed, and yet versions go on changing [13] |
 /// | tell-lost-at-rest | a tell between two members did not arrive although nothing is wrong |
 /// | no-stop | told to stop, a node did not end |
