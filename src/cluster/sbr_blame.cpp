@@ -50,7 +50,7 @@ std::vector<Suspicion> suspicions_of(const Reachability& table) {
     return all;
 }
 
-std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions) {
+std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions, std::span<const UniqueAddress> seen_by) {
     const Counterparts counterparts(suspicions);
     std::vector<std::size_t> unexplained;
     for (const auto& others : counterparts.of) unexplained.push_back(others.size());
@@ -61,6 +61,8 @@ std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions)
         std::vector<std::size_t> suspects;
         for (std::size_t i = 0; i < unexplained.size(); ++i)
             if (unexplained[i] == most) suspects.push_back(i);
+        const auto has_seen = [&](std::size_t i) { return std::ranges::binary_search(seen_by, counterparts.nodes[i]); };
+        if (!std::ranges::all_of(suspects, has_seen)) std::erase_if(suspects, has_seen);
         for (const std::size_t suspect : suspects) {
             named.push_back(counterparts.nodes[suspect]);
             unexplained[suspect] = 0;
@@ -125,7 +127,7 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
     std::ranges::sort(ends);
     ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
 
-    const std::vector<UniqueAddress> suspects = most_suspected(all);
+    const std::vector<UniqueAddress> suspects = most_suspected(all, model.seen_by());
     std::vector<UniqueAddress> guilty;
     std::ranges::set_intersection(suspects, ends, std::back_inserter(guilty));
     if (guilty.empty()) return std::nullopt;
@@ -145,8 +147,11 @@ bool is_lone_accuser(const SbrModel& model) {
 
 DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model, SbrSettings::Indirect indirect,
                           std::span<const Suspicion> withdrawn) {
-    DowningVerdict verdict = strategy.decide(model);
-    if (indirect == SbrSettings::Indirect::All || !is_indirect(verdict.decision)) return verdict;
+    if (indirect == SbrSettings::Indirect::All) return strategy.decide(model);
+    SbrModel by_seen = model;
+    by_seen.require_seen();
+    DowningVerdict verdict = strategy.decide(by_seen);
+    if (!is_indirect(verdict.decision)) return verdict;
     auto few = blamed(model, suspicions_of(model.reachability()), withdrawn);
     if (few && few->empty()) {
         verdict.decision = DowningDecision::Stay;

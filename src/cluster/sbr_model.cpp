@@ -146,8 +146,9 @@ IndirectlyConnected SbrModel::indirectly_connected() const {
     const std::vector<UniqueAddress> observers = reachability_.all_observers();
     const std::vector<UniqueAddress> subjects = reachability_.all_unreachable_or_terminated();
     // Marks others and is marked: messages about it still go round, so it is not simply gone.
-    std::set_intersection(observers.begin(), observers.end(), subjects.begin(), subjects.end(),
-                          std::back_inserter(found.by_cycle));
+    if (!seen_required_)
+        std::set_intersection(observers.begin(), observers.end(), subjects.begin(), subjects.end(),
+                              std::back_inserter(found.by_cycle));
     // Marked unreachable, and yet it has seen the gossip of this moment: information still flows.
     for (const Reachability::Record& row : reachability_.records()) {
         if (!sorted_contains(seen_by_, row.subject)) continue;

@@ -40,6 +40,12 @@ TEST(MostSuspected, SomebodyBetweenTwoSickOnesIsNotSuspectedForIt) {
     EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "h"}, {"w", "h"}, {"w", "c"}, {"w", "d"}}), "vw");
 }
 
+TEST(MostSuspected, OfEqualOnesAreThoseWhoHaveNotSeen) {
+    EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("ac"))), "b");
+    EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("abc"))), "ab");
+    EXPECT_EQ(hosts(most_suspected(suspicions({{"v", "a"}, {"v", "b"}}), nodes("v"))), "v") << "more counterparts weigh more";
+}
+
 TEST(MostSuspected, ExplainsEveryRow) {
     const Rows rows = {{"v", "a"}, {"v", "b"}, {"x", "y"}, {"p", "q"}, {"q", "r"}};
     EXPECT_EQ(suspected(rows), "qvxy");
@@ -93,6 +99,18 @@ TEST(Blamed, IsNobodyUnlessTheOthersAreCertainlyAMajority) {
     SbrModel joining = model_of("avb", {{"v", "a"}, {"v", "b"}});
     joining.add(member("c", MemberStatus::Joining));
     EXPECT_EQ(blamed_of(joining), "nobody") << "who joins may be up for others";
+}
+
+TEST(Blamed, WhoAccusedAndThenDiedIsAsGoneAsWhomItAccused) {
+    // f died, everybody noticed; then d died, of which only a knows so far.
+    const Rows two_deaths = {{"a", "f"}, {"b", "f"}, {"c", "f"}, {"d", "f"}, {"e", "f"}, {"a", "d"}};
+    const SbrModel model = model_of("abcdef", two_deaths, "df");
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "df");
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "abcdef") << "to Pekko d is indirectly connected, twice over";
+    // Of three only one is left: the strategy decides, not that rule.
+    const KeepOldestStrategy oldest(false);
+    const SbrModel last = model_of("abc", {{"a", "c"}, {"b", "c"}, {"a", "b"}}, "bc");
+    EXPECT_EQ(hosts(nodes_to_down(oldest, last, verdict_of(oldest, last, SbrSettings::Indirect::Blamed)).nodes), "bc");
 }
 
 TEST(Blamed, FallsBackToEverybodyInvolved) {

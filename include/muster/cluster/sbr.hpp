@@ -113,6 +113,9 @@ public:
     /// Who may be downed: counted or joining.
     std::vector<UniqueAddress> downable() const;
 
+    /// From now on only who has seen the current gossip counts as indirectly connected. Who accused somebody and then died is an end of
+    /// rows in both directions, too, but nothing flows from it any more: for everybody else it is as gone as whom it accused.
+    void require_seen() noexcept { seen_required_ = true; }
     IndirectlyConnected indirectly_connected() const;
     bool has_indirectly_connected() const;
     /// The model in which the second decision of §15.4 is taken: without the rows among the indirectly connected
@@ -131,6 +134,7 @@ private:
     std::vector<UniqueAddress> unreachable_; // sorted
     Reachability reachability_;              // filtered
     std::vector<UniqueAddress> seen_by_;     // sorted
+    bool seen_required_ = false;
 };
 
 /// What a strategy says about one model, with what it counted to get there.

@@ -29,7 +29,8 @@ std::vector<Suspicion> suspicions_of(const Reachability& table);
 /// A set of nodes such that each suspicion has an end in it, in UniqueAddress order: again and again the nodes with the most
 /// counterparts among what is not yet explained, all of them when several have equally many. So no name decides, and whoever knows
 /// the same suspicions names the same nodes. Of n suspicions: O(n log n) and at most one pass over the nodes for each name.
-std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions);
+/// Of equal ones, those that are not in `seen_by` (in UniqueAddress order): they have not heard what the others know.
+std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions, std::span<const UniqueAddress> seen_by = {});
 
 /// Suspicions that were taken back: what flickers would otherwise look different at every look. A value.
 class WithdrawnSuspicions {
