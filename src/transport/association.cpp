@@ -118,7 +118,7 @@ void Association::send(std::optional<Uid> to, wire::EncodedMessage message) {
         counters.messages_quarantined.add();
         return;
     }
-    if (link_ && to && *to != link_->peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
+    if (link_ && !link_->ended && to && *to != link_->peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
         counters.messages_other_incarnation.add();
         return;
     }
@@ -145,10 +145,24 @@ void Association::kick() {
 }
 
 void Association::seen_alive(const UniqueAddress& peer) {
+    if (link_ && !link_->ended && link_->peer != peer) supersede(*link_, peer);
     met(peer);
     if (state_ != State::Backoff) return;
     next_attempt_ = hub_->now();
     failures_ = 0;
+    if (wake_) wake_->notify();
+}
+
+/// Another process has the address by now. The link led to the former one and may not end by itself for long, when that one stopped
+/// reading and its machine does not say so: until then the new one would hear nothing, and then what was meant for the former.
+void Association::supersede(OutboundLink& link, const UniqueAddress& by) {
+    hub_->counters().links_superseded.add();
+    hub_->log().info("transport.link.superseded", peer_text(),
+                     {{"old", link.peer.to_string()}, {"new", by.to_string()}, {"direction", "outbound"}});
+    link.error = Error{Errc::closed, peer_text(), "another incarnation answers at this address", {}};
+    link.ended = true;
+    link.connection->close(net::Close::Abort);
+    stale_mark_ = outbox_.mark();
     if (wake_) wake_->notify();
 }
 

@@ -35,7 +35,7 @@ struct OutboundLink {
     std::optional<wire::GoodbyeReason> said; ///< the peer's Goodbye
     std::optional<wire::GoodbyeReason> closing; ///< ours, to be said
     bool closed = false;                     ///< we closed in order: the end that follows is no loss
-    bool ended = false;          ///< read() is over: nothing more comes
+    bool ended = false;          ///< read() is over, or another incarnation took over: nothing more comes
     std::optional<Error> error;  ///< why, when nobody said goodbye
     std::unique_ptr<AbortAt> lingering; ///< once closed: the peer's end is not awaited for ever
 };
@@ -111,6 +111,7 @@ private:
     Duration backoff(std::uint32_t failures);
     void established(OutboundLink& link);
     void met(const UniqueAddress& peer);
+    void supersede(OutboundLink& link, const UniqueAddress& by);
 
     net::Task<void> serve(std::shared_ptr<OutboundLink> link);
     net::Task<void> read(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub,

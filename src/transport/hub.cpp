@@ -234,7 +234,7 @@ void Hub::inbound_established(InboundLink& link) {
         if (other->peer() == peer && other->lane() != link.lane()) continue;
         counters_.links_superseded.add();
         log().info("transport.link.superseded", peer.address().to_string(),
-                   {{"old", other->peer().to_string()}, {"new", peer.to_string()}});
+                   {{"old", other->peer().to_string()}, {"new", peer.to_string()}, {"direction", "inbound"}});
         other->close(wire::GoodbyeReason::Superseded, "a later connection took over");
     }
     if (const auto association = this->association(peer.address())) association->seen_alive(peer);

@@ -330,6 +330,43 @@ TEST_P(Association, ReconnectsToARestartedPeerAndDropsWhatWasForItsFormerIncarna
     stop(*c);
 }
 
+TEST_P(Association, ANewIncarnationThatConnectsEndsTheLinkToTheFormerOne) {
+    auto options = this->options();
+    options.association_bytes_max = 64 * 1024 * 1024; // more than all buffers on the way
+    auto a = node(options);
+    RawPeer peer{*runtime_};
+    const Address there = Address::remote("akka.tcp", "test", "127.0.0.1", peer.listen());
+    const UniqueAddress former{there, Uid{7}};
+    const UniqueAddress present{there, Uid{8}};
+    const auto reply_of = [](const UniqueAddress& from) {
+        return wire::HelloReply{.cluster_name = "test", .from = from, .answer = wire::HelloAccepted{}};
+    };
+    // The former one stopped reading, and nobody says that its process is gone.
+    peer.stop_reading();
+    peer.send(reply_of(former));
+    for (int i = 0; i < 40; ++i) a->transport->tell(there, Told{.text = std::string(1'000'000, 'x')}.tell());
+    ASSERT_TRUE(run_until([&] { return a->handler.saw(former, LinkEvent::Established); }));
+    run_for(100ms);
+
+    RawPeer restarted{*runtime_};
+    restarted.dial(*a->address().port);
+    restarted.send(wire::Hello{.cluster_name = "test", .from = present, .to = a->address()});
+    peer.start_reading();
+    ASSERT_TRUE(run_until([&] { return peer.accepted() == 2; })) << "long before the half-open timeout";
+    peer.send(reply_of(present));
+    ASSERT_TRUE(run_until([&] { return metric("transport.links.outbound") == 1; }));
+    EXPECT_TRUE(logged_about("transport.link.superseded", former.to_string()));
+    a->transport->send(present, heartbeat(*a, 1));
+    a->transport->tell(there, Told{.text = "for the present one"}.tell());
+    ASSERT_TRUE(run_until([&] { return peer.first<wire::RemoteTell>().has_value(); }));
+    EXPECT_EQ(peer.first<wire::RemoteTell>()->payload.text(), "for the present one");
+    EXPECT_TRUE(peer.first<ClusterMessage>().has_value());
+    EXPECT_TRUE(a->handler.saw(former, LinkEvent::OtherIncarnation));
+    EXPECT_GT(metric("transport.tells.dropped.other_incarnation"), 0);
+    EXPECT_EQ(metric("transport.links.half_open"), 0);
+    stop(*a);
+}
+
 TEST_P(Association, ClosesWhenIdleAndReturnsItsMemory) {
     auto options = this->options();
     options.association_idle_timeout = 100ms;

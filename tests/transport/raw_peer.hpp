@@ -23,6 +23,7 @@ public:
     std::uint16_t listen();
     /// Reads nothing from the next connection on, so that the other side's send buffer fills up.
     void stop_reading() { reading_ = false; }
+    void start_reading() { reading_ = true; }
 
     /// Sends now, or as soon as there is a connection.
     void send(std::string bytes);
