@@ -38,7 +38,7 @@ protected:
     }
     /// Node `viewer` publishes a state with these parts; seen by nobody but those named.
     void publish(std::size_t viewer, std::vector<Member> members, std::vector<std::size_t> seen = {}, Reachability rows = {},
-                 std::vector<std::size_t> tombstones = {}) {
+                 std::vector<std::size_t> tombstones = {}, std::string data_center = "default") {
         std::vector<UniqueAddress> seen_by;
         for (const std::size_t n : seen) seen_by.push_back(node(n));
         std::vector<Tombstone> graves;
@@ -46,7 +46,7 @@ protected:
         auto gossip = Gossip::from_parts(std::move(members), seen_by, std::move(rows), VectorClock::from_entries(clock), graves);
         ASSERT_TRUE(gossip.has_value());
         configs[viewer].daemon.observer(
-            std::make_shared<MembershipState>(node(viewer), "default", std::make_shared<const Gossip>(*std::move(gossip))));
+            std::make_shared<MembershipState>(node(viewer), data_center, std::make_shared<const Gossip>(*std::move(gossip))));
     }
     std::string broken() {
         return broken_by([this] { world.checker().stepped(0); });
@@ -148,6 +148,14 @@ TEST_F(CheckedStates, AnExitingMemberEndsItsTasksFirst) {
 TEST_F(CheckedStates, AnExitingMemberThatWasUnreachableMayGo) {
     publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0}, Reachability{}.unreachable(node(0), node(1)));
     publish(0, {member(0)}, {0}, {}, {1});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, AnotherDataCenterMayRemoveWhoIsExitingAtOnce) {
+    publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0});
+    const Member elsewhere{node(2), MemberStatus::Up, {"dc-far"}, Member::never_up};
+    publish(2, {elsewhere}, {2}, {}, {}, "far");
+    publish(0, {member(0)}, {0}, {}, {1}); // nobody of the other one is a member any more
     EXPECT_EQ(broken(), "");
 }
 
@@ -333,6 +341,18 @@ TEST(Checker, AfterACleanPartitionOneSideLivesAtMost) {
     world.checker().split({2, 3}, 30s);
     EXPECT_EQ(broken_by([&] { world.run_for(29s); }), "");
     EXPECT_EQ(broken_by([&] { world.run_for(3s); }), "both-sides-live");
+}
+
+TEST(Checker, WhoIsPausedDecidesNothing) {
+    WorldOptions options{.seed = 3, .nodes = 4};
+    options.config.daemon.sbr.reset();
+    World world(std::move(options));
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.pause(3, 60s);
+    world.partition({2, 3});
+    world.checker().split({2, 3}, 30s);
+    EXPECT_EQ(broken_by([&] { world.run_for(40s); }), "");
 }
 
 TEST(Checker, AHealthyNodeDoesNotStop) {

@@ -135,7 +135,8 @@ void Checker::protect(const std::vector<std::size_t>& nodes) {
 
 void Checker::split(std::vector<std::size_t> left, Duration limit) {
     State& s = *state_;
-    if (!s.world.disagreement().empty()) return;
+    const auto stands_still = [&s](std::size_t node) { return s.world[node].runtime->paused(); }; // and decides nothing
+    if (!s.world.disagreement().empty() || std::ranges::any_of(s.world.running(), stands_still)) return;
     s.split = Split{std::move(left), s.world.now() + limit};
 }
 
@@ -335,8 +336,11 @@ void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip
     const bool unreachable = !before.reachability().is_reachable(gone.unique_address()) ||
                              was_unreachable.contains(gone.unique_address());
     // The leader of another data center removes Exiting members of this one at once (protocol.md §9.3, step 1), and its tombstone
-    // comes here with the next gossip.
-    if (alive && !before.is_multi_dc() && gone.status() == MemberStatus::Exiting && !unreachable && !subject.exiting_done)
+    // comes here with the next gossip, maybe when nobody of that one is left.
+    const bool single = std::ranges::all_of(viewers, [&](const Viewer& v) {
+        return v.data_center.empty() || v.data_center == gone.data_center();
+    });
+    if (alive && single && gone.status() == MemberStatus::Exiting && !unreachable && !subject.exiting_done)
         note("exiting-cut-short", fmt::format("node {} removed {} before its exiting tasks ended", node, name));
 }
 

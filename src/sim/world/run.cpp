@@ -313,12 +313,19 @@ private:
 
     // --- misfortunes of links: what holds at a time is made of all that have begun and not ended
 
+    /// Until one side is gone: the stable time, silence, evidence, a tick, the removal, the patience with a lease. A node that is alone
+    /// finds that out by asking nine others at a time (protocol.md §12.2), and then waits twice as long.
+    Duration split_max() const {
+        const auto rounds = static_cast<std::int64_t>(s_.nodes / FailureDetectorSettings{}.monitored_by_nr_of_members);
+        return 2 * s_.stable_after + 32s + rounds * 5s;
+    }
+
     void begin_link_faults(const Misfortune& m) {
         active_.push_back(&m);
         apply_links();
         const bool clean = m.kind == Kind::Partition && m.others.empty() && active_.size() == 1;
         // Without a resolver nobody goes; with down-all, both sides do.
-        if (clean && s_.strategy != "none" && !s_.corrupts()) world_->checker().split(m.nodes, s_.stable_after + 32s);
+        if (clean && s_.strategy != "none" && !s_.corrupts()) world_->checker().split(m.nodes, split_max());
         if (m.kind == Kind::FlipFlop) flip(m, world_->now() + m.length, true);
         world_->after(m.length, [this, &m] {
             if (std::erase(active_, &m) == 0) return;
@@ -423,6 +430,7 @@ private:
         start_planned();
         if (!is_calm_) return;
         down_the_dead();
+        stop_who_cannot_leave();
         merge_clusters();
         help_joiners();
     }
@@ -477,34 +485,41 @@ private:
     }
     Instant calm_for(Duration duration) const { return Instant(world_->now() - world_->elapsed()) + s_.faults + duration; }
 
+    /// Who leaves waits for members that it cannot reach, and whoever could down them lives in another cluster by now, or has left, too:
+    /// a process that was asked to stop is not waited for without end.
+    void stop_who_cannot_leave() {
+        if (world_->now() < calm_for(60s)) return;
+        for (const std::size_t n : world_->running()) {
+            const auto snapshot = (*world_)[n].snapshot();
+            if (snapshot.self_status() != MemberStatus::Leaving || snapshot.shutdown_reason) continue;
+            if (snapshot.state->latest().reachability().all_unreachable_or_terminated().empty()) continue;
+            world_->crash(n);
+            const auto back = back_after_.find(n);
+            if (back == back_after_.end()) continue;
+            start_after(n, back->second);
+            back_after_.erase(back);
+        }
+    }
+
     /// Where no promise was made survivors may not know each other: all but one cluster start again.
     void merge_clusters() {
         if (!can_split_ || world_->now() < calm_for(40s)) return;
         const auto alive = settled();
         if (alive.empty()) return;
-        std::size_t best = alive.front();
-        std::size_t best_known = 0;
+        const auto best = std::ranges::max(alive, {}, [&](std::size_t n) { return std::pair{companions(n, alive), -static_cast<std::int64_t>(n)}; });
         for (const std::size_t n : alive) {
-            const std::size_t known = known_to(n, alive);
-            if (known > best_known) {
-                best_known = known;
-                best = n;
-            }
-        }
-        const auto snapshot = (*world_)[best].snapshot();
-        for (const std::size_t n : alive) {
-            if (n == best || snapshot.state->latest().has_member((*world_)[n].daemon().unique_address())) continue;
-            if (world_->now() < merged_at_[n] + 30s) continue;
+            if ((knows(best, n) && knows(n, best)) || world_->now() < merged_at_[n] + 30s) continue;
             merged_at_[n] = world_->now();
             world_->crash(n);
             start_after(n, restart_after);
         }
     }
-    std::size_t known_to(std::size_t node, const std::vector<std::size_t>& others) {
-        const auto snapshot = (*world_)[node].snapshot();
-        return static_cast<std::size_t>(std::ranges::count_if(others, [&](std::size_t n) {
-            return snapshot.state->latest().has_member((*world_)[n].daemon().unique_address());
-        }));
+    bool knows(std::size_t node, std::size_t other) {
+        return (*world_)[node].snapshot().state->latest().has_member((*world_)[other].daemon().unique_address());
+    }
+    /// Of one cluster are those who know each other: who was removed may know others long after.
+    std::ptrdiff_t companions(std::size_t node, const std::vector<std::size_t>& others) {
+        return std::ranges::count_if(others, [&](std::size_t n) { return knows(node, n) && knows(n, node); });
     }
 
     /// Who finds no cluster asks seeds that are gone, or waits for a founder that waits, too: it is started again, then with the names of

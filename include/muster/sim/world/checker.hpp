@@ -73,8 +73,8 @@ public:
     /// These nodes will be well and on the winning side all the time: from now on they must not be downed, be removed or stop.
     /// Until this is called everybody is protected as long as nobody was disturbed, crashed or left.
     void protect(const std::vector<std::size_t>& nodes);
-    /// `left` was just cut off from all others. If all agree now, and nothing else happens meanwhile, only one of the sides may run
-    /// after `limit` (both may be gone).
+    /// `left` was just cut off from all others. If all agree now, nobody is paused, and nothing else happens meanwhile, only one of the
+    /// sides may run after `limit` (both may be gone).
     void split(std::vector<std::size_t> left, Duration limit);
     void united();
     /// Bytes are being changed on their way. There is no checksum above TCP's, so a changed message is believed: only agreement at rest,
