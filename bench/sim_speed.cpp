@@ -1,5 +1,7 @@
-// How fast is a simulated world of whole nodes, and how large can it be? node_seconds/s is virtual time of one node per second of
-// one core. Each row is one run; counters say what came out of it.
+// How fast is a simulated world of whole nodes, and how large can it be? node_seconds/s is virtual time of
+// one node per second of one core. Each row is one run; counters say what came out of it: sent_bytes/node is
+// what a node's links carried, memory_bytes/node the resident memory that the world took at its peak, rounds
+// the gossip rounds of one second that a node can have begun.
 //
 //   sim_speed --benchmark_format=json
 //   sim_speed --benchmark_filter=join     1 000 nodes through three seeds
@@ -7,7 +9,9 @@
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <chrono>
+#include <cmath>
 #include <fstream>
+#include <malloc.h>
 #include <memory>
 #include <muster/sim/world.hpp>
 #include <set>
@@ -34,6 +38,25 @@ double resident_bytes() {
     return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
+/// The most that it was since forget_peak().
+double peak_resident_bytes() {
+    std::ifstream file("/proc/self/status");
+    for (std::string key; file >> key;) {
+        double kibibytes = 0;
+        if (key == "VmHWM:" && file >> kibibytes) return kibibytes * 1024;
+    }
+    return 0;
+}
+void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
+
+/// By the links of all running nodes, their handshakes included.
+double sent_bytes(const World& world) {
+    std::int64_t sum = 0;
+    for (const auto node : world.running())
+        sum += world[node].runtime->metrics().value("transport.bytes.sent");
+    return static_cast<double>(sum);
+}
+
 /// Half a millisecond between any two machines, in the mean.
 std::unique_ptr<World> make_world(std::size_t nodes, std::uint64_t seed = 1) {
     sim::WorldOptions options;
@@ -57,6 +80,7 @@ void steady(benchmark::State& state) {
     world->run_for(15s); // the joining's own traffic is over
     const Duration slice = nodes >= 1000 ? 1s : nodes >= 100 ? 10s : 100s;
     const auto before = world->network().trace_count();
+    const double sent_before = sent_bytes(*world);
     double virtual_seconds = 0;
     for (auto _ : state) {
         world->run_for(slice);
@@ -65,6 +89,7 @@ void steady(benchmark::State& state) {
     const double node_seconds = virtual_seconds * static_cast<double>(nodes);
     state.counters["node_seconds/s"] = benchmark::Counter(node_seconds, benchmark::Counter::kIsRate);
     state.counters["events/node_second"] = static_cast<double>(world->network().trace_count() - before) / node_seconds;
+    state.counters["sent_bytes/node_second"] = (sent_bytes(*world) - sent_before) / node_seconds;
     if (!world->agreed()) state.SkipWithError("the nodes do not agree any more");
 }
 BENCHMARK(steady)->Arg(7)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillisecond)->MinTime(3);
@@ -75,15 +100,18 @@ BENCHMARK(steady)->Arg(7)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillis
 void join(benchmark::State& state) {
     const auto nodes = static_cast<std::size_t>(state.range(0));
     for (auto _ : state) {
+        malloc_trim(0); // what the row before has left
+        forget_peak();
         const double before = resident_bytes();
         const auto world = make_world(nodes);
         world->start_all();
         const bool agreed = world->run_until_agreed(600s);
         const double virtual_seconds = seconds(world->elapsed());
         state.counters["virtual_s"] = virtual_seconds;
-        state.counters["rounds"] = virtual_seconds; // of one second
-        state.counters["rss_bytes"] = resident_bytes();
-        state.counters["bytes/node"] = (resident_bytes() - before) / static_cast<double>(nodes);
+        state.counters["rounds"] = std::floor(virtual_seconds / seconds(ClusterSettings{}.gossip_interval));
+        state.counters["sent_bytes/node"] = sent_bytes(*world) / static_cast<double>(nodes);
+        state.counters["peak_rss_bytes"] = peak_resident_bytes();
+        state.counters["memory_bytes/node"] = (peak_resident_bytes() - before) / static_cast<double>(nodes);
         state.counters["node_seconds/s"] =
             benchmark::Counter(virtual_seconds * static_cast<double>(nodes), benchmark::Counter::kIsRate);
         if (!agreed) return state.SkipWithError(world->disagreement().c_str());

@@ -45,7 +45,11 @@ void ClusterCore::Impl::forget_eager(const UniqueAddress& node) {
 // --- the end of every input ------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
-    if (!settings.eager.eager_gossip || !is_member(self)) return;
+    if (!settings.eager.eager_gossip) return;
+    // Most inputs are heartbeats, after which there is nothing to do.
+    const bool same_state = eager.looked_at == state && eager.acks_done_for == state;
+    if (same_state && !eager.look_again && !eager.ack_again && !eager.forward_due && eager.owed.empty()) return;
+    if (!is_member(self)) return;
     if (std::exchange(eager.look_again, false) || eager.looked_at != state) {
         leader_actions_if_converged(now, out);
         for (const UniqueAddress& node : std::exchange(eager.welcomes, {}))

@@ -371,6 +371,9 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
         heartbeats.forget(m.node.address());
         quarantine_predecessors(m.node.address(), out);
         added.emplace_back(m.node, MemberStatus::Joining, m.roles, Member::never_up, m.app_version);
+        // Of a thousand members most are of one kind, that of whoever came before.
+        const Member* like = added.size() > 1 ? &added[added.size() - 2] : gossip().find(self);
+        if (like != nullptr) added.back() = added.back().sharing_identity_of(*like);
         count(out, "cluster.join.admitted");
         log(out, LogLevel::Info, "cluster.join.admitted", m.node.to_string());
     }

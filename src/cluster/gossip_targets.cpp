@@ -12,21 +12,51 @@ constexpr std::size_t small_dc_members = 4;
 constexpr std::size_t exiting_targets_per_role = 2;
 
 /// Valid own-DC targets in member order; with `unseen_only` those that have not seen the current version.
-std::vector<UniqueAddress> local_targets(const MembershipState& state, bool unseen_only) {
-    std::vector<UniqueAddress> nodes;
+/// In member order, until `visit` answers false.
+template <class Visit>
+void for_each_local_target(const MembershipState& state, bool unseen_only, Visit visit) {
     const auto all = state.members();
     const auto own_rows = state.latest().reachability().records_of(state.self);
     const auto is_reachable = [&](const UniqueAddress& node) {
+        if (own_rows.empty()) return true;
         const auto row = std::ranges::lower_bound(own_rows, node, {}, &Reachability::Record::subject);
         return row == own_rows.end() || row->subject != node || row->status == ReachabilityStatus::Reachable;
     };
+    const std::size_t self = state.latest().index_of(state.self).value_or(all.size());
     const bool all_own = state.is_all_own_dc();
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (unseen_only && state.latest().overview().seen.test(i)) continue;
+        if (i == self || (unseen_only && state.latest().overview().seen.test(i))) continue;
+        if (!all_own && !state.is_own_dc(all[i])) continue;
         const UniqueAddress& node = all[i].unique_address();
-        if ((all_own || state.is_own_dc(all[i])) && node != state.self && is_reachable(node)) nodes.push_back(node);
+        if (is_reachable(node) && !visit(node)) return;
     }
+}
+
+std::vector<UniqueAddress> local_targets(const MembershipState& state, bool unseen_only) {
+    std::vector<UniqueAddress> nodes;
+    for_each_local_target(state, unseen_only, [&](const UniqueAddress& node) {
+        nodes.push_back(node);
+        return true;
+    });
     return nodes;
+}
+
+/// One of local_candidates(), which are counted instead of listed: every node does this every second.
+std::optional<UniqueAddress> pick_local(const MembershipState& state, bool different_view,
+                                        const RandomSource& random) {
+    for (bool unseen_only = different_view;; unseen_only = false) {
+        std::size_t count = 0;
+        for_each_local_target(state, unseen_only, [&](const UniqueAddress&) { return ++count, true; });
+        if (count == 0 && unseen_only) continue;
+        if (count == 0) return std::nullopt;
+        auto before = static_cast<std::size_t>(uniform_below(random, count));
+        std::optional<UniqueAddress> picked;
+        for_each_local_target(state, unseen_only, [&](const UniqueAddress& node) {
+            if (before-- == 0) picked = node;
+            return !picked;
+        });
+        return picked;
+    }
 }
 
 std::vector<UniqueAddress> local_candidates(const MembershipState& state, bool different_view) {
@@ -142,6 +172,7 @@ std::optional<UniqueAddress> select_gossip_target(const MembershipState& state,
         other_dcs = other_data_centers(state);
         shuffle_front(other_dcs, other_dcs.size(), random);
     }
+    if (other_dcs.empty()) return pick_local(state, rolls.different_view, random);
     const auto nodes = gossip_candidates(state, rolls, other_dcs);
     if (nodes.empty()) return std::nullopt;
     return nodes[static_cast<std::size_t>(uniform_below(random, nodes.size()))];

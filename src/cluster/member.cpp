@@ -126,6 +126,14 @@ Member::Member(UniqueAddress node, boost::intrusive_ptr<const Identity> identity
     rep_ = std::move(rep);
 }
 
+Member Member::sharing_identity_of(const Member& like) const {
+    const Identity& mine = *rep_->identity;
+    const Identity& theirs = *like.rep_->identity;
+    const bool same = mine.hash == theirs.hash && mine.roles == theirs.roles &&
+                      mine.app_version.text() == theirs.app_version.text();
+    return same ? like.with_same_identity(rep_->node, rep_->status, rep_->up_number) : *this;
+}
+
 bool Member::has_role(std::string_view role) const noexcept {
     return std::ranges::binary_search(rep_->identity->roles, role, std::less<>{});
 }

@@ -108,6 +108,28 @@ Member with_status(const Member& member, MemberStatus status) {
     return *std::move(changed);
 }
 
+/// §8 B: the members that have to see this version and have not, in member order, until `visit` answers false.
+template <class Visit>
+void for_each_unseen(const MembershipState& state, std::span<const UniqueAddress> exiting_confirmed,
+                     Visit visit) {
+    const auto all = state.members();
+    const OwnDc own_dc{state};
+    // While nobody here was ever Up the members of all data centers must have seen, so that the up_number 1
+    // is handed out only once.
+    const bool bootstrap = std::ranges::none_of(all, [&](const Member& m) {
+        return own_dc(m) && (bootstrap_ending.contains(m.status()) ||
+                             (m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up));
+    });
+    const SeenSet& seen = state.latest().overview().seen;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (seen.test(i)) continue;
+        const bool relevant = bootstrap ? bootstrap_seers.contains(all[i].status())
+                                        : convergence_status.contains(all[i].status()) && own_dc(all[i]);
+        const UniqueAddress& node = all[i].unique_address();
+        if (relevant && !contains(exiting_confirmed, node) && !visit(node)) return;
+    }
+}
+
 /// protocol.md §9.3 step 1.
 std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderActionInputs& inputs) {
     const Lookup lookup{state};
@@ -242,29 +264,19 @@ MembershipState::convergence_blocking_unreachable(std::span<const UniqueAddress>
 
 std::vector<UniqueAddress>
 MembershipState::convergence_unseen(std::span<const UniqueAddress> exiting_confirmed) const {
-    const auto all = members();
-    const OwnDc own_dc{*this};
-    // While nobody here was ever Up the members of all data centers must have seen, so that the up_number 1
-    // is handed out only once.
-    const bool bootstrap = std::ranges::none_of(all, [&](const Member& m) {
-        return own_dc(m) && (bootstrap_ending.contains(m.status()) ||
-                                (m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up));
-    });
     std::vector<UniqueAddress> unseen;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        const bool relevant = bootstrap ? bootstrap_seers.contains(all[i].status())
-                                        : convergence_status.contains(all[i].status()) && own_dc(all[i]);
-        if (relevant && !latest().overview().seen.test(i) &&
-            !contains(exiting_confirmed, all[i].unique_address()))
-            unseen.push_back(all[i].unique_address());
-    }
+    for_each_unseen(*this, exiting_confirmed, [&](const UniqueAddress& node) {
+        unseen.push_back(node);
+        return true;
+    });
     return unseen;
 }
 
 bool MembershipState::convergence(std::span<const UniqueAddress> exiting_confirmed) const {
     if (MUSTER_MUTANT(leader_without_convergence)) return true;
-    return convergence_unseen(exiting_confirmed).empty() &&
-           convergence_blocking_unreachable(exiting_confirmed).empty();
+    bool all_seen = true;
+    for_each_unseen(*this, exiting_confirmed, [&](const UniqueAddress&) { return all_seen = false; });
+    return all_seen && convergence_blocking_unreachable(exiting_confirmed).empty();
 }
 
 std::optional<UniqueAddress> MembershipState::leader() const { return leader_of(members()); }

@@ -62,6 +62,19 @@ bool SbrModel::add(const Member& member) {
     return true;
 }
 
+void SbrModel::add_new(std::span<const Member> members) {
+    std::vector<Member> fresh;
+    for (const Member& member : members)
+        if (member.data_center() == self_data_center_ && find(member.unique_address()) == nullptr)
+            fresh.push_back(member);
+    std::sort(fresh.begin(), fresh.end());
+    fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
+    const auto known = static_cast<std::ptrdiff_t>(members_.size());
+    members_.insert(members_.end(), std::make_move_iterator(fresh.begin()),
+                    std::make_move_iterator(fresh.end()));
+    std::inplace_merge(members_.begin(), members_.begin() + known, members_.end());
+}
+
 bool SbrModel::add_unreachable(const Member& member) {
     if (!add(member)) return false;
     sorted_insert(unreachable_, member.unique_address());

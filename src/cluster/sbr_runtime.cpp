@@ -57,6 +57,7 @@ void SbrRuntime::on_event(const ClusterEvent& event, const Now& now, Effects& ou
 
 void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out) {
     const std::size_t unreachable_before = model_.unreachable().size();
+    std::size_t arrivals_end = 0;
     for (std::size_t i = 0; i < events.size();) {
         const ClusterEvent& event = events[i];
         if (stopped_) return;
@@ -68,10 +69,12 @@ void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now,
             i += removed(events.subspan(i), now);
             continue;
         }
-        if (wait_)
+        if (wait_) {
             stash(event, now, out);
-        else
+        } else {
+            if (i >= arrivals_end) arrivals_end = i + arrived(events.subspan(i));
             apply(event, now, out);
+        }
         ++i;
     }
     // What looks at the whole model is done once for all that was published together.
@@ -108,6 +111,20 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
                           {{"data_center", back->data_center}, {"state", "reachable"}}));
     else if (const Member* member = member_of(event)) // Leaving and the preparing ones: counted as before
         model_.add(*member);
+}
+
+std::size_t SbrRuntime::arrived(std::span<const ClusterEvent> events) {
+    std::vector<Member> members;
+    for (const ClusterEvent& event : events) {
+        const bool is_arrival = std::holds_alternative<MemberJoined>(event) ||
+                                std::holds_alternative<MemberWeaklyUp>(event) ||
+                                std::holds_alternative<MemberUp>(event);
+        if (!is_arrival) break;
+        members.push_back(*member_of(event));
+    }
+    // What follows from each event is up to apply(), which finds its member there.
+    if (members.size() > 1) model_.add_new(members);
+    return members.size();
 }
 
 void SbrRuntime::set_reachability(const Reachability& reachability, const Now& now) {

@@ -605,6 +605,27 @@ const GossipPtr& Interner::members_of(std::span<const std::byte> body) const noe
     return same ? members_of_ : none;
 }
 
+std::size_t Interner::place_of(Uid uid) noexcept {
+    const auto bits = static_cast<std::uint64_t>(uid.value);
+    return static_cast<std::size_t>((bits ^ bits >> 32U) % kept_max);
+}
+
+const UniqueAddress* Interner::find(std::string_view protocol, std::string_view system,
+                                    std::optional<std::string_view> host, std::optional<std::uint16_t> port,
+                                    Uid uid) const noexcept {
+    if (kept_.empty()) return nullptr;
+    const UniqueAddress& node = kept_[place_of(uid)];
+    const Address& address = node.address();
+    const bool same = node.uid() == uid && address.port == port && address.host == host &&
+                      address.system == system && address.protocol == protocol;
+    return same ? &node : nullptr;
+}
+
+void Interner::keep(const UniqueAddress& node) {
+    kept_.resize(kept_max);
+    kept_[place_of(node.uid())] = node;
+}
+
 UniqueAddress Interner::intern(UniqueAddress node) const {
     if (!known_) return node;
     if (const Member* member = known_->find(node)) return member->unique_address();

@@ -61,16 +61,32 @@ void FieldWriter::put(const SeenSet& seen) {
 
 void FieldReader::get(UniqueAddress& node) {
     const auto at = in_.offset();
-    Address address;
+    constexpr auto tag = "an option's tag is 0 or 1";
+    const std::string_view protocol = in_.get_text();
+    const std::string_view system = in_.get_text();
+    std::optional<std::string_view> host;
+    std::optional<std::uint16_t> port;
+    if (in_.get_flag(tag)) host = in_.get_text();
+    if (in_.get_flag(tag)) in_ >> port.emplace();
     Uid uid;
-    get_unchecked(address);
     get(uid);
+    if (interner_ != nullptr) {
+        if (const UniqueAddress* kept = interner_->find(protocol, system, host, port, uid)) {
+            node = *kept;
+            return;
+        }
+    }
+    Address address{std::string{protocol}, std::string{system}, std::nullopt, port};
+    if (host) address.host.emplace(*host);
     node = UniqueAddress{std::move(address), uid};
     if (interner_ != nullptr) {
         UniqueAddress shared = interner_->intern(node);
         const bool known = &shared.address() != &node.address();
         node = std::move(shared);
-        if (known) return; // checked when it was first decoded
+        if (known) {
+            interner_->keep(node);
+            return; // checked when it was first decoded
+        }
     }
     check_received(node.address(), at);
 }

@@ -122,6 +122,29 @@ TEST(GossipTargets, ALoneNodeOfItsDataCenterGossipsAcrossEvenWithProbabilityZero
         EXPECT_EQ(select_gossip_target(s, settings, seeded(seed)), node("e"));
 }
 
+TEST(GossipTargets, ARoundPicksTheOneOfTheCandidatesThatItsRollsSay) {
+    const Gossip some_seen = gossip({member("a"), member("b"), member("c"), member("d"), member("e", Down)},
+                                    {"b"}, unreachable({{"c", "a"}, {"c", "e"}, {"b", "d"}}));
+    const Gossip all_seen =
+        gossip({member("a"), member("b"), member("c"), member("d")}, {"a", "b", "c", "d"});
+    const Gossip mixed =
+        gossip({in_dc("a", "dc1"), in_dc("b", "dc2"), in_dc("c", "dc1"), in_dc("d", "dc1")}, {"a", "d"});
+    const auto settings = ClusterSettings::classic();
+    for (const auto& s : {state("c", some_seen), state("a", some_seen), state("z", some_seen),
+                          state("b", all_seen), state("c", mixed, "dc1")}) {
+        for (std::uint64_t seed = 0; seed < 100; ++seed) {
+            const auto random = seeded(seed);
+            const GossipRolls rolls = roll_gossip(s, settings, random);
+            if (!rolls.local) continue;
+            const auto candidates = gossip_candidates(s, rolls, {});
+            ASSERT_FALSE(candidates.empty());
+            const auto picked =
+                candidates[static_cast<std::size_t>(uniform_below(random, candidates.size()))];
+            EXPECT_EQ(select_gossip_target(s, settings, seeded(seed)), picked) << "seed " << seed;
+        }
+    }
+}
+
 TEST(GossipTargets, ARoundPicksUniformlyAndSkipsWithoutCandidates) {
     const auto s = state("a", gossip({member("a"), member("b"), member("c")}));
     const auto settings = ClusterSettings::classic();

@@ -132,6 +132,25 @@ TEST(MemberOrder, IsByHostThenPortThenSignedUid) {
     EXPECT_LT(at("h", 1, -3), at("h", 1, 0));
 }
 
+TEST(Member, SharesTheIdentityOfAnotherOnlyWhereRolesAndVersionReadTheSame) {
+    const auto make = [](const char* host, std::vector<std::string> roles, std::string_view app_version) {
+        return Member{node(host), MemberStatus::Joining, std::move(roles), Member::never_up,
+                      version(app_version)};
+    };
+    const Member like = make("a", {"web", "dc-x"}, "1.2");
+    const Member same = make("b", {"dc-x", "web"}, "1.2");
+    ASSERT_NE(same.roles().data(), like.roles().data());
+    const Member shared = same.sharing_identity_of(like.copy_with_up_number(4));
+    EXPECT_EQ(shared.roles().data(), like.roles().data());
+    EXPECT_TRUE(shared.same_content(same)) << "status and number stay its own";
+
+    for (const Member& other : {make("b", {"web"}, "1.2"), make("b", {"web", "dc-x"}, "1.2.0")}) {
+        const Member kept = other.sharing_identity_of(like);
+        EXPECT_EQ(kept.roles().data(), other.roles().data());
+        EXPECT_EQ(kept.app_version().text(), other.app_version().text());
+    }
+}
+
 TEST(AgeOrder, PutsLowerUpNumbersFirstAndNeverUpLast) {
     std::vector<Member> members{member("a"), member("b", MemberStatus::Up, 3),
                                 member("c", MemberStatus::Up, 1), member("d", MemberStatus::Up, 3)};

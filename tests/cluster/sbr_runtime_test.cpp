@@ -25,6 +25,38 @@ Resolver three_nodes(SbrSettings settings, const std::string& self = "a") {
     return resolver;
 }
 
+// --- what it knows
+
+std::string told(const SbrModel& model) {
+    std::string text;
+    for (const Member& m : model.all_members()) {
+        text += *m.address().host + ":" + std::string(to_string(m.status()));
+        text += model.is_unreachable(m.unique_address()) ? "! " : " ";
+    }
+    return text;
+}
+
+TEST(SbrRuntime, MembersThatArePublishedTogetherAreKnownAsWhenTheyComeOneByOne) {
+    const Member foreign(node("x"), S::Up, {"dc-other"}, 1);
+    const std::vector<ClusterEvent> events{MemberUp{member("d")},
+                                           MemberJoined{member("b", S::Joining)},
+                                           MemberUp{foreign},
+                                           MemberUp{member("a")},
+                                           MemberWeaklyUp{member("b", S::WeaklyUp)},
+                                           UnreachableMember{member("d")},
+                                           MemberJoined{member("c", S::Joining)},
+                                           MemberUp{member("b")},
+                                           MemberUp{member("e")},
+                                           MemberDowned{member("e", S::Down)}};
+    Effects effects;
+    SbrRuntime together(node("a"), "default", SbrSettings{});
+    together.on_events(events, at(0), effects);
+    SbrRuntime one_by_one(node("a"), "default", SbrSettings{});
+    for (const ClusterEvent& event : events) one_by_one.on_event(event, at(0), effects);
+    EXPECT_EQ(told(together.model()), "a:Up b:Up c:Joining d:Up! e:Down! ");
+    EXPECT_EQ(told(together.model()), told(one_by_one.model()));
+}
+
 // --- when
 
 TEST(SbrRuntime, TheLeaderDownsTheUnreachableOnceStable) {

@@ -26,6 +26,10 @@ result<GossipPtr> decode_gossip(std::span<const std::byte> body, Interner* inter
     return std::get<GossipEnvelope>(std::get<ClusterMessage>(*frame)).gossip;
 }
 
+NotMember not_member(const ClusterFrame& frame) {
+    return std::get<NotMember>(std::get<ClusterMessage>(frame));
+}
+
 void expect_same(const Gossip& a, const Gossip& b) {
     EXPECT_EQ(a.version_id(), b.version_id());
     EXPECT_EQ(a.seen_digest(), b.seen_digest());
@@ -187,6 +191,55 @@ TEST(Envelope, ANodeOfAMessageIsSharedWithTheKnownGossip) {
     const auto& message = std::get<NotMember>(std::get<ClusterMessage>(*frame));
     EXPECT_EQ(&message.from.address(), &interner.known()->members()[1].address());
     EXPECT_EQ(&message.to.address(), &interner.known()->tombstones()[0].node.address());
+}
+
+TEST(Envelope, ANodeThatWasOnceKnownStaysShared) {
+    Interner interner;
+    interner.remember(shared(samples::cluster(3)));
+    const auto bytes = body_bytes(NotMember{samples::node(1), samples::node(4)});
+    const auto decode = [&] { return not_member(*decode_frame(Slice{bytes}, {.interner = &interner})); };
+    const NotMember first = decode();
+    interner.remember(shared(Gossip{}));
+    const NotMember second = decode();
+    EXPECT_EQ(&first.from.address(), &second.from.address());
+    EXPECT_EQ(&first.to.address(), &second.to.address());
+}
+
+TEST(Envelope, ANodeThatIsNotOfTheKnownGossipIsNotKept) {
+    Interner interner;
+    interner.remember(shared(samples::cluster(3)));
+    const auto bytes = body_bytes(NotMember{samples::node(1), samples::node(77)});
+    const auto decode = [&] { return not_member(*decode_frame(Slice{bytes}, {.interner = &interner})); };
+    const NotMember first = decode();
+    const NotMember second = decode();
+    EXPECT_EQ(second.to, samples::node(77));
+    EXPECT_NE(&first.to.address(), &second.to.address());
+
+    // Nothing spares an address of a stranger the check, however often it comes.
+    const UniqueAddress not_normal{Address{"akka.tcp", "shop", "Node-0001", 2552}, Uid{1}};
+    const auto bad = body_bytes(NotMember{samples::node(1), not_normal});
+    for (int i = 0; i < 2; ++i) EXPECT_FALSE(decode_frame(Slice{bad}, {.interner = &interner}));
+}
+
+TEST(Envelope, KeptNodesAreToldApartByEveryPart) {
+    const UniqueAddress kept = samples::node(1);
+    const Address& address = kept.address();
+    std::vector<UniqueAddress> others{UniqueAddress{address, Uid{kept.uid().value ^ (1LL << 32 | 1)}}};
+    for (const Address& other : {Address::remote("akka", address.system, *address.host, *address.port),
+                                 Address::remote(address.protocol, "stop", *address.host, *address.port),
+                                 Address::remote(address.protocol, address.system, "other", *address.port),
+                                 Address::remote(address.protocol, address.system, *address.host, 2553)})
+        others.emplace_back(other, kept.uid());
+    Interner interner;
+    interner.remember(shared(samples::cluster(3)));
+    for (const UniqueAddress& other : others) {
+        const auto known = body_bytes(NotMember{kept, kept});
+        ASSERT_TRUE(decode_frame(Slice{known}, {.interner = &interner}));
+        const auto bytes = body_bytes(NotMember{kept, other});
+        const NotMember message = not_member(*decode_frame(Slice{bytes}, {.interner = &interner}));
+        EXPECT_EQ(message.from, kept);
+        EXPECT_EQ(message.to, other) << "not " << message.to.to_string();
+    }
 }
 
 TEST(Envelope, AnotherVersionIdThanThatOfTheContentIsRefused) {

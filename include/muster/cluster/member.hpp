@@ -91,6 +91,8 @@ public:
     Member with_same_identity(UniqueAddress node, MemberStatus status, std::int32_t up_number) const {
         return {std::move(node), rep_->identity, status, up_number};
     }
+    /// The same member, with the memory of `like` for roles and app version where those are equal.
+    Member sharing_identity_of(const Member& like) const;
     bool same_content(const Member& o) const noexcept {
         return rep_ == o.rep_ || (rep_->node == o.rep_->node && rep_->content_hash == o.rep_->content_hash);
     }

@@ -84,6 +84,8 @@ public:
 
     /// Adds or replaces. Each answers whether the member is of this data center.
     bool add(const Member& member);
+    /// Adds those that are not in the model, together, as one by one a whole cluster would cost its square.
+    void add_new(std::span<const Member> members);
     bool add_unreachable(const Member& member);
     bool add_reachable(const Member& member);
     bool remove(const Member& member) { return remove(std::span(&member, 1)) != 0; }

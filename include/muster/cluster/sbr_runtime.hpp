@@ -120,6 +120,8 @@ private:
     using Stashed = std::variant<ClusterEvent, UniqueAddress>; // an event, or who quarantined us
 
     void apply(const ClusterEvent& event, const Now& now, Effects& out);
+    /// Puts the members into the model that the events at the front say have come; how many events those are.
+    std::size_t arrived(std::span<const ClusterEvent> events);
     void joining(const Member& member, bool weakly_up, Effects& out);
     void up(const Member& member, const Now& now, Effects& out);
     void unreachable(const Member& member, const Now& now);

@@ -5,7 +5,9 @@
 #include <muster/buffer.hpp>
 #include <muster/cluster/gossip.hpp>
 #include <muster/error.hpp>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace muster::wire {
@@ -46,6 +48,12 @@ public:
     const GossipPtr& known() const noexcept { return known_; }
     /// The same value, with shared memory if it is known.
     UniqueAddress intern(UniqueAddress node) const;
+    /// The value made of these parts if it was met lately, by which nothing has to be made to look it up: every message
+    /// names its sender and its receiver. Null otherwise.
+    const UniqueAddress* find(std::string_view protocol, std::string_view system, std::optional<std::string_view> host,
+                              std::optional<std::uint16_t> port, Uid uid) const noexcept;
+    /// What find() shall find: a node of the known gossip.
+    void keep(const UniqueAddress& node);
 
     /// `bytes` are what a body begins with up to the end of its members, and say those of `gossip`.
     void remember_members(std::span<const std::byte> bytes, GossipPtr gossip);
@@ -55,6 +63,10 @@ public:
 
 private:
     GossipPtr known_;
+    static constexpr std::size_t kept_max = 128;
+    static std::size_t place_of(Uid uid) noexcept;
+
+    std::vector<UniqueAddress> kept_; ///< each at its place; empty or kept_max many
     std::vector<std::byte> members_bytes_;
     GossipPtr members_of_;
 };
