@@ -354,8 +354,14 @@ void ClusterCore::Impl::batch_join(const Join& m, const Now& now, Effects& out) 
         admit({m}, now, out);
         return;
     }
-    if (eager.waiting_joins.size() >= waiting_joins_max) return; // the joiner asks again
-    if (!eager.waiting_nodes.insert(m.node).second) return;
+    if (eager.waiting_nodes.contains(m.node)) return;
+    if (eager.waiting_joins.size() >= waiting_joins_max) {
+        // It asks again soon; its retry alone would take ten seconds.
+        count(out, "cluster.join.put_off");
+        out.emplace_back(effect::Send{Destination(m.node), JoinDeferred{self, m.node, "thousands of others are joining"}});
+        return;
+    }
+    eager.waiting_nodes.insert(m.node);
     if (eager.waiting_joins.empty()) set_timer(out, CoreTimer::JoinBatch, 0, next - now.monotonic);
     eager.waiting_joins.push_back(m);
 }

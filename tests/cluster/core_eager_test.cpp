@@ -381,6 +381,14 @@ Effects tell(ClusterCore& core, const ClusterMessage& message, milliseconds t = 
     core.on_message(message, at(t).monotonic, at(t), out);
     return out;
 }
+/// Who is told to ask again.
+std::vector<UniqueAddress> deferred(const Effects& effects) {
+    std::vector<UniqueAddress> all;
+    for (const Effect& e : effects)
+        if (const auto* send = std::get_if<effect::Send>(&e))
+            if (const auto* m = std::get_if<JoinDeferred>(&send->message)) all.push_back(m->to);
+    return all;
+}
 Effects fire(ClusterCore& core, TimerKey key, milliseconds t) {
     Effects out;
     core.on_timer(key, at(t), out);
@@ -466,6 +474,21 @@ TEST(EagerRules, JoinsThatComeTogetherAreOneChange) {
     fire(core, {CoreTimer::JoinBatch, 0}, milliseconds{10});
     EXPECT_EQ(core.state()->members().size(), 5U);
     EXPECT_EQ(core.state()->latest().version().get(host('a').key()), before + 1);
+}
+
+TEST(EagerRules, WhoComesWhileThousandsWaitIsToldToAskAgain) {
+    ClusterCore core = core_of('a', all_up("a", "a"));
+    tell(core, Join{host('b'), {}, {}});
+    const auto joiner = [](std::int64_t i) {
+        return UniqueAddress{Address::remote("akka.tcp", "world", "joiner", static_cast<std::uint16_t>(i)), Uid{i}};
+    };
+    constexpr std::int64_t waiting_max = 4096;
+    const auto join = [&](std::int64_t i) { return deferred(tell(core, Join{joiner(i), {}, {}}, milliseconds{1})); };
+    for (std::int64_t i = 1; i <= waiting_max; ++i) ASSERT_TRUE(join(i).empty()) << i;
+    EXPECT_EQ(join(waiting_max + 1), std::vector{joiner(waiting_max + 1)});
+    EXPECT_TRUE(join(7).empty()) << "it waits already";
+    fire(core, {CoreTimer::JoinBatch, 0}, milliseconds{10});
+    EXPECT_EQ(core.state()->members().size(), 2U + waiting_max);
 }
 
 TEST(EagerRules, ADataCenterInBootstrapGetsTheAcksOfAll) {
