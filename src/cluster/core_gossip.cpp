@@ -35,16 +35,18 @@ Decision merge(const GossipPtr& local, const GossipPtr& remote) {
     auto merged = std::make_shared<const Gossip>(pruned_remote.merge(pruned_local));
     if (merged->version_id() == remote->version_id()) return {GossipOutcome::Newer, remote, false};
     if (merged->version_id() == local->version_id()) return {GossipOutcome::Older, local, false};
-    const bool tick = must_tick(*merged, *local) || must_tick(*merged, *remote) || must_tick(*merged, pruned_local) ||
-                      must_tick(*merged, pruned_remote);
-    return {GossipOutcome::Merge, std::move(merged), tick};
+    // What a forgotten entry stood for is in the content and no longer in the clock. Whoever merges the same removal with more or less of it
+    // comes to the same clock, and its next change would pass for newer than this: a status would go back.
+    const bool forgot = pruned_local.version() != local->version() || pruned_remote.version() != remote->version();
+    const bool tick = forgot || must_tick(*merged, *local) || must_tick(*merged, *remote);
+    return {GossipOutcome::Merge, std::move(merged), tick && !MUSTER_MUTANT(merge_not_ticked)};
 }
 
 Decision decide(const GossipPtr& local, const GossipPtr& remote) {
     switch (remote->version().compare(local->version())) {
     case VectorRelation::Same:
-        // Equal clocks with different content exist, because clock entries are pruned (§2).
-        if (remote->version_id() != local->version_id() && !MUSTER_MUTANT(equal_clocks_are_equal)) break;
+        // Equal clocks with different content could exist, because clock entries are pruned (§2); the ticks of merge() prevent it.
+        if (remote->version_id() != local->version_id()) break;
         return {GossipOutcome::Same, std::make_shared<const Gossip>(local->merge_seen(*remote)), false};
     case VectorRelation::Before: return {GossipOutcome::Older, local, false};
     case VectorRelation::After: return {GossipOutcome::Newer, remote, false};

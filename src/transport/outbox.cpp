@@ -196,6 +196,8 @@ void Outbox::wake() {
 std::uint64_t Outbox::mark() {
     const std::scoped_lock lock{mutex_};
     seal_tail(); // so that the mark lies between two pieces
+    if (MUSTER_MUTANT(order_lost_on_reconnect) && pieces_.size() - first_piece_ > 1 && pieces_.back().lead == 0)
+        std::rotate(pieces_.begin() + static_cast<std::ptrdiff_t>(first_piece_), pieces_.end() - 1, pieces_.end());
     return accepted_bytes_;
 }
 

@@ -423,6 +423,24 @@ TEST(GossipReception, PruningTheClockOfTheRemovedMakesAMergeOfOneRemovalLookNewe
     EXPECT_EQ(core.state()->latest().seen_nodes(), (std::vector{a, b}));
 }
 
+TEST(GossipReception, AMergeThatForgetsWhatTheRemovedDidTicks) {
+    // b removed d and knew neither the last change of d, which a has and c has not, nor one of c.
+    const Gossip base = gossip_of({up(a, 1), up(b, 2), up(c, 3), member(d, MemberStatus::Down, 4)}, {a}).increment(d);
+    const Gossip removed = base.remove(std::vector{d}, at().wall).increment(b).only_seen(b);
+    const Gossip without = base.increment(c);
+    const std::vector<Member> leaving{*up(b, 2).copy_with_status(MemberStatus::Leaving)};
+    ClusterCore one = core_with(a, without.update(leaving).increment(d));
+    ClusterCore other = core_with(c, without);
+    tell(one, envelope(b, a, removed));
+    tell(other, envelope(b, c, removed));
+    const Gossip& merged = one.state()->latest();
+    EXPECT_EQ(merged.version().compare(other.state()->latest().version()), VectorRelation::Concurrent)
+        << "two contents under one clock";
+    // What c does next is newer than what c had, not than what a has.
+    tell(one, envelope(c, a, other.state()->latest().increment(c)));
+    EXPECT_EQ(status_in(one, b), MemberStatus::Leaving);
+}
+
 TEST(GossipReception, ADetectorOfANewcomerIsForgotten) {
     ClusterCore::Restored restored;
     restored.last_heartbeats.emplace(node("c", 5), at().monotonic);

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <muster/cluster/multi_dc.hpp>
+#include <muster/cluster/sbr.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>
 
@@ -94,6 +95,22 @@ TEST_F(CheckedStates, OneVersionHasOneContent) {
     publish(0, {member(0), member(1)}, {0});
     // version_id covers everything that is compared, so only a forged one could differ: nodes that agree are fine.
     publish(1, {member(0), member(1)}, {0, 1});
+    EXPECT_EQ(broken(), "");
+}
+
+TEST_F(CheckedStates, OneClockHasOneContent) {
+    clock = {{node(0).key(), 1}};
+    publish(0, {member(0), member(1)}, {0});
+    publish(1, {member(0), member(1, MemberStatus::Leaving)}, {1});
+    EXPECT_EQ(broken(), "clock-content");
+}
+
+TEST_F(CheckedStates, ASecondHolderAndAnotherClockAreFine) {
+    clock = {{node(0).key(), 1}};
+    publish(0, {member(0), member(1)}, {0});
+    publish(1, {member(0), member(1)}, {0, 1});
+    clock = {{node(0).key(), 1}, {node(1).key(), 1}};
+    publish(1, {member(0), member(1, MemberStatus::Leaving)}, {1});
     EXPECT_EQ(broken(), "");
 }
 
@@ -330,6 +347,93 @@ TEST(Checker, InASmallClusterEverybodyWatchesEverybodyElse) {
     ASSERT_TRUE(world.run_until_agreed(30s));
     for (std::size_t node = 0; node < 4; ++node) EXPECT_EQ(world[node].daemon().monitored().size(), 3U);
 }
+
+// ---- the resolver's patience
+
+/// Four nodes, of which the last has just become unreachable for node 0.
+class CheckedDecisions : public testing::Test {
+protected:
+    CheckedDecisions() : world({.seed = 3, .nodes = 4}) {
+        world.start_all();
+        EXPECT_TRUE(world.run_until_agreed(30s));
+        world.run_for(5s);
+        world.power_off(3);
+        EXPECT_TRUE(world.run_until([this] { return cannot_reach(0, 3); }, 20s));
+    }
+    bool cannot_reach(std::size_t viewer, std::size_t subject) {
+        return !world[viewer].snapshot().state->latest().reachability().is_reachable(*world[subject].identity);
+    }
+    /// What the checker says of a decision that node 0 takes now.
+    std::string broken_by_deciding(SbrTrigger trigger) {
+        SbrDecisionRecord decision;
+        decision.trigger = trigger;
+        world.checker().decided(0, decision);
+        return broken_by([this] { world.checker().stepped(0); });
+    }
+    World world;
+};
+
+TEST_F(CheckedDecisions, ThoseOfAWellResolverAreFine) {
+    world.run_for(20s);
+    EXPECT_FALSE(world[0].daemon().decisions().empty());
+    EXPECT_FALSE(world[0].snapshot().state->latest().has_member(*world[3].identity));
+}
+
+TEST_F(CheckedDecisions, OneWithinStableAfterIsTooEarly) {
+    world.run_for(1s);
+    EXPECT_EQ(broken_by_deciding(SbrTrigger::Stable), "decided-too-early");
+}
+
+TEST_F(CheckedDecisions, OneAfterItIsFine) {
+    world.run_for(2800ms); // stable-after is 3 s, by a clock that may be a tenth too fast
+    EXPECT_EQ(broken_by_deciding(SbrTrigger::Stable), "");
+}
+
+TEST_F(CheckedDecisions, EveryFurtherChangeBeginsTheTimeAnew) {
+    world.run_for(2s);
+    world.crash(2); // its refused connections tell the others at once
+    world.run_for(800ms);
+    ASSERT_TRUE(cannot_reach(0, 2));
+    EXPECT_EQ(broken_by_deciding(SbrTrigger::Stable), "decided-too-early");
+}
+
+TEST_F(CheckedDecisions, WhatDoesNotWaitIsNotJudged) {
+    world.run_for(1s);
+    EXPECT_EQ(broken_by_deciding(SbrTrigger::Unstable), "");
+    EXPECT_EQ(broken_by_deciding(SbrTrigger::QuarantinedByRemote), "");
+}
+
+// ---- deaths
+
+/// What is said within a minute of a machine without power, when its silence is forgiven for so long.
+std::string broken_by_a_death(std::chrono::milliseconds pause, bool regular) {
+    WorldOptions options{.seed = 3, .nodes = 3};
+    options.config.daemon.sbr.reset();
+    options.config.daemon.cluster.failure_detector.acceptable_heartbeat_pause = pause;
+    World world(std::move(options));
+    world.checker().regular_heartbeats(regular);
+    world.start_all();
+    EXPECT_TRUE(world.run_until_agreed(30s));
+    world.run_for(20s);
+    world.power_off(2);
+    return broken_by([&] { world.run_for(60s); });
+}
+
+TEST(CheckedDeaths, AreNoticedInTime) {
+    EXPECT_EQ(broken_by_a_death(3s, true), "");
+    EXPECT_EQ(broken_by_a_death(3s, false), "");
+}
+
+TEST(CheckedDeaths, OneThatNobodyNoticesIsUnnoticed) {
+    EXPECT_EQ(broken_by_a_death(50s, false), "death-unnoticed");
+}
+
+TEST(CheckedDeaths, OfRegularHeartbeatsAreNoticedSooner) {
+    EXPECT_EQ(broken_by_a_death(12s, true), "death-unnoticed");
+    EXPECT_EQ(broken_by_a_death(12s, false), "");
+}
+
+// ---- the whole, cut in parts
 
 TEST(Checker, AfterACleanPartitionOneSideLivesAtMost) {
     WorldOptions options{.seed = 3, .nodes = 4};

@@ -1,5 +1,6 @@
 /// Scenarios: the same from the same seed, of the promised sizes, to JSON and back, and shrunk to what matters.
 #include <algorithm>
+#include <array>
 #include <gtest/gtest.h>
 #include <map>
 #include <muster/sim/world/scenario.hpp>
@@ -61,6 +62,47 @@ TEST(DrawnScenario, HasEveryKindOfMisfortuneAndEveryStrategy) {
     EXPECT_EQ(kinds.size(), static_cast<std::size_t>(Kind::Flood) + 1);
     EXPECT_EQ(strategies.size(), 7U);
     EXPECT_GT(decided, 700) << "a world that promises nobody anything shows little";
+}
+
+/// The kinds of its misfortunes, in order.
+std::vector<Kind> kinds_of(const Scenario& s) {
+    std::vector<Kind> kinds;
+    for (const Misfortune& m : s.misfortunes) kinds.push_back(m.kind);
+    return kinds;
+}
+bool is_late_welcome(const Scenario& s) {
+    return kinds_of(s) == std::vector{Kind::Slow, Kind::Start, Kind::OneWay} && s.misfortunes[0].nodes == s.misfortunes[2].others;
+}
+bool is_broken_stream(const Scenario& s) {
+    const auto kinds = kinds_of(s);
+    return kinds.size() > 2 && kinds[0] == Kind::Narrow && kinds[1] == Kind::Flood && kinds[2] == Kind::Reset;
+}
+bool is_outage_before_death(const Scenario& s) {
+    return s.misfortunes.size() == 2 && s.misfortunes[1].kind == Kind::PowerOff && s.misfortunes[0].length >= 15s && s.strategy == "none";
+}
+bool are_staggered_deaths(const Scenario& s) {
+    return s.misfortunes.size() > 1 && s.strategy != "none" && std::ranges::all_of(s.misfortunes, [&](const Misfortune& m) {
+        const bool death = m.kind == Kind::Crash || m.kind == Kind::PowerOff;
+        return death && m.length == 0s && m.nodes.size() == 1 && m.at - s.misfortunes[0].at <= s.stable_after * static_cast<int>(s.nodes);
+    });
+}
+bool is_removed_from_afar(const Scenario& s) {
+    const auto downed = std::ranges::find(s.misfortunes, Kind::Down, &Misfortune::kind);
+    if (s.misfortunes.empty() || s.misfortunes[0].kind != Kind::Partition || downed == s.misfortunes.end()) return false;
+    const Misfortune& cut = s.misfortunes[0];
+    return s.data_centers == 2 && cut.nodes.size() + cut.others.size() == s.nodes && downed->at < cut.at + cut.length &&
+           downed->nodes[0] % 2 != downed->nodes[1] % 2;
+}
+
+TEST(DrawnScenario, IsMadeForOneRuleNowAndThen) {
+    // In how many of the seeds within which each broken rule has to be found (tests/mutants)?
+    constexpr std::array shapes = {is_late_welcome, is_broken_stream, is_outage_before_death, are_staggered_deaths, is_removed_from_afar};
+    std::array<int, shapes.size()> count{};
+    for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+        const Scenario s = Scenario::draw(seed);
+        for (std::size_t i = 0; i < shapes.size(); ++i) count[i] += shapes[i](s) ? 1 : 0;
+    }
+    for (std::size_t i = 0; i < shapes.size(); ++i) EXPECT_GE(count[i], 5) << i;
 }
 
 // ---- misfortunes in words
@@ -133,12 +175,35 @@ TEST(Expectation, APartitionThatEndsWhileTheResolversDecidePromisesNothing) {
     EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 1s}}).protected_nodes().empty());
 }
 
+TEST(Expectation, ASecondDeathBeforeTheFirstIsSettledPromisesNothingInClassicClusters) {
+    const auto deaths = [](Duration apart, bool classic = true) {
+        auto s = with({{.at = 30s, .kind = Kind::PowerOff, .nodes = {3}, .others = {}}, {.at = 30s + apart, .kind = Kind::Crash, .nodes = {4}, .others = {}}});
+        s.classic = classic;
+        return s;
+    };
+    EXPECT_FALSE(deaths(2s).protected_nodes().empty()) << "the second had not noticed the first";
+    EXPECT_TRUE(deaths(6s).protected_nodes().empty()) << "its row stays behind";
+    EXPECT_FALSE(deaths(40s).protected_nodes().empty()) << "the first was removed before";
+    EXPECT_FALSE(deaths(6s, false).protected_nodes().empty()) << "who is gone has not seen the gossip";
+}
+
 TEST(Expectation, KeepOldestProtectsTheSideOfTheFounder) {
     auto s = with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}});
     s.strategy = "keep-oldest";
     EXPECT_EQ(s.protected_nodes(), (std::vector<std::size_t>{0, 1}));
     s.misfortunes[0].nodes = {0};
     EXPECT_TRUE(s.protected_nodes().empty());
+}
+
+TEST(Expectation, HeartbeatsAreRegularWhenAllSilencesAreLong) {
+    const auto regular = [](Misfortune m, std::size_t nodes = 5) { return with({std::move(m)}, nodes).has_regular_heartbeats(); };
+    EXPECT_TRUE(with({}).has_regular_heartbeats());
+    EXPECT_TRUE(regular({.at = 30s, .kind = Kind::PowerOff, .nodes = {4}, .others = {}}));
+    EXPECT_TRUE(regular({.at = 30s, .kind = Kind::Pause, .nodes = {4}, .others = {}, .length = 10s}));
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Pause, .nodes = {4}, .others = {}, .length = 9s})) << "detectors may learn from it";
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Stutter, .nodes = {4}, .others = {}, .length = 20s, .amount = 300'000'000}));
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Slow, .nodes = {4}, .others = {}, .length = 20s, .amount = 300'000'000}));
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::PowerOff, .nodes = {4}, .others = {}}, 11)) << "not everybody monitors it";
 }
 
 TEST(Expectation, OnlyCleanMisfortunesPromiseOneSide) {

@@ -105,14 +105,20 @@ void Checker::slow_exits(Duration longest) {
     state_->exiting_tasks = longest;
 }
 
+void Checker::regular_heartbeats(bool is_so) {
+    state_->is_regular = is_so;
+}
+
 void Checker::corrupted(bool is_so) {
     State& s = *state_;
     s.is_corrupted = is_so;
     s.versions.clear();
+    s.versions_by_clock.clear();
     s.version_order.clear();
 }
 
-void Checker::stepped(std::size_t) {
+void Checker::stepped(std::size_t node) {
+    state_->look_at_decisions(node);
     state_->throw_found();
 }
 
@@ -224,6 +230,7 @@ void CheckerState::published(std::size_t node, const std::shared_ptr<const Membe
     check_version(node, *state);
     if (before && before->version_id() == state->latest().version_id()) return;
     check_size(node, state->latest());
+    note_counted(node, before.get(), state->latest());
     if (before)
         check_changes(node, *before, *state);
     else
@@ -241,7 +248,7 @@ void CheckerState::check_version(std::size_t node, const MembershipState& state)
         known.content = state.gossip;
         known.held = SeenSet(g.members().size());
         if (versions_forgotten) known.held = g.overview().seen;
-        remember_version(g.version_id());
+        remember_version(node, g);
     } else if (known.content != state.gossip) {
         const Gossip& other = *known.content;
         const bool equal = std::ranges::equal(g.members(), other.members(),
@@ -265,10 +272,18 @@ void CheckerState::check_version(std::size_t node, const MembershipState& state)
     }
 }
 
-void CheckerState::remember_version(const Hash128& id) {
-    version_order.push_back(id);
+/// A version that is new to everybody. Its clock must be, too: of two versions with one clock neither is merged with the other where clocks
+/// are compared, and what descends from one would replace the other (protocol.md §2).
+void CheckerState::remember_version(std::size_t node, const Gossip& gossip) {
+    const Hash128& clock = gossip.version().digest();
+    const bool fresh = gossip.version().size() == 0 || versions_by_clock.try_emplace(clock, gossip.version_id()).second;
+    if (!fresh)
+        note("clock-content", fmt::format("node {} made version {} with the clock of version {}", node, gossip.version_id().to_string(),
+                                          versions_by_clock.at(clock).to_string()));
+    version_order.emplace_back(gossip.version_id(), clock);
     if (version_order.size() <= versions_max) return;
-    versions.erase(version_order.front());
+    versions.erase(version_order.front().first);
+    versions_by_clock.erase(version_order.front().second);
     version_order.pop_front();
     versions_forgotten = true;
 }

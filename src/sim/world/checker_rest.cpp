@@ -17,6 +17,8 @@ namespace {
 constexpr Duration downed_lives_max = 12s;
 /// Silence is judged by intervals that may have been irregular, and told to the others by gossip.
 constexpr Duration death_noticed_max = 20s;
+/// Of intervals that were regular (outage_min in scenario.cpp): 6.5 s of silence, after what was on its way, until the reaper comes.
+constexpr Duration regular_death_noticed_max = 12s;
 /// What is queued or on its way at the end of everything is repeated by TCP for at most so long.
 constexpr Duration network_idle_max = 1h;
 /// With more nodes at rest each tells some of the others only.
@@ -74,7 +76,9 @@ void CheckerState::check_downed(std::size_t node) {
 /// In a healthy network a member whose process is gone is noticed after some six seconds (protocol.md §12.5).
 void CheckerState::check_deaths(std::size_t node) {
     Viewer& v = viewer(node);
-    const bool healthy = network_touched + death_noticed_max < world.now();
+    // What became of the heartbeats before may have to be forgotten first, unless they were regular.
+    const Duration limit = is_regular ? regular_death_noticed_max : death_noticed_max;
+    const bool healthy = network_touched + (is_regular ? Duration::zero() : death_noticed_max) < world.now();
     if (!v.last || !healthy) {
         v.takes_for_alive.clear();
         return;
@@ -88,7 +92,7 @@ void CheckerState::check_deaths(std::size_t node) {
             continue;
         }
         const auto [since, fresh] = v.takes_for_alive.try_emplace(m.unique_address(), world.now());
-        if (world.now() - since->second > death_noticed_max)
+        if (world.now() - since->second > limit)
             note("death-unnoticed", fmt::format("node {} has held {}, whose process is gone, for reachable for {} s", node,
                                                 m.unique_address().to_string(), (world.now() - since->second) / 1s));
     }

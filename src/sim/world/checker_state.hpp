@@ -34,6 +34,11 @@ struct Viewer {
     GossipPtr last;
     std::map<UniqueAddress, Removal> removed;
     std::map<UniqueAddress, Instant> takes_for_alive; ///< gone ones, since when
+    std::vector<UniqueAddress> unreachable; ///< of its own data center, by its own view; sorted
+    bool may_have_decided = false;
+    std::shared_ptr<const SbrDecisionRecord> latest_decision; ///< that was looked at
+    Instant counted_changed{};        ///< when what its resolver counts changed last
+    Instant counted_changed_before{}; ///< at an earlier instant than that
     std::optional<Instant> down_since; ///< knows itself Down and did not begin to stop
     std::uint64_t tells_accepted = 0;
     std::size_t tell_bytes_min = SIZE_MAX;
@@ -72,7 +77,7 @@ struct TellStream {
     std::uint64_t links_ended = 0; ///< of the sender, when it sent what arrived last
 };
 
-/// All of it; what looks at what is in three files.
+/// All of it; what looks at what is in four files.
 struct CheckerState {
     explicit CheckerState(World& w) : world(w) {}
 
@@ -88,7 +93,7 @@ struct CheckerState {
     Incarnation* incarnation(const UniqueAddress& node);
     void published(std::size_t node, const std::shared_ptr<const MembershipState>& state);
     void check_version(std::size_t node, const MembershipState& state);
-    void remember_version(const Hash128& id);
+    void remember_version(std::size_t node, const Gossip& gossip);
     void check_size(std::size_t node, const Gossip& gossip);
     void check_changes(std::size_t node, const Gossip& before, const MembershipState& state);
     void check_member(std::size_t node, const Member& before, const Member& after);
@@ -99,6 +104,11 @@ struct CheckerState {
     void check_numbers(std::size_t node, const MembershipState& state);
     void settle_numbers();
     void lose_leader(const UniqueAddress& leader);
+
+    // checker_resolver.cpp
+    void note_counted(std::size_t node, const Gossip* before, const Gossip& after);
+    void look_at_decisions(std::size_t node);
+    void check_decision(std::size_t node, const SbrDecisionRecord& decision);
 
     // checker_rest.cpp: each second and at the end
     void add_exiting_task(std::size_t node);
@@ -124,6 +134,7 @@ struct CheckerState {
     std::vector<RemoteAdapterConfig> settings; ///< of each node's latest life
     std::map<UniqueAddress, Incarnation> incarnations;
     bool is_corrupted = false;
+    bool is_regular = false; ///< heartbeats
     Duration exiting_tasks{};
     bool protection_said = false;
     bool all_protected = true;
@@ -131,7 +142,8 @@ struct CheckerState {
     Instant network_touched{}; ///< when a link was last made better or worse
 
     std::unordered_map<Hash128, Version, Hash128Hash> versions; // looked up only
-    std::deque<Hash128> version_order;
+    std::unordered_map<Hash128, Hash128, Hash128Hash> versions_by_clock; // looked up only
+    std::deque<std::pair<Hash128, Hash128>> version_order; ///< and its clock
     bool versions_forgotten = false;
     std::set<UniqueAddress> was_unreachable;
 

@@ -27,8 +27,13 @@ public:
         draw_cluster();
         draw_network();
         const auto plan = random_.below(100);
-        if (plan < 5) return s_;
-        if (plan < 55) {
+        // Decided with numbers of its own, so that the other seeds draw what they drew without this.
+        if (Random own(s_.seed ^ 0x70696e706f696e74ULL); own.chance(14, 100)) {
+            random_ = own;
+            draw_pointed();
+        } else if (plan < 5) {
+            return s_;
+        } else if (plan < 55) {
             draw_tame();
         } else {
             draw_wild();
@@ -51,6 +56,9 @@ private:
     }
     Duration between(Duration low, Duration high) {
         return milliseconds(random_.between(low / milliseconds(1), high / milliseconds(1)));
+    }
+    void add(Kind kind, Duration at, std::vector<std::size_t> nodes, Duration length = {}, std::int64_t amount = 0) {
+        s_.misfortunes.push_back({.at = at, .kind = kind, .nodes = std::move(nodes), .others = {}, .length = length, .amount = amount});
     }
     std::size_t any_node() { return static_cast<std::size_t>(random_.below(s_.nodes)); }
     /// `count` of `pool`, in index order.
@@ -169,7 +177,7 @@ private:
     /// What the detectors learn from an outage must not blind them.
     void outage_before_death(std::size_t victim) {
         const Duration at = between(seconds(15), seconds(30));
-        const Duration length = between(seconds(10), seconds(30));
+        const Duration length = between(seconds(15), seconds(30));
         const Duration death = at + length + between(seconds(10), seconds(20));
         s_.faults = death + seconds(60);
         const Kind kind = random_.chance(1, 2) ? Kind::Pause : Kind::Partition;
@@ -231,6 +239,86 @@ private:
         m.amount = random_.between(20, 200);
         m.length = between(seconds(1), std::min<Duration>(seconds(20), s_.faults - m.at));
         s_.association_bytes_max = 64 * 1024;
+    }
+
+    // --- small worlds made so that a particular rule decides what happens; chance alone comes to them in one of thousands
+
+    void draw_pointed() {
+        s_.nodes = 3 + static_cast<std::size_t>(random_.below(6));
+        s_.seed_nodes = 2;
+        s_.data_centers = 1;
+        s_.role.clear();
+        switch (random_.below(6)) {
+        case 0: late_welcome(); break;
+        case 1: broken_stream(); break;
+        case 2:
+            s_.strategy = "none"; // or it would be removed in its outage
+            outage_before_death(any_node());
+            break;
+        case 3: staggered_deaths(); break;
+        default: removed_from_afar(); break;
+        }
+    }
+
+    /// A joiner far away asks node 0. The Welcome is lost, and TCP repeats it when the joiner has given up and asked the other seed.
+    void late_welcome() {
+        s_.strategy = "none";     // it is unreachable for node 0 meanwhile
+        s_.tells_per_second = 0;  // connections that tells have opened would make it join sooner
+        const std::size_t joiner = s_.nodes - 1;
+        const Duration start = between(seconds(10), seconds(25));
+        const Duration delay = between(milliseconds(1300), seconds(2));
+        // Two handshakes each way, InitJoin, and its answer take ten delays; in the eleventh the Join is on its way. It is given up ten
+        // seconds later; what was lost is repeated 6.2 and 12.6 s later.
+        const Duration welcomed = start + 10 * delay;
+        s_.faults = std::max<Duration>(s_.faults, start + seconds(70));
+        add(Kind::Slow, start - seconds(1), {joiner}, seconds(65), delay.count());
+        add(Kind::Start, start, {joiner});
+        add(Kind::OneWay, welcomed, {0}, between(seconds(9), seconds(11)));
+        s_.misfortunes.back().others = {joiner};
+    }
+
+    /// Connections break again and again while more waits for them than the network takes.
+    void broken_stream() {
+        const std::size_t to = any_node();
+        const std::size_t from = (to + 1 + static_cast<std::size_t>(random_.below(s_.nodes - 1))) % s_.nodes;
+        const Duration at = between(seconds(20), seconds(40));
+        s_.association_bytes_max = 0;
+        add(Kind::Narrow, at - seconds(1), {to}, seconds(15), 1'000'000);
+        add(Kind::Flood, at, {from, to}, seconds(3), random_.between(300, 600));
+        const auto breaks = random_.between(1, 4);
+        for (std::int64_t i = 0; i < breaks; ++i) add(Kind::Reset, at + between(seconds(1), seconds(4)), {to});
+    }
+
+    /// One after the other, within what the resolver takes for one event.
+    void staggered_deaths() {
+        const auto victims = draw_victims();
+        if (s_.strategy == "none") s_.strategy = "keep-majority";
+        Duration at = between(seconds(20), seconds(40));
+        for (const std::size_t victim : victims) {
+            add(random_.chance(1, 2) ? Kind::Crash : Kind::PowerOff, at, {victim});
+            at += between(milliseconds(100), s_.stable_after);
+        }
+    }
+
+    /// The leader of one data center is downed and removed by another one that cannot hear it, while it lets nodes in; then the two hear of
+    /// each other. What it did last is known to some of its own and forgotten by all clocks.
+    void removed_from_afar() {
+        s_.data_centers = 2;
+        s_.nodes = 9 + static_cast<std::size_t>(random_.below(6));
+        s_.seed_nodes = 4;
+        s_.classic = true; // eager gossip tells everybody at once
+        s_.strategy = "keep-majority";
+        std::array<std::vector<std::size_t>, 2> centers;
+        for (const std::size_t node : everybody()) centers[node % 2].push_back(node);
+        const Duration cut = between(seconds(15), seconds(25));
+        const Duration length = between(milliseconds(2500), seconds(7));
+        const Duration healed = cut + length;
+        s_.faults = std::max<Duration>(s_.faults, healed + seconds(50));
+        add(Kind::Partition, cut, centers[0], length);
+        s_.misfortunes.back().others = centers[1];
+        add(Kind::Down, cut + between(seconds(0), milliseconds(500)), {0, 1});
+        for (std::size_t joiner = 6; joiner < s_.nodes; ++joiner)
+            add(Kind::Start, healed + (joiner % 2 == 1 ? between(milliseconds(-2500), milliseconds(500)) : seconds(30)), {joiner});
     }
 
     // --- anything, to anybody, at once

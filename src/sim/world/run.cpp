@@ -81,6 +81,7 @@ public:
         if (recorder) world_->record(std::move(recorder));
         world_->checker().slow_exits(s_.exiting_tasks);
         world_->checker().protect(s_.protected_nodes());
+        world_->checker().regular_heartbeats(s_.has_regular_heartbeats());
         if (s_.corrupts()) world_->checker().corrupted(true);
     }
 

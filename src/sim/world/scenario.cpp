@@ -38,6 +38,12 @@ constexpr std::array kind_names = {
 /// Shorter silences than this nobody takes for death: the detectors accept three seconds.
 constexpr Duration unnoticed_max = milliseconds(1500);
 
+/// Silences that every detector takes for death, whatever regular history it has: with samples between nothing and a second their mean is
+/// at most 1 s, their deviation at most 0.5 s, and phi reaches 8 after mean + 3 s + 5.6 deviations (protocol.md §12.5).
+constexpr Duration outage_min = seconds(10);
+/// Up to here everybody monitors everybody (protocol.md §12.2).
+constexpr std::size_t all_monitored_max = 10;
+
 /// Longer ones are over, with everything that follows, before what was away comes back: detection by silence (6 s at most), evidence, the
 /// resolver's stable time, its tick, the removal, in classic clusters by gossip rounds.
 Duration settled_min(const Scenario& s) {
@@ -75,6 +81,25 @@ bool is_clean(const Scenario& s, const Misfortune& m) {
     case Kind::Partition: return m.others.empty() && m.length >= settled_min(s);
     default: return false;
     }
+}
+
+/// Sooner nobody has noticed a silent death: the detectors accept three seconds, and a heartbeat may just have been answered.
+constexpr Duration noticed_min = seconds(3);
+
+/// Whether somebody is lost who may have noticed another loss that the resolvers have not settled. It leaves its own row behind, and so it
+/// observes and is observed like one that is indirectly connected, for which no strategy promises a side (protocol.md §15.4), unless it
+/// asks who has seen the current gossip, as classic ones do not.
+bool loses_witnesses(const Scenario& s) {
+    const auto is_loss = [](const Misfortune& m) {
+        return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause || m.kind == Kind::Partition;
+    };
+    for (const Misfortune& first : s.misfortunes)
+        for (const Misfortune& second : s.misfortunes) {
+            const Duration apart = second.at - first.at;
+            if (is_harmless(first) || is_harmless(second) || !is_loss(first) || !is_loss(second)) continue;
+            if (apart >= noticed_min && apart < settled_min(s)) return true;
+        }
+    return false;
 }
 
 /// The machines that an uncertain strategy counts, by data center.
@@ -144,6 +169,8 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     for (const Misfortune& m : misfortunes)
         if (!is_harmless(m) && m.at < complete) clean = false;
 
+    if (classic && loses_witnesses(*this)) clean = false;
+
     // Without a resolver nobody is downed but by command and by a new process at its address.
     const bool promised = strategy == "none" || harmless || (clean && !unstable_guard && untouched_win(*this, touched));
     std::vector<std::size_t> result;
@@ -162,6 +189,24 @@ bool Scenario::may_split() const {
     }) || (downs && !std::ranges::all_of(misfortunes, [](const Misfortune& m) {
         return is_harmless(m) || m.kind == Kind::Down || m.kind == Kind::Crash;
     }));
+}
+
+bool Scenario::has_regular_heartbeats() const {
+    if (nodes > all_monitored_max) return false;
+    return std::ranges::all_of(misfortunes, [](const Misfortune& m) {
+        switch (m.kind) {
+        case Kind::Start:
+        case Kind::Crash:
+        case Kind::PowerOff:
+        case Kind::Leave:
+        case Kind::RollingRestart:
+        case Kind::Down: return true;
+        case Kind::Pause:
+        case Kind::Partition:
+        case Kind::OneWay: return m.length >= outage_min;
+        default: return false;
+        }
+    });
 }
 
 result<void> Scenario::validate() const {

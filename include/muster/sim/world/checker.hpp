@@ -17,11 +17,13 @@ namespace muster::sim {
 /// | removed-reappears | a tombstoned incarnation is a member again [5] |
 /// | removed-acts | a tell of an incarnation came through to who had downed and removed it (§16) |
 /// | version-content | two contents of one version_id [2] |
+/// | clock-content | two versions with one vector clock: what descends from one would replace the other (§2) |
 /// | seen-unheld | somebody counts as having seen a version that it never held as seen [11] |
 /// | clock-too-large | more clock entries than members [10] |
 /// | number-twice | two members of one data center with one up_number, although no leader was lost over it [4] |
 /// | terminated-undone | an observer's Terminated row says something else again (§4.2) |
-/// | death-unnoticed | a member whose process is gone is still held for reachable, far beyond the detectors' time (§12.5) |
+/// | death-unnoticed | a member whose process is gone is still held for reachable, beyond the detectors' time: 20 s, 12 s if heartbeats are regular (§12.5) |
+/// | decided-too-early | a resolver acted although what it decides by had changed within stable-after (§15.1) |
 /// | joined-without-asking | a node became a member through one it had not asked (§5.6) |
 /// | downed-lives | a node that knows itself Down did not begin to stop within its leader ticks [8] |
 /// | exiting-cut-short | an Exiting node was removed before its exiting tasks ended, though reachable [14] |
@@ -68,6 +70,8 @@ public:
     void disturbed(std::size_t node); ///< paused, cut off, slow: it may be removed without anybody's mistake
     void stepped(std::size_t node);
     void second();
+    /// What the resolver of this node has just decided.
+    void decided(std::size_t node, const SbrDecisionRecord& decision);
 
     // --- what may be expected, said by whoever makes the World
     /// These nodes will be well and on the winning side all the time: from now on they must not be downed, be removed or stop.
@@ -80,6 +84,9 @@ public:
     /// Bytes are being changed on their way. There is no checksum above TCP's, so a changed message is believed: only agreement at rest,
     /// limits and leaks are still looked at. False, when all that could believe it is gone: everything counts again.
     void corrupted(bool is_so);
+    /// Heartbeats were and will be regular, or absent for more than ten seconds, and everybody monitors everybody: deaths must be noticed
+    /// as fast as regular heartbeats allow, and not only some time.
+    void regular_heartbeats(bool is_so);
     /// From now on the exiting tasks (protocol.md §11.1) of each started node take up to that long.
     void slow_exits(Duration longest);
     /// An operator downs this node: nobody's mistake.

@@ -102,6 +102,9 @@ struct Scenario {
     /// Whether the survivors may end as clusters that know nothing of each other: what befell them is no clean partition, for
     /// which alone the strategies promise one side (protocol.md §19, 7).
     bool may_split() const;
+    /// Whether heartbeats come every second, or for so long not at all that no detector learns from it: then a death is noticed as fast
+    /// as protocol.md §12.5 says. Small single clusters only, in which everybody monitors everybody.
+    bool has_regular_heartbeats() const;
     /// Whether bytes were changed on their way: there is no checksum above TCP's, so what a changed message says is believed, and only
     /// robustness can be asked for.
     bool corrupts() const;
