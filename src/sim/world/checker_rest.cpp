@@ -17,6 +17,8 @@ namespace {
 constexpr Duration downed_lives_max = 12s;
 /// Silence is judged by intervals that may have been irregular, and told to the others by gossip.
 constexpr Duration death_noticed_max = 20s;
+/// When most are gone who is left watches nine at a time, and the next when those are found out (protocol.md §12.2).
+constexpr Duration ring_step_max = 5s;
 /// Of intervals that were regular (outage_min in scenario.cpp): 6.5 s of silence, after what was on its way, until the reaper comes.
 constexpr Duration regular_death_noticed_max = 12s;
 /// What is queued or on its way at the end of everything is repeated by TCP for at most so long.
@@ -77,7 +79,8 @@ void CheckerState::check_downed(std::size_t node) {
 void CheckerState::check_deaths(std::size_t node) {
     Viewer& v = viewer(node);
     // What became of the heartbeats before may have to be forgotten first, unless they were regular.
-    const Duration limit = is_regular ? regular_death_noticed_max : death_noticed_max;
+    const auto steps = static_cast<std::int64_t>(world.size() / FailureDetectorSettings{}.monitored_by_nr_of_members);
+    const Duration limit = is_regular ? regular_death_noticed_max : death_noticed_max + ring_step_max * steps;
     const bool healthy = network_touched + (is_regular ? Duration::zero() : death_noticed_max) < world.now();
     if (!v.last || !healthy) {
         v.takes_for_alive.clear();

@@ -22,7 +22,7 @@ namespace muster::sim {
 /// | clock-too-large | more clock entries than members [10] |
 /// | number-twice | two members of one data center with one up_number, although no leader was lost over it [4] |
 /// | terminated-undone | an observer's Terminated row says something else again (§4.2) |
-/// | death-unnoticed | a member whose process is gone is still held for reachable, beyond the detectors' time: 20 s, 12 s if heartbeats are regular (§12.5) |
+/// | death-unnoticed | a member whose process is gone is still held for reachable, beyond the detectors' time: 12 s if heartbeats are regular, else 20 s and 5 s for every nine nodes (§12.2, §12.5) |
 /// | decided-too-early | a resolver acted although what it decides by had changed within stable-after (§15.1) |
 /// | joined-without-asking | a node became a member through one it had not asked (§5.6) |
 /// | downed-lives | a node that knows itself Down did not begin to stop within its leader ticks [8] |
