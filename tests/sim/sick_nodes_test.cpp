@@ -55,11 +55,18 @@ TEST_P(SickNode, GoesAlone) {
     }
 }
 
+/// One of each where the compiler does not optimise, as under sanitizers: each takes half a minute there, and a third of a second here.
 std::vector<Case> cases() {
+#ifdef __OPTIMIZE__
+    constexpr bool is_fast = true;
+#else
+    constexpr bool is_fast = false;
+#endif
     std::vector<Case> all;
     for (const auto sickness : {Sickness::HearsNothing, Sickness::HearsAFifth, Sickness::FlipFlop})
-        for (const std::size_t node : {0, 2, 11})
-            for (const std::uint64_t seed : {1, 2}) all.push_back({sickness, node, seed});
+        for (const std::size_t node : {2, 0, 11})
+            for (const std::uint64_t seed : {1, 2})
+                if (is_fast || (node == 2 && seed == 1)) all.push_back({sickness, node, seed});
     return all;
 }
 std::string name_of(const testing::TestParamInfo<Case>& info) {
