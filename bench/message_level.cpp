@@ -23,7 +23,6 @@
 #include <cstdlib>
 #include <deque>
 #include <fmt/format.h>
-#include <fstream>
 #include <malloc.h>
 #include <map>
 #include <memory>
@@ -34,35 +33,20 @@
 #include <muster/wire/frame.hpp>
 #include <optional>
 #include <string_view>
-#include <unistd.h>
 #include <unordered_map>
 #include <vector>
+
+#include "process_memory.hpp"
 
 namespace {
 
 using namespace muster;
 using namespace std::chrono_literals;
+using bench::forget_peak;
+using bench::peak_resident_bytes;
+using bench::resident_bytes;
 
 double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-/// Resident memory of this process.
-double resident_bytes() {
-    std::ifstream file("/proc/self/statm");
-    double pages = 0, resident = 0;
-    file >> pages >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-/// The most that it was since forget_peak().
-double peak_resident_bytes() {
-    std::ifstream file("/proc/self/status");
-    for (std::string key; file >> key;) {
-        double kibibytes = 0;
-        if (key == "VmHWM:" && file >> kibibytes) return kibibytes * 1024;
-    }
-    return 0;
-}
-void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 /// The environment's number of this name.
 long number_of(const char* name, long otherwise) {

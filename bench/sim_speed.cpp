@@ -10,44 +10,27 @@
 #include <benchmark/benchmark.h>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <malloc.h>
 #include <memory>
 #include <muster/sim/world.hpp>
 #include <set>
-#include <string>
-#include <unistd.h>
 #include <vector>
+
+#include "process_memory.hpp"
 
 namespace {
 
 using namespace muster;
 using namespace std::chrono_literals;
+using bench::forget_peak;
+using bench::peak_resident_bytes;
+using bench::resident_bytes;
 using sim::LinkFaults;
 using sim::World;
 
 double seconds(Duration duration) {
     return std::chrono::duration<double>(duration).count();
 }
-
-/// Resident memory of this process.
-double resident_bytes() {
-    std::ifstream file("/proc/self/statm");
-    double pages = 0, resident = 0;
-    file >> pages >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-/// The most that it was since forget_peak().
-double peak_resident_bytes() {
-    std::ifstream file("/proc/self/status");
-    for (std::string key; file >> key;) {
-        double kibibytes = 0;
-        if (key == "VmHWM:" && file >> kibibytes) return kibibytes * 1024;
-    }
-    return 0;
-}
-void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 /// By the links of all running nodes, their handshakes included.
 double sent_bytes(const World& world) {
