@@ -98,6 +98,9 @@ private:
 
     net::Task<void> run(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub);
     net::Task<void> run_until_idle();
+    /// association_self.cpp: the own address needs no connection.
+    net::Task<void> deliver_to_self();
+    void hand_over_to_self(const FrameReader::Frame& frame);
     bool has_work() const;
     bool rest();
 

@@ -46,7 +46,11 @@ net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::sha
     net::Signal wake{hub->runtime()};
     wake_ = &wake;
     outbox_.wake();
-    co_await run_until_idle();
+    if (address_ == hub->self().address()) {
+        co_await deliver_to_self();
+    } else {
+        co_await run_until_idle();
+    }
     wake_ = nullptr;
     state_ = State::Idle;
     hub->association_rests(*this);
@@ -265,7 +269,9 @@ void Association::refused_by_peer(const wire::HelloReply& reply, const wire::Hel
     case wire::RefusalReason::Stopping: attempt_failed(false); return;
     case wire::RefusalReason::Quarantined:
         attempt_failed(true);
-        hub_->report_quarantined_by(reply.from);
+        // Only for itself: an acceptor at one address must not speak for the node of another.
+        if (reply.from.address() == address_ && reply.cluster_name == hub_->identity().cluster_name)
+            hub_->report_quarantined_by(reply.from);
         return;
     case wire::RefusalReason::WrongCluster:
     case wire::RefusalReason::WrongVersion:

@@ -18,6 +18,7 @@ struct Counters {
           tells_unreachable(m.counter("transport.tells.dropped.unreachable")),
           tells_refused_by_peer(m.counter("transport.tells.dropped.refused")),
           tells_other_incarnation(m.counter("transport.tells.dropped.other_incarnation")),
+          tells_foreign_sender(m.counter("transport.tells.dropped.foreign_sender")),
           tells_quarantined(m.counter("transport.tells.dropped.quarantined")),
           tells_shutdown(m.counter("transport.tells.dropped.shutdown")),
           messages_sent(m.counter("transport.messages.sent")),
@@ -63,6 +64,7 @@ struct Counters {
     Counter& tells_unreachable;
     Counter& tells_refused_by_peer;
     Counter& tells_other_incarnation;
+    Counter& tells_foreign_sender;
     Counter& tells_quarantined;
     Counter& tells_shutdown;
     Counter& messages_sent;

@@ -142,6 +142,10 @@ void Hub::send(const Destination& to, const ClusterMessage& message) {
         counters_.messages_shutdown.add();
         return;
     }
+    if (to.address == self_.address()) { // meant for a former incarnation: nothing is said to oneself
+        counters_.messages_other_incarnation.add();
+        return;
+    }
     const auto association = this->association(to.address);
     if (!association) {
         counters_.messages_no_route.add();
@@ -274,7 +278,9 @@ void Hub::quarantine(const UniqueAddress& node, bool harmless) {
     entry = {now() + options_.quarantine_for, harmless};
     log().info("transport.quarantined", node.address().to_string(),
                {{"node", node.to_string()}, {"harmless", harmless ? "yes" : "no"}});
-    if (const auto association = this->association(node.address())) association->quarantine(node, harmless);
+    // A former incarnation of this node's address says nothing about what is told to the address.
+    if (node.address() != self_.address())
+        if (const auto association = this->association(node.address())) association->quarantine(node, harmless);
     const auto links = inbound_;
     for (const auto& link : links)
         if (link->peer() == node)

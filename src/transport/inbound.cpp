@@ -16,6 +16,8 @@ namespace {
 
 /// Receives that need no wait before other work of the loop gets its turn.
 constexpr int receives_per_turn_max = 32;
+/// Bytes of a foreign sender's path in the log.
+constexpr std::size_t sender_logged_max = 200;
 /// A RemoteTell's first byte: its variant index is one byte long.
 constexpr std::byte tell_variant{static_cast<std::uint8_t>(wire::FrameKind::RemoteTell)};
 
@@ -79,6 +81,11 @@ InboundLink::Step InboundLink::take_frames() {
         }
         wire::TellView tell;
         if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell)) [[likely]] {
+            if (tell.sender_path && !senders_.allow(*tell.sender_path)) [[unlikely]] {
+                hub_.counters().tells_foreign_sender.add();
+                drop_foreign("RemoteTell", *tell.sender_path);
+                continue;
+            }
             ++tells;
             deliver(tell, frame);
         } else if (!on_rare_frame(frame)) {
@@ -106,6 +113,7 @@ wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
                       decoded ? "the first frame is no Hello" : decoded.error().message());
     }
     peer_ = hello->from;
+    senders_ = SenderPaths{peer_.address()};
     lane_ = hello->lane;
     peer_is_newer_ = hello->version_max > wire::wire_version_max;
     if (hub_.stopping()) return refuse(mine, wire::RefusalReason::Stopping, "this node shuts down");
@@ -216,6 +224,11 @@ bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
     }
     if (auto* message = std::get_if<ClusterMessage>(&*decoded)) {
         hub_.counters().messages_received.add();
+        if (!is_made_by(peer_, *message)) {
+            hub_.counters().frames_foreign.add();
+            drop_foreign(name_of(*message), {});
+            return true;
+        }
         if (hub_.handler()) hub_.handler()->on_message(peer_, std::move(*message), received_);
         return true;
     }
@@ -239,6 +252,15 @@ bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
     return false;
 }
 
+/// In the name of somebody who is not at the other end. The link stays: all else of it is judged by itself.
+void InboundLink::drop_foreign(std::string_view frame, std::string_view sender) {
+    hub_.log().warning("transport.frame.foreign", peer_text(),
+                       {{"frame", std::string{frame}},
+                        {"sender", std::string{sender.substr(0, sender_logged_max)}},
+                        {"peer", peer_.to_string()},
+                        {"from", connection_->remote().to_string()}});
+}
+
 void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
     said_ = goodbye.reason;
     hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye",
@@ -248,8 +270,9 @@ void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
                       {"direction", "inbound"}});
     phase_ = Phase::Closing;
     connection_->close(net::Close::Graceful);
+    // Goodbye{quarantined} ends the link and nothing else: whoever opens a connection may call itself anybody. A peer that means it says it
+    // on a connection that this node dialled as well, or refuses the next one.
     linger();
-    if (goodbye.reason == wire::GoodbyeReason::Quarantined) hub_.report_quarantined_by(peer_);
 }
 
 void InboundLink::malformed(std::string detail) {

@@ -10,6 +10,7 @@
 
 #include "frame_reader.hpp"
 #include "retained.hpp"
+#include "speaker.hpp"
 
 namespace muster::transport {
 
@@ -50,6 +51,7 @@ private:
     net::Task<void> say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub);
     bool on_frame(const FrameReader::Frame& frame);
     bool on_rare_frame(const FrameReader::Frame& frame);
+    void drop_foreign(std::string_view frame, std::string_view sender);
     void on_goodbye(const wire::Goodbye& goodbye);
     void deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
     void hand_over(const wire::TellView& tell, const Slice& payload);
@@ -67,6 +69,7 @@ private:
     Phase phase_ = Phase::Greeting;
     bool was_open_ = false;
     UniqueAddress peer_;
+    SenderPaths senders_; ///< of peer_
     std::uint16_t lane_ = 0;
     bool peer_is_newer_ = false;
     std::optional<wire::GoodbyeReason> said_;   ///< the peer's last word

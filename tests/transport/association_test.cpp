@@ -24,14 +24,15 @@ TEST_P(Association, CarriesATellToTheSinkOfThePeer) {
     auto b = node();
     const Told told{"akka.tcp://test@host:1/user/echo", "hello"};
     Tell tell = told.tell();
-    tell.sender_path = "akka.tcp://test@host:2/user/me";
+    const std::string sender = a->address().to_string() + "/user/me";
+    tell.sender_path = sender;
     EXPECT_EQ(a->transport->tell(b->address(), tell), TellResult::Queued);
     ASSERT_TRUE(run_until([&] { return b->sink->count() == 1; }));
     const auto record = b->sink->records().at(0);
     EXPECT_EQ(record.target_path, told.path);
     EXPECT_EQ(record.manifest, "text");
     EXPECT_EQ(record.payload.text(), "hello");
-    EXPECT_EQ(record.sender_path, "akka.tcp://test@host:2/user/me");
+    EXPECT_EQ(record.sender_path, sender);
     stop(*a);
     stop(*b);
 }
@@ -678,10 +679,51 @@ TEST_P(Association, SurvivesASinkThatThrows) {
     listening.value().reset();
 }
 
-TEST_P(Association, TalksToItself) {
+TEST_P(Association, TalksToItselfWithoutAConnection) {
     auto a = node();
+    const std::string large(300'000, 'x'); // runs over chunks
     a->transport->tell(a->address(), Told{}.tell());
+    a->transport->tell(a->address(), Told{.text = large}.tell());
+    EXPECT_EQ(a->sink->count(), 0U) << "never inside tell()";
+    EXPECT_TRUE(run_until([&] { return a->sink->count() == 2; }));
+    EXPECT_EQ(a->sink->records().at(1).payload.text(), large);
+    EXPECT_EQ(metric("transport.handshakes.done"), 0);
+    EXPECT_EQ(metric("net.connect.opened"), 0);
+    EXPECT_EQ(metric("transport.tells.delivered"), 2);
+    stop(*a);
+}
+
+TEST_P(Association, DeliversToItselfWhatWasAcceptedBeforeItStops) {
+    auto a = node();
+    for (int i = 0; i < 1000; ++i) ASSERT_EQ(a->transport->tell(a->address(), Told{.text = numbered(i)}.tell()), TellResult::Queued);
+    stop(*a);
+    ASSERT_EQ(a->sink->count(), 1000U);
+    EXPECT_EQ(a->sink->records().back().payload.text(), numbered(999));
+}
+
+TEST_P(Association, IsFullToItselfAtItsLimitToo) {
+    auto small = options();
+    small.association_bytes_max = 4096;
+    auto a = node(small);
+    const Told told{.text = std::string(3000, 'x')};
+    EXPECT_EQ(a->transport->tell(a->address(), told.tell()), TellResult::Queued);
+    EXPECT_EQ(a->transport->tell(a->address(), told.tell()), TellResult::Full);
+    std::vector<TellResult> waited;
+    a->transport->tell_when_room(a->address(), told.tell(), [&](TellResult r) { waited.push_back(r); });
+    EXPECT_TRUE(run_until([&] { return a->sink->count() == 2 && waited.size() == 1; }));
+    EXPECT_EQ(waited.at(0), TellResult::Queued);
+    stop(*a);
+}
+
+TEST_P(Association, TalksToItselfAlthoughAFormerIncarnationOfItsAddressIsQuarantined) {
+    auto a = node();
+    const UniqueAddress former{a->address(), Uid{a->self().uid().value + 1}};
+    a->transport->quarantine(former, false);
+    a->transport->send(Destination{former}, heartbeat(*a, 1));
+    EXPECT_EQ(a->transport->tell(a->address(), Told{}.tell()), TellResult::Queued);
     EXPECT_TRUE(run_until([&] { return a->sink->count() == 1; }));
+    EXPECT_EQ(metric("transport.messages.dropped.other_incarnation"), 1);
+    EXPECT_EQ(metric("net.connect.opened"), 0);
     stop(*a);
 }
 

@@ -373,6 +373,78 @@ TEST_P(BadInput, ANewerConnectionOfAPeerReplacesTheOlder) {
     EXPECT_TRUE(run_until([&] { return victim_->handler.messages.size() == 1; }));
 }
 
+TEST_P(BadInput, AMessageInTheNameOfSomebodyElseIsDroppedAndTheLinkStays) {
+    RawPeer raw{*runtime_};
+    greet(raw);
+    const UniqueAddress other_uid{raw_self_.address(), Uid{43}};
+    raw.send(ClusterMessage{Heartbeat{friend_->address(), 1, 0}});
+    raw.send(ClusterMessage{GossipStatus{friend_->self(), victim_->self(), {}, {}, {}}});
+    raw.send(ClusterMessage{Join{other_uid, {"dc-default"}, {}}});
+    raw.send(ClusterMessage{Heartbeat{raw_self_.address(), 5, 0}});
+    ASSERT_TRUE(run_until([&] { return !victim_->handler.messages.empty(); }));
+    ASSERT_EQ(victim_->handler.messages.size(), 1U);
+    EXPECT_TRUE(std::holds_alternative<Heartbeat>(victim_->handler.messages[0].message)) << "its own word counts";
+    EXPECT_EQ(metric("transport.frames.skipped.foreign"), 3);
+    EXPECT_TRUE(logged_about("transport.frame.foreign", "Join"));
+    EXPECT_FALSE(raw.end().has_value());
+}
+
+TEST_P(BadInput, ATellThatNamesAnotherSenderThanItsPeerIsDropped) {
+    RawPeer raw{*runtime_};
+    greet(raw);
+    const std::string own = raw_self_.address().to_string();
+    const auto told = [](std::string sender) {
+        return wire::RemoteTell{"/user/a", "text", Slice::copy_of(std::as_bytes(std::span{std::string_view{"x"}})), std::move(sender)};
+    };
+    raw.send(told(friend_->address().to_string() + "/user/teller"));
+    raw.send(told(own + "5/user/a")); // a prefix of the text alone
+    raw.send(told("akka.tcp://test@"));
+    const std::vector<std::string> allowed{own, own + "/user/a", "/user/a", "akka.tcp://test/user/a"};
+    for (const auto& sender : allowed) raw.send(told(sender));
+    ASSERT_TRUE(run_until([&] { return victim_->sink->count() == 1 + allowed.size(); }));
+    const auto records = victim_->sink->records();
+    for (std::size_t i = 0; i < allowed.size(); ++i) EXPECT_EQ(records[i + 1].sender_path, allowed[i]);
+    EXPECT_EQ(metric("transport.tells.dropped.foreign_sender"), 3);
+    EXPECT_TRUE(logged_about("transport.frame.foreign", "akka.tcp://test@"));
+    EXPECT_FALSE(raw.end().has_value());
+    victim_->sink->clear();
+    friend_->transport->tell(victim_->address(), Told{}.tell()); // as TearDown counts
+    EXPECT_TRUE(run_until([&] { return victim_->sink->count() == 1; }));
+}
+
+TEST_P(BadInput, AHelloInOurOwnNameIsRefused) {
+    RawPeer raw{*runtime_};
+    raw.dial(port());
+    wire::Hello other = hello();
+    other.from = victim_->self();
+    raw.send(other);
+    expect_refused(raw, wire::RefusalReason::WrongAddress);
+    EXPECT_FALSE(victim_->handler.saw(victim_->self(), LinkEvent::Established));
+}
+
+TEST_P(BadInput, ThatThisNodeIsQuarantinedIsNotBelievedOfAConnectionItDidNotDial) {
+    RawPeer raw{*runtime_};
+    greet(raw);
+    raw.send(wire::Goodbye{wire::GoodbyeReason::Quarantined, "two frames end any node"});
+    ASSERT_TRUE(run_until([&] { return raw.end().has_value(); }));
+    raw.close(net::Close::Graceful);
+    EXPECT_TRUE(run_until([&] { return victim_->handler.saw(raw_self_, LinkEvent::GoodbyeLink); }));
+    EXPECT_TRUE(victim_->handler.quarantined_by.empty());
+}
+
+TEST_P(BadInput, AnAcceptorQuarantinesThisNodeInItsOwnNameOnly) {
+    RawPeer raw{*runtime_};
+    const Address dialled = Address::remote("akka.tcp", "test", "127.0.0.1", raw.listen());
+    wire::HelloReply reply;
+    reply.cluster_name = "test";
+    reply.from = friend_->self();
+    reply.answer = wire::HelloRefused{wire::RefusalReason::Quarantined, "says somebody else"};
+    victim_->transport->tell(dialled, Told{}.tell());
+    raw.send(reply);
+    ASSERT_TRUE(run_until([&] { return logged("transport.handshake.refused") == 1; }));
+    EXPECT_TRUE(victim_->handler.quarantined_by.empty());
+}
+
 class FewConnections : public BadInput {
     void adjust(TcpTransportOptions& options) override { options.inbound_connections_max = 2; }
 };

@@ -48,7 +48,7 @@ struct Tell {
     std::string_view target_path;
     std::string_view manifest;
     std::span<const std::byte> payload;
-    std::optional<std::string_view> sender_path;
+    std::optional<std::string_view> sender_path; ///< names this node or, without an address, nobody: the peer drops other tells
 };
 
 /// One recipient node, resolved once: what an actor system keeps per remote system so that a tell needs no look-up.
@@ -79,7 +79,8 @@ public:
     virtual void on_message(const UniqueAddress& peer, ClusterMessage message, Instant received) = 0;
     virtual void on_link(const UniqueAddress& peer, LinkEvent event) = 0;
     virtual void on_connect_refused(const Address& peer) = 0;
-    /// The peer told us that it has quarantined this incarnation (protocol.md §15.6).
+    /// The peer told us that it has quarantined this incarnation (protocol.md §15.6): only on a connection that this node dialled, since
+    /// whoever opens one may call itself anybody.
     virtual void on_quarantined_by(const UniqueAddress& peer) = 0;
 };
 
