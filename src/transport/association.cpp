@@ -27,7 +27,7 @@ Outbox::Limits limits_of(const TcpTransportOptions& options) {
 Association::Association(const std::shared_ptr<Hub>& hub, Address address)
     : address_(std::move(address)), weak_hub_(hub), hub_(hub.get()), lifeline_(hub->lifeline()),
       frame_bytes_max_(hub->options().frame_bytes_max),
-      outbox_(hub->runtime().chunks(), limits_of(hub->options())) {}
+      outbox_(hub->runtime().chunks(), limits_of(hub->options())), messages_(hub->options().membership_queue_max) {}
 
 Association::~Association() = default;
 
@@ -112,7 +112,7 @@ void Association::wake_runner() {
 
 std::string Association::peer_text() const { return address_.to_string(); }
 
-void Association::send(std::optional<Uid> to, wire::EncodedMessage message) {
+void Association::send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message) {
     Counters& counters = hub_->counters();
     if (blocked_ && to && known_ && *to == known_->uid()) {
         counters.messages_quarantined.add();
@@ -122,12 +122,7 @@ void Association::send(std::optional<Uid> to, wire::EncodedMessage message) {
         counters.messages_other_incarnation.add();
         return;
     }
-    if (messages_.size() >= hub_->options().membership_queue_max) {
-        // The newest of periodic messages supersede the oldest.
-        messages_.erase(messages_.begin());
-        counters.messages_full.add();
-    }
-    messages_.push_back({to, std::move(message), hub_->now() + Hub::message_ttl});
+    counters.messages_full.add(messages_.push(lane, {to, std::move(message), hub_->now() + Hub::message_ttl}));
     kick();
 }
 
@@ -236,17 +231,11 @@ void Association::finish_granted() {
 }
 
 void Association::drop_messages(Counter& counter) {
-    counter.add(messages_.size());
-    std::vector<Message>{}.swap(messages_);
+    counter.add(messages_.clear());
 }
 
 void Association::expire_messages(Instant now) {
-    // In the order of sending, so the expired ones are in front.
-    const auto fresh = std::find_if(messages_.begin(), messages_.end(),
-                                    [now](const Message& m) { return m.expires > now; });
-    if (fresh == messages_.begin()) return;
-    hub_->counters().messages_expired.add(static_cast<std::uint64_t>(fresh - messages_.begin()));
-    messages_.erase(messages_.begin(), fresh);
+    if (const std::size_t expired = messages_.expire(now)) hub_->counters().messages_expired.add(expired);
 }
 
 void Association::sweep(Instant now) {

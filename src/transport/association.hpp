@@ -12,6 +12,7 @@
 
 #include "frame_reader.hpp"
 #include "lifeline.hpp"
+#include "message_queue.hpp"
 #include "outbox.hpp"
 
 namespace muster::transport {
@@ -62,7 +63,7 @@ public:
     const std::optional<UniqueAddress>& known() const noexcept { return known_; }
 
     /// `to`: write it to that incarnation only.
-    void send(std::optional<Uid> to, wire::EncodedMessage message);
+    void send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message);
     /// Something may be there to send: makes run() look, or starts it.
     void kick();
     /// A handshake of this peer arrived from the other side: it is alive, so a wait to reconnect is over.
@@ -83,11 +84,6 @@ public:
     bool dormant() const { return state_ == State::Idle && !wake_ && outbox_.empty(); }
 
 private:
-    struct Message {
-        std::optional<Uid> to;
-        wire::EncodedMessage encoded;
-        Instant expires;
-    };
     struct Batch; // what one send carries
 
     TellResult answer(Outbox::Put put);
@@ -151,7 +147,7 @@ private:
     std::uint64_t stale_mark_ = 0; // tells before it were meant for known_
     Instant next_attempt_{};
     std::optional<Instant> failing_since_;
-    std::vector<Message> messages_;
+    MessageQueue messages_;
 };
 
 } // namespace muster::transport

@@ -6,6 +6,7 @@
 
 #include "association.hpp"
 #include "hub.hpp"
+#include "turn_budget.hpp"
 #include "../base/mutants.hpp"
 
 namespace muster::transport {
@@ -64,7 +65,7 @@ bool Association::rest() {
     finish_granted();
     if (!outbox_.sleep()) return false;
     outbox_.trim();
-    std::vector<Message>{}.swap(messages_);
+    messages_.trim();
     return true;
 }
 
@@ -349,19 +350,18 @@ void Association::collect(OutboundLink& link, Batch& batch) {
     batch.tells = {};
     if (!messages_.empty()) {
         expire_messages(hub_->now());
-        const std::size_t count = std::min(messages_.size(), messages_per_send_max);
-        for (std::size_t i = 0; i < count; ++i) {
-            Message& message = messages_[i];
-            if (message.to && *message.to != link.peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
+        while (batch.messages < messages_per_send_max) {
+            std::optional<QueuedMessage> message = messages_.pop();
+            if (!message) break;
+            if (message->to && *message->to != link.peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
                 hub_->counters().messages_other_incarnation.add();
                 continue;
             }
             ++batch.messages;
-            batch.bytes += message.encoded.bytes();
-            batch.parts.push_back(std::move(message.encoded.head));
-            if (!message.encoded.body.empty()) batch.parts.push_back(std::move(message.encoded.body));
+            batch.bytes += message->encoded.bytes();
+            batch.parts.push_back(std::move(message->encoded.head));
+            if (!message->encoded.body.empty()) batch.parts.push_back(std::move(message->encoded.body));
         }
-        messages_.erase(messages_.begin(), messages_.begin() + static_cast<std::ptrdiff_t>(count));
     }
     if (batch.bytes < send_bytes_max) {
         batch.tells = outbox_.take(batch.parts, send_bytes_max - batch.bytes);
@@ -412,11 +412,21 @@ net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::sh
 }
 
 net::Task<void> Association::read_until_end(OutboundLink& link) {
+    const auto clock = [this] { return hub_->now(); };
+    TurnBudget budget;
+    budget.begin(hub_->now(), 0);
     for (;;) {
         FrameReader::Frame frame;
         FrameReader::Next next = FrameReader::Next::NeedMore;
-        while ((next = link.reader.next(frame)) == FrameReader::Next::Frame) {
+        while (!budget.late() && (next = link.reader.next(frame)) == FrameReader::Next::Frame) {
             if (!link.closed && !on_frame(link, frame)) co_return;
+            budget.frame(TurnBudget::Cost::Heavy, clock);
+        }
+        if (budget.spent()) {
+            co_await hub_->next_turn();
+            if (hub_->tasks().stopping()) co_return;
+            budget.begin(hub_->now(), hub_->waiting_for_turn());
+            if (next == FrameReader::Next::Frame) continue;
         }
         if (next == FrameReader::Next::TooLarge) {
             hub_->counters().frames_too_large.add();
@@ -424,13 +434,19 @@ net::Task<void> Association::read_until_end(OutboundLink& link) {
                                              link.reader.frame_bytes_max()));
             co_return;
         }
-        link.reader.detach();
-        auto received = co_await link.connection->receive();
-        if (!received) {
-            if (!link.error) link.error = received.error();
-            co_return;
+        Slice bytes;
+        if (!link.connection->try_receive(bytes)) {
+            link.reader.detach();
+            auto received = co_await link.connection->receive();
+            if (!received) {
+                if (!link.error) link.error = received.error();
+                co_return;
+            }
+            bytes = std::move(*received);
+            budget.begin(hub_->now(), hub_->waiting_for_turn());
         }
-        link.reader.feed(std::move(*received));
+        budget.received(bytes.size());
+        link.reader.feed(std::move(bytes));
     }
 }
 

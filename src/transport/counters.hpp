@@ -23,6 +23,7 @@ struct Counters {
           tells_shutdown(m.counter("transport.tells.dropped.shutdown")),
           messages_sent(m.counter("transport.messages.sent")),
           messages_received(m.counter("transport.messages.received")),
+          messages_rate(m.counter("transport.messages.dropped.rate")),
           messages_full(m.counter("transport.messages.dropped.full")),
           messages_expired(m.counter("transport.messages.dropped.expired")),
           messages_no_route(m.counter("transport.messages.dropped.no_route")),
@@ -49,6 +50,7 @@ struct Counters {
           links_idle_closed(m.counter("transport.links.idle_closed")),
           links_broken(m.counter("transport.links.broken")),
           links_superseded(m.counter("transport.links.superseded")),
+          turns_over(m.counter("transport.turns.over")),
           outbound(m.gauge("transport.links.outbound")), inbound(m.gauge("transport.links.inbound")),
           associations(m.gauge("transport.associations")) {}
 
@@ -69,6 +71,7 @@ struct Counters {
     Counter& tells_shutdown;
     Counter& messages_sent;
     Counter& messages_received;
+    Counter& messages_rate;
     Counter& messages_full;
     Counter& messages_expired;
     Counter& messages_no_route;
@@ -97,6 +100,7 @@ struct Counters {
     Counter& links_idle_closed;
     Counter& links_broken;
     Counter& links_superseded;
+    Counter& turns_over;
     Gauge& outbound;
     Gauge& inbound;
     Gauge& associations;

@@ -159,7 +159,7 @@ void Hub::send(const Destination& to, const ClusterMessage& message) {
                     {{"message", std::string{name_of(message)}}, {"error", encoded.error().message()}});
         return;
     }
-    association->send(to.uid, std::move(*encoded));
+    association->send(to.uid, lane_of(message), std::move(*encoded));
 }
 
 void Hub::association_runs(Association& association) {
@@ -252,6 +252,20 @@ void Hub::inbound_ended(InboundLink& link) {
 void Hub::close_inbound(wire::GoodbyeReason reason, std::string_view detail) {
     const auto links = inbound_; // closing may end some
     for (const auto& link : links) link->close(reason, detail);
+}
+
+/// By a timer that is due: a posted task would run in this turn still.
+net::Task<void> Hub::next_turn() {
+    struct Waiting {
+        explicit Waiting(std::size_t& n) noexcept : count(n) { ++count; }
+        Waiting(const Waiting&) = delete;
+        Waiting& operator=(const Waiting&) = delete;
+        ~Waiting() { --count; }
+        std::size_t& count;
+    };
+    const Waiting waiting{waiting_for_turn_};
+    counters_.turns_over.add();
+    co_await runtime_.sleep_until(now());
 }
 
 // --- quarantine -------------------------------------------------------------------------------------------

@@ -106,6 +106,11 @@ public:
     };
     static constexpr std::size_t partial_holds_max = 4;
 
+    /// A link that has used up its turn waits for the next one: after timers and the other sockets.
+    net::Task<void> next_turn();
+    /// Links that wait so.
+    std::size_t waiting_for_turn() const noexcept { return waiting_for_turn_; }
+
     enum class Quarantined : std::uint8_t { No, Harmless, Yes };
     Quarantined quarantined(const UniqueAddress& node);
 
@@ -172,6 +177,7 @@ private:
     std::vector<std::shared_ptr<InboundLink>> inbound_; // in the order of arrival
     std::map<UniqueAddress, QuarantineEntry> quarantined_;
     std::size_t partial_holds_ = 0;
+    std::size_t waiting_for_turn_ = 0;
     net::TimerId sweep_timer_ = net::TimerId::None;
     std::uint64_t random_state_ = 0;
 };

@@ -1,8 +1,7 @@
 #include "inbound.hpp"
 
 #include <algorithm>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/post.hpp>
+#include <chrono>
 #include <exception>
 #include <fmt/format.h>
 #include <utility>
@@ -11,13 +10,12 @@
 #include "hub.hpp"
 
 namespace muster::transport {
-namespace asio = boost::asio;
 namespace {
 
-/// Receives that need no wait before other work of the loop gets its turn.
-constexpr int receives_per_turn_max = 32;
 /// Bytes of a foreign sender's path in the log.
 constexpr std::size_t sender_logged_max = 200;
+/// A flood is said again after this.
+constexpr std::chrono::seconds flood_said_every{10};
 /// A RemoteTell's first byte: its variant index is one byte long.
 constexpr std::byte tell_variant{static_cast<std::uint8_t>(wire::FrameKind::RemoteTell)};
 
@@ -35,14 +33,20 @@ std::string InboundLink::peer_text() const {
 
 net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
     deadline_ = std::make_unique<AbortAt>(hub->runtime(), hub->now() + hub->options().handshake_timeout, connection_);
+    budget_.begin(received_, 0);
     co_await receive_until_end();
     ended();
     hub->inbound_ended(*keep);
 }
 
 net::Task<void> InboundLink::receive_until_end() {
-    for (int receives = 0;;) {
+    for (;;) {
         Slice bytes;
+        if (budget_.spent()) {
+            co_await hub_.next_turn();
+            budget_.begin(hub_.now(), hub_.waiting_for_turn());
+            if (hub_.tasks().stopping()) co_return;
+        }
         if (!connection_->try_receive(bytes)) {
             const Hub::PartialHold hold{hub_, reader_};
             let_go_of_buffer();
@@ -52,17 +56,22 @@ net::Task<void> InboundLink::receive_until_end() {
                 co_return;
             }
             bytes = std::move(*received);
-        } else if (++receives % receives_per_turn_max == 0) {
-            auto turn = asio::post(asio::deferred);
-            co_await std::move(turn);
+            budget_.begin(hub_.now(), hub_.waiting_for_turn());
         }
         if (hub_.tasks().stopping()) co_return;
         if (phase_ == Phase::Closing) continue;
         received_ = hub_.now();
         hub_.counters().bytes_received.add(bytes.size());
+        budget_.received(bytes.size());
         reader_.feed(std::move(bytes));
-        while (take_frames() == Step::Greeted) {
-            if (!co_await reply()) co_return;
+        for (Step step = take_frames(); step != Step::More; step = take_frames()) {
+            if (step == Step::Greeted) {
+                if (!co_await reply()) co_return;
+                continue;
+            }
+            co_await hub_.next_turn();
+            budget_.begin(hub_.now(), hub_.waiting_for_turn());
+            if (hub_.tasks().stopping()) co_return;
         }
     }
 }
@@ -71,6 +80,7 @@ InboundLink::Step InboundLink::take_frames() {
     FrameReader::Frame frame;
     FrameReader::Next next = FrameReader::Next::NeedMore;
     const std::shared_ptr<RemoteMessageSink> keep = hub_.sink(); // it may destroy the transport that holds it
+    const auto clock = [this] { return hub_.now(); };
     std::uint64_t tells = 0;
     Step step = Step::More;
     while (phase_ != Phase::Closing && (next = reader_.next(frame)) == FrameReader::Next::Frame) {
@@ -84,11 +94,18 @@ InboundLink::Step InboundLink::take_frames() {
             if (tell.sender_path && !senders_.allow(*tell.sender_path)) [[unlikely]] {
                 hub_.counters().tells_foreign_sender.add();
                 drop_foreign("RemoteTell", *tell.sender_path);
-                continue;
+                budget_.frame(TurnBudget::Cost::Heavy, clock);
+            } else {
+                ++tells;
+                deliver(tell, frame);
+                budget_.frame(TurnBudget::Cost::Light, clock);
             }
-            ++tells;
-            deliver(tell, frame);
-        } else if (!on_rare_frame(frame)) {
+        } else {
+            if (!on_rare_frame(frame)) break;
+            budget_.frame(TurnBudget::Cost::Heavy, clock);
+        }
+        if (budget_.late()) [[unlikely]] {
+            step = Step::Late;
             break;
         }
     }
@@ -213,8 +230,21 @@ void InboundLink::drop_lease() noexcept {
     view_ = Slice{};
 }
 
+/// Whether the peer asks for more answers than anybody who is well. What is above the rate is not even decoded.
+bool InboundLink::asks_too_often(const FrameReader::Frame& frame) {
+    const auto kind = AnswerRate::kind_of(wire::frame_variant(frame.body).value_or(0));
+    if (!kind || answers_.admit(*kind, received_)) return false;
+    hub_.counters().messages_rate.add();
+    if (!flood_said_ || received_ - *flood_said_ >= flood_said_every) {
+        flood_said_ = received_;
+        hub_.log().warning("transport.link.flood", peer_text(), {{"from", connection_->remote().to_string()}});
+    }
+    return true;
+}
+
 /// Anything but a well-formed tell. False when nothing behind it is to be looked at.
 bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
+    if (asks_too_often(frame)) return true;
     auto decoded = wire::decode_frame(Slice{frame.body, frame.owner},
                                       {.peer_is_newer = peer_is_newer_, .interner = &hub_.interner()});
     if (!decoded) {

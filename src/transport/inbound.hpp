@@ -8,9 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "answer_rate.hpp"
 #include "frame_reader.hpp"
 #include "retained.hpp"
 #include "speaker.hpp"
+#include "turn_budget.hpp"
 
 namespace muster::transport {
 
@@ -42,7 +44,11 @@ private:
         Closing, ///< we said the last word: what still comes is not looked at
     };
 
-    enum class Step : std::uint8_t { More, Greeted };
+    enum class Step : std::uint8_t {
+        More,    ///< the next bytes are wanted
+        Greeted, ///< the reply is to be sent
+        Late,    ///< there are frames left, for the next turn
+    };
 
     net::Task<void> receive_until_end();
     Step take_frames();
@@ -52,6 +58,7 @@ private:
     bool on_frame(const FrameReader::Frame& frame);
     bool on_rare_frame(const FrameReader::Frame& frame);
     void drop_foreign(std::string_view frame, std::string_view sender);
+    bool asks_too_often(const FrameReader::Frame& frame);
     void on_goodbye(const wire::Goodbye& goodbye);
     void deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
     void hand_over(const wire::TellView& tell, const Slice& payload);
@@ -78,6 +85,9 @@ private:
     std::optional<Error> error_;
     Instant received_{}; ///< when the bytes being looked at arrived
     std::unique_ptr<AbortAt> deadline_;
+    TurnBudget budget_;
+    AnswerRate answers_;
+    std::optional<Instant> flood_said_;
 
     wire::HelloReply reply_; ///< decided, to be sent
 

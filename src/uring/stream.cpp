@@ -61,12 +61,13 @@ Stream::~Stream() { close_descriptor(); }
 
 void Stream::arm_receive() {
     if (!receive_.idle() || at_end_ || paused_ || context_->closing()) return;
+    if (piecemeal_ && phase_ == Phase::Open && queued_bytes_ >= piecemeal_bytes) return; // pop() goes on
     receive_.self = this;
     context_->start(receive_);
 }
 
 void Stream::Receive::prepare(io_uring_sqe& sqe) {
-    const bool multishot = stream.context_->multishot_receive();
+    const bool multishot = stream.context_->multishot_receive() && !stream.piecemeal_;
     if (multishot)
         io_uring_prep_recv_multishot(&sqe, stream.descriptor_, nullptr, 0, 0);
     else
@@ -86,6 +87,9 @@ void Stream::on_receive(int result, std::uint32_t flags) {
         Slice bytes = context_->buffers().take(flags, static_cast<std::size_t>(result), copied);
         context_->counters().received_bytes.add(static_cast<std::uint64_t>(result));
         if (copied) context_->counters().copied_bytes.add(static_cast<std::uint64_t>(result));
+        // Whoever sends less than a buffer at a time is received without being asked for again.
+        if (piecemeal_ && static_cast<std::size_t>(result) <= calm_bytes && (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0)
+            piecemeal_ = false;
         on_bytes(std::move(bytes));
     } else {
         if (flags & IORING_CQE_F_BUFFER) context_->buffers().release(flags);
@@ -123,7 +127,14 @@ void Stream::on_bytes(Slice bytes) {
         queue_.push_back(std::move(bytes));
     }
     if (queued_bytes_ > context_->receive_queue_bytes_max()) context_->at_turn_end(*this);
+    if (queued_bytes_ > piecemeal_bytes && !piecemeal_) receive_piecemeal();
     deliver();
+}
+
+void Stream::receive_piecemeal() {
+    if (!context_->multishot_receive()) return;
+    piecemeal_ = true;
+    context_->cancel(receive_); // its end arms the next one, of one buffer
 }
 
 void Stream::on_end(int error) {
@@ -168,6 +179,8 @@ Slice Stream::pop() {
         paused_ = false;
         crowded_ = false;
         arm_receive(); // when its cancellation is still under way, its end arms it
+    } else if (piecemeal_ && queued_bytes_ < piecemeal_bytes) {
+        arm_receive();
     }
     return bytes;
 }

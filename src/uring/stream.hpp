@@ -75,6 +75,11 @@ private:
     /// What a connection sends in one turn without going through the ring. A first send is over when it is
     /// called, which saves a turn of the loop; a stream of them must leave others their turn.
     static constexpr std::size_t direct_bytes_max = 64 * 1024;
+    /// A multishot receive takes what the socket has, megabytes of a flood, whatever the reader does with it: that much time is lost to
+    /// the others in every turn, and the buffers run out. Above so many unread bytes the kernel is asked for one buffer at a time.
+    static constexpr std::size_t piecemeal_bytes = 256 * 1024;
+    /// A receive that empties the socket with no more than this ends that.
+    static constexpr std::size_t calm_bytes = 16 * 1024;
     /// How long a connection that was closed gracefully waits for the peer's FIN when nobody holds it any
     /// more. Closing earlier could destroy, by a reset, what the peer has not read yet.
     static constexpr std::chrono::seconds linger{5};
@@ -84,6 +89,7 @@ private:
     Stream(Context& context, int descriptor, const net::Endpoint& local, const net::Endpoint& remote);
 
     void arm_receive();
+    void receive_piecemeal();
     void on_receive(int result, std::uint32_t flags);
     void on_bytes(Slice bytes);
     void on_end(int error);
@@ -116,6 +122,7 @@ private:
     Phase phase_ = Phase::Open;
     bool send_closed_ = false; ///< FIN, once nothing is being sent any more
     bool paused_ = false;      ///< the queue is full: not receiving
+    bool piecemeal_ = false;   ///< one buffer at a time, each asked for when the reader has use for it
     bool crowded_ = false;     ///< the queue was full when the kernel was entered
     bool at_end_ = false;      ///< nothing more will arrive, because of end_error_ or (0) the peer's FIN
     int end_error_ = 0;
