@@ -6,25 +6,35 @@
 
 #include "association.hpp"
 #include "hub.hpp"
+#include "turn_budget.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;
 namespace {
 
-/// Bytes delivered before other work of the loop gets its turn.
-constexpr std::size_t turn_bytes_max = 128 * 1024;
+/// Taken from the outbox at once: small beside a turn, so that the clock is looked at often enough.
+constexpr std::size_t batch_bytes_max = 32 * 1024;
 
 } // namespace
 
 net::Task<void> Association::deliver_to_self() {
     FrameReader reader{frame_bytes_max_};
+    const auto clock = [this] { return hub_->now(); };
     std::vector<Slice> parts;
+    // Never inside tell(): the caller may be the sink.
+    auto later = asio::post(asio::deferred);
+    co_await std::move(later);
+    TurnBudget budget;
+    budget.begin(hub_->now(), 0);
     while (!hub_->tasks().stopping()) {
-        // Never inside tell(): the caller may be the sink.
-        auto turn = asio::post(asio::deferred);
-        co_await std::move(turn);
+        if (budget.spent()) { // a sink that tells itself what it was told has no end
+            co_await hub_->next_turn();
+            budget.begin(hub_->now(), hub_->waiting_for_turn());
+            if (hub_->tasks().stopping()) co_return;
+        }
         parts.clear();
-        const Outbox::Batch batch = outbox_.take(parts, turn_bytes_max);
+        const Outbox::Batch batch = outbox_.take(parts, batch_bytes_max);
+        budget.received(batch.bytes);
         if (parts.empty()) {
             if (rest()) co_return;
             continue;
@@ -32,7 +42,10 @@ net::Task<void> Association::deliver_to_self() {
         FrameReader::Frame frame;
         for (Slice& part : parts) {
             reader.feed(std::move(part));
-            while (reader.next(frame) == FrameReader::Next::Frame) hand_over_to_self(frame);
+            while (reader.next(frame) == FrameReader::Next::Frame) {
+                hand_over_to_self(frame);
+                budget.frame(TurnBudget::Cost::Light, clock);
+            }
         }
         reader.trim();
         hub_->counters().tells_sent.add(batch.frames);

@@ -132,7 +132,6 @@ TEST_P(Flood, EveryTellOfManyTurnsArrivesInOrder) {
     ASSERT_TRUE(run_until([&] { return victim_->sink->count() == frames; }));
     const auto records = victim_->sink->records();
     for (std::size_t i = 0; i < frames; ++i) ASSERT_EQ(records[i].manifest, std::to_string(i));
-    EXPECT_GT(metric("transport.turns.over"), 0);
 }
 
 /// The acceptor of a link may say only Goodbye, but a newer one may say what is not understood: without an end, too.
@@ -155,7 +154,9 @@ TEST_P(Flood, AnAcceptorThatNeverEndsItsFramesDoesNotHoldTheLoop) {
     const auto frames = static_cast<std::int64_t>(all.size() / unknown.size());
     acceptor.send(all);
     ASSERT_TRUE(run_until([&] { return metric("transport.frames.skipped.unknown") == frames; }));
-    EXPECT_GT(metric("transport.turns.over"), 0);
+    if (!GetParam().simulated) { // where time passes while frames are looked at
+        EXPECT_GT(metric("transport.turns.over"), 0);
+    }
     acceptor.close(net::Close::Graceful);
 }
 
