@@ -1,10 +1,16 @@
 /// One daemon's handle: commands, waiting forms, shutdown, lifetimes.
 #include "world.hpp"
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <muster/transport/inprocess.hpp>
 #include <thread>
 
@@ -110,6 +116,73 @@ TEST(Daemon, WaitingCanBeCancelledWithoutCancellingWhatIsWaitedFor) {
     mine.restart();
     mine.poll();
     EXPECT_EQ(completed.size(), 1U);
+}
+
+TEST(Daemon, ACancelledWaitOfAnyKindLetsTheCallersContextEnd) {
+    World world;
+    world.add_host();
+    world.add_host();
+    auto config = world.config(1);
+    config.daemon.cluster.seed_nodes = {world.address_of(0)}; // nobody runs there: nothing below ends by itself
+    auto& daemon = world.start(1, std::move(config)).daemon();
+    world.network.run_for(1s);
+    const std::vector<std::byte> payload(60000);
+    const auto nowhere = world.address_of(0);
+    const Tell filler{"/user/x", "m", payload, {}};
+    while (daemon.tell(nowhere, filler) == TellResult::Queued) {}
+    const std::vector<std::pair<const char*, std::function<void(asio::cancellation_slot, asio::io_context&, std::function<void(result<void>)>)>>> waits{
+        {"async_up", [&](auto slot, auto& mine, auto then) {
+             daemon.async_up(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+         }},
+        {"async_tell", [&](auto slot, auto& mine, auto then) {
+             daemon.async_tell(nowhere, filler, asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+         }},
+        {"async_leave", [&](auto slot, auto& mine, auto then) {
+             daemon.async_leave(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+         }},
+        {"async_shutdown", [&](auto slot, auto& mine, auto then) {
+             daemon.async_shutdown(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+         }},
+    };
+    for (const auto& [name, wait] : waits) {
+        asio::io_context mine;
+        asio::cancellation_signal cancel;
+        std::optional<result<void>> answer;
+        const auto held = std::make_shared<int>();
+        wait(cancel.slot(), mine, [&answer, held](result<void> r) { answer = r; });
+        mine.poll();
+        EXPECT_FALSE(mine.stopped()) << name << ": who waits has work";
+        mine.restart();
+        cancel.emit(asio::cancellation_type::terminal);
+        mine.run_for(10s);
+        EXPECT_TRUE(mine.stopped()) << name << ": run() returns";
+        ASSERT_TRUE(answer) << name;
+        EXPECT_EQ(answer->error(), Errc::cancelled) << name;
+        EXPECT_EQ(held.use_count(), 1) << name << ": the handler and what it holds are gone";
+    }
+}
+
+TEST(Daemon, WhicheverOfAWaitAndATimerComesFirstEndsTheOther) {
+    using namespace asio::experimental::awaitable_operators;
+    World world;
+    world.add_host();
+    world.add_host();
+    auto config = world.config(1);
+    config.daemon.cluster.seed_nodes = {world.address_of(0)}; // nobody runs there
+    auto& daemon = world.start(1, std::move(config)).daemon();
+    world.network.run_for(1s);
+    asio::io_context mine;
+    std::size_t first = 2;
+    const auto race = [&]() -> asio::awaitable<void> {
+        asio::steady_timer timer(mine, 1ms);
+        auto both = daemon.async_up(asio::use_awaitable) || timer.async_wait(asio::use_awaitable);
+        const auto won = co_await std::move(both);
+        first = won.index();
+    };
+    asio::co_spawn(mine, race, asio::detached);
+    mine.run_for(10s);
+    EXPECT_TRUE(mine.stopped());
+    EXPECT_EQ(first, 1U);
 }
 
 TEST(Daemon, WhoeverWaitsForUpIsToldWhenTheNodeStopsFirst) {

@@ -11,12 +11,14 @@
 #include <memory>
 #include <muster/error.hpp>
 #include <muster/unique_function.hpp>
+#include <optional>
 #include <utility>
 
 namespace muster::detail {
 
 /// Completes once, whoever comes first: the library with a value, or the caller's cancellation with Errc::cancelled. The handler runs
-/// on its associated executor (`fallback` when it has none), never inside the call that completes it.
+/// on its associated executor (`fallback` when it has none), never inside the call that completes it. Until then the executor's context has
+/// work; afterwards nothing of the caller's is held, however long the library keeps its reference.
 template <class T, class Handler>
 class PendingCompletion : public std::enable_shared_from_this<PendingCompletion<T, Handler>> {
     using Executor = boost::asio::associated_executor_t<Handler, boost::asio::any_io_executor>;
@@ -25,13 +27,13 @@ class PendingCompletion : public std::enable_shared_from_this<PendingCompletion<
 
 public:
     PendingCompletion(Handler handler, boost::asio::any_io_executor fallback)
-        : executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler, fallback),
-                                        boost::asio::execution::outstanding_work.tracked)),
-          handler_(std::move(handler)) {}
+        : executor_(std::in_place, boost::asio::prefer(boost::asio::get_associated_executor(handler, fallback),
+                                                       boost::asio::execution::outstanding_work.tracked)),
+          handler_(std::in_place, std::move(handler)) {}
 
     /// Called once, right after construction, on the initiating thread.
     void watch_cancellation() {
-        auto slot = boost::asio::get_associated_cancellation_slot(handler_);
+        auto slot = boost::asio::get_associated_cancellation_slot(*handler_);
         if (slot.is_connected())
             slot.assign([weak = this->weak_from_this()](boost::asio::cancellation_type) {
                 if (auto self = weak.lock()) self->complete(Error{Errc::cancelled, {}, {}, {}});
@@ -40,17 +42,21 @@ public:
     /// Any thread.
     void complete(T value) {
         if (claimed_.exchange(true, std::memory_order_acq_rel)) return;
-        boost::asio::post(executor_, [self = this->shared_from_this(), value = std::move(value)]() mutable {
-            auto slot = boost::asio::get_associated_cancellation_slot(self->handler_);
+        // Whoever claimed it is the only one who touches these. The posted handler is the work from here on.
+        const Tracked executor = *std::move(executor_);
+        executor_.reset();
+        boost::asio::post(executor, [self = this->shared_from_this(), value = std::move(value)]() mutable {
+            auto slot = boost::asio::get_associated_cancellation_slot(*self->handler_);
             if (slot.is_connected()) slot.clear();
-            auto handler = std::move(self->handler_);
+            auto handler = *std::move(self->handler_);
+            self->handler_.reset();
             std::move(handler)(std::move(value));
         });
     }
 
 private:
-    Tracked executor_;
-    Handler handler_;
+    std::optional<Tracked> executor_;
+    std::optional<Handler> handler_;
     std::atomic<bool> claimed_{false};
 };
 
