@@ -294,12 +294,36 @@ json::object counters_of(const VectorClock& clock, std::span<const std::string> 
     return counters;
 }
 
-std::vector<std::string> clock_names_of(const json::value& gossip) {
+namespace {
+
+void collect_clock_names(const json::value& shown, std::vector<std::string>& names) {
+    if (const auto* word = shown.if_string()) {
+        if (word->find('#') != json::string::npos) names.emplace_back(*word);
+    } else if (const auto* list = shown.if_array()) {
+        for (const auto& element : *list) collect_clock_names(element, names);
+    } else if (const auto* object = shown.if_object()) {
+        for (const auto& [key, value] : *object) {
+            names.emplace_back(key);
+            collect_clock_names(value, names);
+        }
+    }
+}
+
+} // namespace
+
+std::vector<std::string> clock_names_of(const json::value& shown) {
     std::vector<std::string> names;
-    for (const auto& member : array_field(gossip.as_object(), "members"))
-        names.push_back(text_field(member.as_object(), "id"));
-    if (const auto* version = optional_field(gossip.as_object(), "version"))
-        for (const auto& entry : version->as_object()) names.emplace_back(entry.key());
+    collect_clock_names(shown, names);
+    // A key that happens to be spelled like a node but is none has no key of a clock.
+    std::erase_if(names, [](const std::string& name) {
+        if (name.find('#') == std::string::npos) return false;
+        try {
+            parse_node(name);
+            return false;
+        } catch (const BadCase&) {
+            return true;
+        }
+    });
     return names;
 }
 

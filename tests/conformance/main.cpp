@@ -36,6 +36,8 @@ std::string run_case(const json::object& test_case) {
         const auto& expect = field(test_case, "expect");
         const Outcome outcome = entry->run(object_field(test_case, "given"));
         for (const auto& value : outcome.values) {
+            if (const auto key = unknown_key(expect, value, entry->matching); !key.empty())
+                return "failure of the runner: it does not know the key \"" + key + "\" in \"expect\"; its answer: " + json::serialize(value);
             if (!matches(expect, value, entry->matching)) return json::serialize(value);
         }
         return {};

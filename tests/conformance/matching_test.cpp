@@ -95,5 +95,26 @@ TEST(Matching, NullIsNoEventAndNoLeader) {
     EXPECT_FALSE(match(R"({"seen":null})", "{}")) << "what the operation does not answer is no null";
 }
 
+TEST(Matching, AKeyThatTheOperationDoesNotAnswerIsTheRunnersFailure) {
+    const auto unknown = [](std::string_view expect, std::string_view got, Matching matching = {}) {
+        return unknown_key(json::parse(expect), json::parse(got), matching);
+    };
+    EXPECT_EQ(unknown(R"({"a":1,"new":2})", R"({"a":1})"), "new");
+    EXPECT_EQ(unknown(R"({"a":2})", R"({"a":1})"), "") << "a wrong answer is the classes' failure";
+    EXPECT_EQ(unknown(R"({"reverse":{"new":1}})", R"({"reverse":{"decision":"x"}})"), "reverse.new");
+    EXPECT_EQ(unknown(R"({"reverse":{"decision":1}})", R"({"reverse":null})"), "");
+    EXPECT_EQ(unknown(R"({"members":{"a":1}})", R"({"members":{}})"), "") << "the keys of a map are no words";
+    EXPECT_EQ(unknown(R"({"a:1#1":[]})", "{}", {.keys_are_ids = true}), "");
+    EXPECT_EQ(unknown(R"({"at":1,"toleranceMs":2,"tol":1})", R"({"at":1})"), "");
+    EXPECT_EQ(unknown(R"({"approx":1,"tol":2})", "1"), "");
+    EXPECT_EQ(unknown(R"({"a":1})", R"("not commutative")"), "");
+}
+
+TEST(Matching, AllWordsForTheEndOfJoiningAreOne) {
+    EXPECT_TRUE(match(R"({"action":"incompatible"})", R"({"action":"shutdown"})"));
+    EXPECT_FALSE(match(R"({"action":"incompatible"})", R"({"action":"none"})"));
+    EXPECT_FALSE(match(R"({"action":"join a:1"})", R"({"action":"shutdown"})"));
+}
+
 } // namespace
 } // namespace muster::conformance

@@ -122,7 +122,7 @@ std::size_t reply_start(const Subject& subject) {
 json::array seen_of(const Gossip& gossip) { return ids_of(gossip.seen_nodes()); }
 
 /// What most operations are asked for.
-json::object state_of(const Subject& subject, const json::value& given_gossip) {
+json::object state_of(const Subject& subject, const json::object& given) {
     const Gossip& gossip = subject.gossip();
     json::object row_status;
     for (const Member& m : gossip.members()) {
@@ -133,7 +133,7 @@ json::object state_of(const Subject& subject, const json::value& given_gossip) {
             {"seen", seen_of(gossip)},
             {"tombstones", tombstones_of(gossip)},
             {"records", records_of(gossip.reachability())},
-            {"version", counters_of(gossip.version(), clock_names_of(given_gossip))},
+            {"version", counters_of(gossip.version(), clock_names_of(given))},
             {"versionBumped", subject.is_bumped()},
             {"status", std::move(row_status)},
             {"coordinatedShutdown", subject.runs_coordinated_shutdown()},
@@ -173,7 +173,7 @@ const Operation receive_gossip{
         json::array reset;
         for (const auto& [node, last] : heard)
             if (subject.gossip().has_member(node) && !subject.core.is_monitored(node)) reset.emplace_back(id_of(node));
-        json::object result = state_of(subject, field(given, "local"));
+        json::object result = state_of(subject, given);
         result["members"] = statuses_of(subject.gossip().members());
         result["type"] = outcome_of(subject.effects);
         result["reply"] = reply_to(subject.effects, reply_start(subject), from.address());
@@ -194,7 +194,7 @@ const Operation receive_status{
         if (digest != "absent") status.seen_digest = subject.gossip().seen_digest();
         if (digest == "different") *status.seen_digest += Hash128{0, 1};
         subject.core.on_message(status, at().monotonic, at(), subject.effects);
-        json::object result = state_of(subject, field(given, "local"));
+        json::object result = state_of(subject, given);
         result["type"] = outcome_of(subject.effects);
         result["reply"] = reply_to(subject.effects, 0, from.address());
         result["fdReset"] = json::array{}; // a status changes nothing
@@ -227,12 +227,12 @@ const Operation leader_actions{
         const std::int64_t ticks = number_field(given, "ticks", 1);
         for (std::int64_t tick = 1; tick <= ticks; ++tick)
             subject.core.tick_leader_actions(at(milliseconds{1000} * tick), subject.effects);
-        return state_of(subject, field(given, "gossip"));
+        return state_of(subject, given);
     }};
 
 // --- commands
 
-Outcome after_command(const json::object& given, Subject& subject) { return state_of(subject, field(given, "gossip")); }
+Outcome after_command(const json::object& given, Subject& subject) { return state_of(subject, given); }
 
 const Operation leave{"leave", [](const json::object& given) -> Outcome {
                           Subject subject = subject_of(given);
@@ -264,7 +264,7 @@ const Operation exiting_completed{
             if (send != nullptr && std::holds_alternative<ExitingConfirmed>(send->message))
                 confirmed.emplace_back(id_of(send->to.address));
         }
-        json::object result = state_of(subject, field(given, "gossip"));
+        json::object result = state_of(subject, given);
         result["confirmedTo"] = std::move(confirmed);
         return result;
     }};
@@ -289,7 +289,7 @@ const Operation reap_unreachable{
                 restored.last_heartbeats.emplace(m.unique_address(), at().monotonic - std::chrono::hours{1});
         Subject subject = subject_of(given, std::move(restored), settings_of(given));
         subject.core.tick_reaper(at(), subject.effects);
-        json::object result = state_of(subject, field(given, "gossip"));
+        json::object result = state_of(subject, given);
         json::object aggregate;
         for (const Member& m : subject.gossip().members())
             aggregate[id_of(m.unique_address())] =
@@ -300,6 +300,11 @@ const Operation reap_unreachable{
 
 // --- joining, the members' side
 
+/// A connection to `peer` has shaken hands with exactly this incarnation: what a Join's sender must have proved, and a Welcome's has.
+void report_proven(ClusterCore& core, const UniqueAddress& peer, Effects& effects) {
+    core.on_link(peer, LinkEvent::Established, at(), effects);
+}
+
 const Operation join_request{
     "join_request", [](const json::object& given) -> Outcome {
         Subject subject = subject_of(given);
@@ -308,8 +313,9 @@ const Operation join_request{
             for (const json::value& role : roles->as_array()) join.roles.push_back(text(role));
         const auto* dc = optional_field(given, "joiningDc");
         join.roles.push_back(dc_role(dc != nullptr ? text(*dc) : subject.core.settings().multi_dc.self_data_center));
+        report_proven(subject.core, join.node, subject.effects);
         subject.core.on_message(join, at().monotonic, at(), subject.effects);
-        json::object result = state_of(subject, field(given, "gossip"));
+        json::object result = state_of(subject, given);
         result["reply"] = reply_to(subject.effects, 0, join.node.address());
         return result;
     }};
@@ -374,6 +380,7 @@ const Operation welcome{
         } else if (const auto* target = optional_field(given, "joinWith")) {
             core.join(parse_address(text(*target)), at(), effects);
         }
+        report_proven(core, from, effects);
         effects.clear();
         const GossipPtr before = core.state()->gossip;
         const auto gossip = std::make_shared<const Gossip>(parse_gossip(field(given, "gossip")));
@@ -394,6 +401,20 @@ const Operation seed_choice{"seed_choice", [](const json::object& given) -> Outc
                                 }
                                 throw BadCase("no such choice");
                             }};
+
+/// Whether a core that asked these seeds ends its joining at an Ack that calls its configuration incompatible.
+bool ends_joining(const json::object& given, const Address& from) {
+    ClusterSettings settings = ClusterSettings::classic();
+    settings.enforce_config_on_join = bool_field(given, "enforce", settings.enforce_config_on_join);
+    ClusterCore core({parse_address(text_field(given, "self")), Uid{1}}, settings, random_of(1));
+    Effects effects;
+    core.join_seed_nodes(parse_addresses(field(given, "seeds")), at(), effects);
+    core.on_message(InitJoinAck{from, ConfigCheck::Incompatible, {}}, at().monotonic, at(), effects);
+    return std::ranges::any_of(effects, [](const Effect& e) {
+        const auto* shutdown = std::get_if<effect::Shutdown>(&e);
+        return shutdown != nullptr && shutdown->reason == ShutdownReason::IncompatibleConfiguration;
+    });
+}
 
 /// Plays the event list [time, kind, address] against the process in virtual time, ticking every 100 ms.
 json::object play_seed_process(const json::object& given, SeedChoice kind) {
@@ -436,6 +457,10 @@ json::object play_seed_process(const json::object& given, SeedChoice kind) {
         const Instant now = at(e.time).monotonic;
         if (e.kind == "ack") {
             step = process.on_ack(e.from, now);
+        } else if (e.kind == "ack_incompatible") {
+            if (ends_joining(given, e.from))
+                return {{"at", e.time.count()}, {"action", "shutdown"}, {"sendsInitJoinTo", asked}};
+            step = process.on_ack(e.from, now);
         } else if (e.kind == "nack") {
             step = process.on_nack(e.from, now);
         } else if (e.kind == "refused") {
@@ -447,7 +472,7 @@ json::object play_seed_process(const json::object& given, SeedChoice kind) {
         }
         if (auto done = note(e.time)) return *std::move(done);
     }
-    return {{"action", "none"}, {"sendsInitJoinTo", asked}};
+    return {{"at", nullptr}, {"action", "none"}, {"sendsInitJoinTo", asked}};
 }
 
 const Operation first_seed{"first_seed", [](const json::object& given) -> Outcome {
@@ -464,6 +489,11 @@ const Operation join_retry{
         ClusterSettings settings = ClusterSettings::classic();
         if (const auto* after = optional_field(given, "retryUnsuccessfulJoinAfterMs"))
             settings.retry_unsuccessful_join_after = milliseconds{number(*after)};
+        if (const auto* retry = optional_field(given, "retry")) {
+            const bool off = retry->is_string() && retry->get_string() == "off";
+            settings.retry_unsuccessful_join_after.reset();
+            if (!off) settings.retry_unsuccessful_join_after = milliseconds{number(*retry)};
+        }
         ClusterCore core(parse_node("z:1#1"), settings, random_of(1));
         Effects effects;
         if (seeds.empty()) {

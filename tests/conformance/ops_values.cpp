@@ -149,8 +149,14 @@ json::object table_json(const Reachability& table) {
     for (const auto& observer : table.all_observers()) from_observer[id_of(observer)] = ids_of(table.all_unreachable_from(observer));
     json::object observers_of;
     for (const auto& [subject, observers] : table.observers_by_unreachable()) observers_of[id_of(subject)] = ids_of(observers);
+    std::set<UniqueAddress> nodes;
+    for (const auto& r : table.records()) nodes.insert({r.observer, r.subject});
+    json::array not_reachable;
+    for (const auto& node : nodes)
+        if (!table.is_reachable(node)) not_reachable.emplace_back(id_of(node));
     return {{"records", records_of(table)},
             {"versions", versions_of(table)},
+            {"notReachable", std::move(not_reachable)},
             {"unreachable", ids_of(table.all_unreachable())},
             {"allUnreachable", ids_of(table.all_unreachable())},
             {"unreachableOrTerminated", ids_of(table.all_unreachable_or_terminated())},
@@ -217,7 +223,8 @@ const Operation reach_remove_observers{
 
 const Operation reach_status{"reach_status", [](const json::object& given) -> Outcome {
                                  return subject_statuses(parse_reachability(field(given, "r")));
-                             }};
+                             },
+                             {.keys_are_ids = true}};
 
 // --- gossip
 
@@ -305,7 +312,7 @@ const Operation top_oldest_per_dc{"top_oldest_per_dc",
                                           result[dc] = ids_of(oldest);
                                       return result;
                                   },
-                                  {.lists_in_order = true}};
+                                  {.lists_in_order = true, .keys_are_ids = true}};
 
 const Operation exiting_gossip_targets_op{
     "exiting_gossip_targets",
@@ -384,7 +391,8 @@ public:
                 {"reachableDc", reachable_dc_},  {"leader", leader_},
                 {"roleLeaders", role_leaders_},  {"seen", seen_},
                 {"convergence", convergence_},   {"tombstones", tombstones_},
-                {"reachability", reachability_}, {"order", order_}};
+                {"reachability", reachability_}, {"reachabilityChanged", !reachability_.is_null()},
+                {"order", order_}};
     }
 
 private:

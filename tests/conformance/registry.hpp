@@ -34,6 +34,7 @@ struct Matching {
     bool list_is_set = false;    ///< the top-level list is a set
     bool whole_object = false;   ///< the top-level object is a map and compared whole
     bool lists_in_order = false; ///< lists below a key are compared in order
+    bool keys_are_ids = false;   ///< the top-level object is a partial map: its keys are ids, not words of the schema
 };
 
 using Run = std::function<Outcome(const json::object& given)>;
@@ -52,6 +53,8 @@ public:
 /// nullptr: nobody registered that name.
 const Entry* find_operation(std::string_view name);
 
+/// A key of the expectation that the operation does not answer, so that nothing was compared: the runner's own failure. Empty: none.
+std::string unknown_key(const json::value& expect, const json::value& got, const Matching& matching);
 /// Whether `got` is what `expect` asks for.
 bool matches(const json::value& expect, const json::value& got, const Matching& matching);
 
