@@ -46,9 +46,4 @@ result<std::unique_ptr<net::Runtime>> make_runtime(Backend backend, net::Runtime
     return epoll;
 }
 
-std::unique_ptr<net::Runtime> make_runtime(boost::asio::io_context& context, net::RuntimeOptions options) {
-    auto made = net::make_asio_runtime(context, std::move(options));
-    return std::move(made).value();
-}
-
 } // namespace muster

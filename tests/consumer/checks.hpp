@@ -10,3 +10,6 @@ void check_second_unit();
 
 /// Every back end of the event loop.
 void check_runtimes();
+
+/// A node on the program's own io_context, against which a stranger's connections run for some seconds.
+void check_scraps();

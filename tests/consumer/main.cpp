@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
     check_base();
     check_second_unit();
     check_runtimes();
+    check_scraps();
     std::cout << passed << " passed, " << failed << " failed\n";
     return failed == 0 ? 0 : 1;
 }

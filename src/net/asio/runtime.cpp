@@ -122,7 +122,14 @@ result<std::unique_ptr<Runtime>> make_asio_runtime(RuntimeOptions options) {
     return make(epoll::EpollLoop::create(), std::move(options));
 }
 
-result<std::unique_ptr<Runtime>> make_asio_runtime(boost::asio::io_context& context, RuntimeOptions options) {
+result<std::unique_ptr<Runtime>> detail::make_hosted_runtime(boost::asio::io_context& context, RuntimeOptions options,
+                                                             const boost::asio::detail::thread_context& mark) {
+    using boost::asio::detail::thread_context;
+    using CallStack = boost::asio::detail::call_stack<thread_context, boost::asio::detail::thread_info_base>;
+    if (CallStack::contains(const_cast<thread_context*>(&mark)) == nullptr)
+        return Error{Errc::not_supported, "program and libmuster have an Asio call stack each",
+                     "link without -Bsymbolic, export boost::asio::detail::* from the program, or link libmuster.a",
+                     {}};
     return make(epoll::EpollLoop::create(context), std::move(options));
 }
 
