@@ -161,6 +161,11 @@ void Daemon::on_quarantined_by(const UniqueAddress& peer) {
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
 }
 
+bool Daemon::is_acquainted(const Address& address) const {
+    const auto& seeds = config_.cluster.seed_nodes;
+    return std::find(seeds.begin(), seeds.end(), address) != seeds.end() || !core_.state()->latest().find_all(address).empty();
+}
+
 void Daemon::on_timer(TimerKey key) {
     timers_.erase(key);
     feed([&](const Now& now, Effects& out) {
@@ -177,12 +182,15 @@ void Daemon::on_timer(TimerKey key) {
 void Daemon::drain() {
     if (draining_) return;
     draining_ = true;
+    struct Drained { // also when memory ran out: what is queued is carried out with the next input
+        bool& draining;
+        ~Drained() { draining = false; }
+    } const drained{draining_};
     while (!effects_.empty()) {
         Effect effect = std::move(effects_.front());
         effects_.pop_front();
         std::visit([this](auto& e) { carry_out(e); }, effect);
     }
-    draining_ = false;
 }
 
 void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }

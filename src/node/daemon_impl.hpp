@@ -68,6 +68,7 @@ public:
     void on_link(const UniqueAddress& peer, LinkEvent event) override;
     void on_connect_refused(const Address& peer) override;
     void on_quarantined_by(const UniqueAddress& peer) override;
+    bool is_acquainted(const Address& address) const override;
 
 private:
     using Tick = void (ClusterCore::*)(const Now&, Effects&);

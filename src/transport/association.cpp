@@ -126,6 +126,33 @@ void Association::send(std::optional<Uid> to, MessageLane lane, wire::EncodedMes
     kick();
 }
 
+void Association::dial_once() {
+    if (state_ != State::Idle || dial_once_until_) return;
+    dial_once_until_ = hub_->now() + StrangerDials::time_max;
+    hub_->stranger_dials().begin();
+}
+
+void Association::end_dial_once() {
+    if (!std::exchange(dial_once_until_, std::nullopt)) return;
+    hub_->stranger_dials().end();
+}
+
+/// Of an attempt, or of a part of it, that may take `timeout`.
+Instant Association::dial_deadline(Duration timeout) const {
+    const Instant deadline = hub_->now() + timeout;
+    return dial_once_until_ ? std::min(deadline, *dial_once_until_) : deadline;
+}
+
+/// What was decided by a peer's bytes or by what is queued for it ends with its link, not with the process.
+void Association::out_of_memory(OutboundLink* link) {
+    hub_->counters().links_no_memory.add();
+    hub_->log().error("transport.link.no_memory", peer_text(), {{"direction", "outbound"}});
+    if (!link) return;
+    link->error = Error{Errc::no_memory, peer_text(), {}, {}};
+    link->ended = true;
+    link->connection->close(net::Close::Abort);
+}
+
 void Association::kick() {
     const std::shared_ptr<Hub> hub = weak_hub_.lock();
     if (!hub || !hub->started() || hub->tasks().stopping()) return;

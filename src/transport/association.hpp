@@ -64,6 +64,8 @@ public:
 
     /// `to`: write it to that incarnation only.
     void send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message);
+    /// The next attempt to connect is for an answer to a stranger: one of a limited number, with less time, and not repeated.
+    void dial_once();
     /// Something may be there to send: makes run() look, or starts it.
     void kick();
     /// A handshake of this peer arrived from the other side: it is alive, so a wait to reconnect is over.
@@ -108,6 +110,9 @@ private:
     void refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused);
     void attempt_failed(bool permanent);
     Duration backoff(std::uint32_t failures);
+    void end_dial_once();
+    Instant dial_deadline(Duration timeout) const;
+    void out_of_memory(OutboundLink* link);
     void established(OutboundLink& link);
     void met(const UniqueAddress& peer);
     void supersede(OutboundLink& link, const UniqueAddress& by);
@@ -117,6 +122,7 @@ private:
                          std::shared_ptr<OutboundLink> link);
     net::Task<void> read_until_end(OutboundLink& link);
     bool on_frame(OutboundLink& link, const FrameReader::Frame& frame);
+    net::Task<void> write_until_end(OutboundLink& link, Batch& batch);
     net::Task<void> last_words(OutboundLink& link);
     void collect(OutboundLink& link, Batch& batch);
     bool written(OutboundLink& link, Batch& batch, const result<void>& sent);
@@ -138,6 +144,7 @@ private:
     State state_ = State::Idle;
     bool blocked_ = false; // quarantined: until another incarnation appears
     std::uint8_t probes_left_ = 0;
+    std::optional<Instant> dial_once_until_; // set: the attempt is one of StrangerDials
     std::uint32_t failures_ = 0;    // attempts in a row
     std::uint32_t short_links_ = 0; // in a row: a peer that takes connections and drops them
     net::Signal* wake_ = nullptr; // of run(), while it runs

@@ -2,6 +2,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
+#include <new>
 #include <utility>
 
 #include "association.hpp"
@@ -54,6 +55,7 @@ net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::sha
     }
     wake_ = nullptr;
     state_ = State::Idle;
+    end_dial_once();
     hub->association_rests(*this);
     // A tell may have come between the last look and here, on another thread: its wake-up is on its way.
 }
@@ -79,7 +81,17 @@ net::Task<void> Association::run_until_idle() {
             co_await wake_->wait_until(next_attempt_);
             continue;
         }
-        auto link = co_await open_link();
+        std::shared_ptr<OutboundLink> link;
+        bool out_of_memory = false;
+        try {
+            link = co_await open_link();
+        } catch (const std::bad_alloc&) {
+            out_of_memory = true;
+        }
+        if (out_of_memory) {
+            this->out_of_memory(nullptr);
+            attempt_failed(false);
+        }
         if (!link) continue;
         co_await serve(link);
         link_ended(*link);
@@ -110,7 +122,7 @@ net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
 }
 
 net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
-    const Instant deadline = hub_->now() + hub_->options().connect_timeout;
+    const Instant deadline = dial_deadline(hub_->options().connect_timeout);
     auto resolved = co_await hub_->runtime().resolve(*address_.host, *address_.port, deadline);
     if (!resolved) {
         if (resolved.error() != Errc::cancelled) {
@@ -157,6 +169,10 @@ void Association::attempt_failed(bool permanent) {
     const auto& options = hub_->options();
     const Instant now = hub_->now();
     state_ = State::Backoff;
+    if (dial_once_until_) {
+        end_dial_once();
+        drop_messages(hub_->counters().messages_stranger);
+    }
     if (!failing_since_) failing_since_ = now;
     if (failures_ < 64) ++failures_;
     if (permanent) {
@@ -191,7 +207,7 @@ Duration Association::backoff(std::uint32_t failures) {
 // --- handshake --------------------------------------------------------------------------------------------
 
 net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link) {
-    const AbortAt deadline{hub_->runtime(), hub_->now() + hub_->options().handshake_timeout, link.connection};
+    const AbortAt deadline{hub_->runtime(), dial_deadline(hub_->options().handshake_timeout), link.connection};
     const auto late = [this] { return Error{Errc::timed_out, peer_text(), "no reply to Hello in time", {}}; };
     auto hello = wire::encode_frame(make_hello(hub_->identity(), address_), wire::frame_bytes_max_default);
     if (!hello) co_return hello.error();
@@ -283,7 +299,7 @@ void Association::refused_by_peer(const wire::HelloReply& reply, const wire::Hel
 }
 
 void Association::established(OutboundLink& link) {
-    link.reader.set_frame_bytes_max(frame_bytes_max_);
+    end_dial_once();
     link.established = link.last_sent = hub_->now();
     failing_since_.reset();
     failures_ = 0;
@@ -306,22 +322,38 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
     if (hub_->stopping()) link->closing = wire::GoodbyeReason::Stopping;
     hub_->tasks().spawn(read(shared_from_this(), hub_->shared_from_this(), link));
     Batch batch;
-    for (int sends = 0; !link->ended && !hub_->tasks().stopping();) {
-        const bool at_once = link->closing == wire::GoodbyeReason::Quarantined ||
-                             link->closing == wire::GoodbyeReason::Incarnation;
-        if (!at_once) collect(*link, batch);
+    bool out_of_memory = false;
+    try {
+        co_await write_until_end(*link, batch);
+    } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+    }
+    outbox_.wake();
+    if (out_of_memory) {
+        this->out_of_memory(link.get());
+        written(*link, batch, *link->error);
+    }
+    co_await last_words(*link);
+    link_.reset();
+}
+
+net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
+    for (int sends = 0; !link.ended && !hub_->tasks().stopping();) {
+        const bool at_once = link.closing == wire::GoodbyeReason::Quarantined ||
+                             link.closing == wire::GoodbyeReason::Incarnation;
+        if (!at_once) collect(link, batch);
         if (!batch.parts.empty()) {
-            if (link->closing == wire::GoodbyeReason::Link) link->closing.reset(); // no longer idle
-            link->send_started = link->last_sent = hub_->now();
-            auto sent = co_await link->connection->send(batch.parts);
-            if (!written(*link, batch, sent)) break;
+            if (link.closing == wire::GoodbyeReason::Link) link.closing.reset(); // no longer idle
+            link.send_started = link.last_sent = hub_->now();
+            auto sent = co_await link.connection->send(batch.parts);
+            if (!written(link, batch, sent)) break;
             if (++sends % sends_per_turn_max == 0) {
                 auto turn = asio::post(asio::deferred);
                 co_await std::move(turn);
             }
-            if (!messages_.empty() || link->closing) continue;
-        } else if (link->closing) {
-            co_await say_goodbye(*link);
+            if (!messages_.empty() || link.closing) continue;
+        } else if (link.closing) {
+            co_await say_goodbye(link);
             break;
         }
         if (!outbox_.sleep()) {
@@ -331,9 +363,6 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
         co_await wake_->wait();
         outbox_.wake();
     }
-    outbox_.wake();
-    co_await last_words(*link);
-    link_.reset();
 }
 
 /// After a failed send: what the peer said before it went (a Goodbye, perhaps) is still to be read.
@@ -376,17 +405,19 @@ bool Association::written(OutboundLink& link, Batch& batch, const result<void>& 
         for (const Slice& part : batch.parts) outbox_.put(part);
     batch.parts.clear();
     Counters& counters = hub_->counters();
-    if (batch.tells.bytes && outbox_.sent(batch.tells.bytes)) finish_granted();
+    const Outbox::Batch tells = std::exchange(batch.tells, {});
+    const std::size_t messages = std::exchange(batch.messages, 0);
+    if (tells.bytes && outbox_.sent(tells.bytes)) finish_granted();
     if (!sent) {
-        counters.tells_lost.add(batch.tells.frames);
-        counters.messages_lost.add(batch.messages);
+        counters.tells_lost.add(tells.frames);
+        counters.messages_lost.add(messages);
         if (!link.error) link.error = sent.error();
         return false;
     }
     counters.sends.add();
     counters.bytes_sent.add(batch.bytes);
-    if (batch.tells.frames) counters.tells_sent.add(batch.tells.frames);
-    if (batch.messages) counters.messages_sent.add(batch.messages);
+    if (tells.frames) counters.tells_sent.add(tells.frames);
+    if (messages) counters.messages_sent.add(messages);
     return true;
 }
 
@@ -403,7 +434,13 @@ net::Task<void> Association::say_goodbye(OutboundLink& link) {
 
 net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> /*hub*/,
                                   std::shared_ptr<OutboundLink> link) {
-    co_await read_until_end(*link);
+    bool out_of_memory = false;
+    try {
+        co_await read_until_end(*link);
+    } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+    }
+    if (out_of_memory) this->out_of_memory(link.get());
     link->ended = true;
     link->lingering.reset();
     // Nobody reads on the other side any more: a send in flight would wait for nothing.

@@ -24,6 +24,7 @@ struct Counters {
           messages_sent(m.counter("transport.messages.sent")),
           messages_received(m.counter("transport.messages.received")),
           messages_rate(m.counter("transport.messages.dropped.rate")),
+          messages_stranger(m.counter("transport.messages.dropped.stranger")),
           messages_full(m.counter("transport.messages.dropped.full")),
           messages_expired(m.counter("transport.messages.dropped.expired")),
           messages_no_route(m.counter("transport.messages.dropped.no_route")),
@@ -42,6 +43,8 @@ struct Counters {
           resolves_failed(m.counter("transport.resolves.failed")),
           accepts_failed(m.counter("transport.accepts.failed")),
           accepts_over_limit(m.counter("transport.accepts.over_limit")),
+          accepts_displaced(m.counter("transport.accepts.displaced")),
+          accepts_strangers(m.counter("transport.accepts.refused.strangers")),
           handshakes_done(m.counter("transport.handshakes.done")),
           handshakes_refused(m.counter("transport.handshakes.refused")),
           handshakes_failed(m.counter("transport.handshakes.failed")),
@@ -50,6 +53,10 @@ struct Counters {
           links_idle_closed(m.counter("transport.links.idle_closed")),
           links_broken(m.counter("transport.links.broken")),
           links_superseded(m.counter("transport.links.superseded")),
+          links_no_memory(m.counter("transport.links.no_memory")),
+          frames_no_room(m.counter("transport.frames.refused.no_room")),
+          frames_waited(m.counter("transport.frames.waited")),
+          frames_timed_out(m.counter("transport.frames.timed_out")),
           turns_over(m.counter("transport.turns.over")),
           outbound(m.gauge("transport.links.outbound")), inbound(m.gauge("transport.links.inbound")),
           associations(m.gauge("transport.associations")) {}
@@ -72,6 +79,7 @@ struct Counters {
     Counter& messages_sent;
     Counter& messages_received;
     Counter& messages_rate;
+    Counter& messages_stranger;
     Counter& messages_full;
     Counter& messages_expired;
     Counter& messages_no_route;
@@ -92,6 +100,8 @@ struct Counters {
     Counter& resolves_failed;
     Counter& accepts_failed;
     Counter& accepts_over_limit;
+    Counter& accepts_displaced;
+    Counter& accepts_strangers;
     Counter& handshakes_done;
     Counter& handshakes_refused;
     Counter& handshakes_failed;
@@ -100,6 +110,10 @@ struct Counters {
     Counter& links_idle_closed;
     Counter& links_broken;
     Counter& links_superseded;
+    Counter& links_no_memory;
+    Counter& frames_no_room;
+    Counter& frames_waited;
+    Counter& frames_timed_out;
     Counter& turns_over;
     Gauge& outbound;
     Gauge& inbound;

@@ -5,6 +5,8 @@
 #include <muster/buffer.hpp>
 #include <span>
 
+#include "assembly_budget.hpp"
+
 namespace muster::transport {
 
 /// Frames are a 4-byte big-endian length and that many bytes (design.md §3).
@@ -20,6 +22,7 @@ public:
         Frame,
         NeedMore, ///< feed() the next slice
         TooLarge, ///< the length is above the limit (see claimed()): the stream is of no further use
+        NoRoom,   ///< the budget has no room for the frame (of claimed() bytes) that begins here: next() again later, nothing is lost
     };
     struct Frame {
         std::span<const std::byte> body; ///< valid until the next call of next() or feed()
@@ -27,7 +30,12 @@ public:
         bool in_place = false;           ///< the owner is the receive buffer
     };
 
-    explicit FrameReader(std::size_t frame_bytes_max) noexcept : frame_bytes_max_(frame_bytes_max) {}
+    /// `budget`, if any, outlives the reader.
+    explicit FrameReader(std::size_t frame_bytes_max, AssemblyBudget* budget = nullptr) noexcept
+        : frame_bytes_max_(frame_bytes_max), budget_(budget) {}
+    ~FrameReader() { release_reservation(); }
+    FrameReader(const FrameReader&) = delete;
+    FrameReader& operator=(const FrameReader&) = delete;
 
     /// Only after next() said NeedMore (or at the start).
     void feed(Slice bytes);
@@ -59,6 +67,8 @@ public:
     /// The length that was too large.
     std::size_t claimed() const noexcept { return claimed_; }
     void set_frame_bytes_max(std::size_t n) noexcept { frame_bytes_max_ = n; }
+    /// Whether this peer has the budget's members' share.
+    void set_acquainted(bool acquainted) noexcept { acquainted_ = acquainted; }
     std::size_t frame_bytes_max() const noexcept { return frame_bytes_max_; }
 
     static constexpr std::size_t prefix_bytes = 4;
@@ -69,18 +79,24 @@ public:
 
 private:
     Next next_slowly(Frame& out);
-    Next too_large(std::size_t length) noexcept;
-    void move_to_assembly();
+    Next refuse(Next why, std::size_t length) noexcept;
+    bool reserve(std::size_t length) noexcept;
+    void release_reservation() noexcept;
+    bool move_to_assembly();
     void make_assembly(std::size_t bytes);
     void forget_assembly() noexcept;
 
     std::size_t frame_bytes_max_;
+    AssemblyBudget* budget_;
+    bool acquainted_ = false;
+    std::size_t reserved_ = 0; // of the budget: for the assembly, or for a frame that may need one
     Slice current_; // received, not yet cut
     std::size_t claimed_ = 0;
 
     // A frame that spans slices. assembly_bytes_ of it are here: first in prefix_, once that is complete in
     // assembly_ (without the prefix).
     std::size_t assembly_bytes_ = 0;
+    bool assembling_ = false; // assembly_ is that frame's
     std::byte prefix_[prefix_bytes]{};
     Slice assembly_; // kept for the next one when nobody retained it
     Buffer* assembly_buffer_ = nullptr; // of assembly_, writable

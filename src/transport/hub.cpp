@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 #include <fmt/format.h>
+#include <new>
 #include <utility>
 
 #include "association.hpp"
@@ -17,6 +18,8 @@ namespace {
 
 /// After the system had no descriptor or memory for a connection: the peer waits in the backlog.
 constexpr std::chrono::milliseconds accept_retry{100};
+/// Frames of full size that are assembled at once unless assembly_bytes_max says otherwise.
+constexpr std::size_t assembly_frames = 8;
 constexpr std::chrono::milliseconds sweep_interval_min{5};
 constexpr std::chrono::milliseconds sweep_interval_max{1000};
 /// How often a full table is searched for associations nobody uses.
@@ -51,7 +54,9 @@ Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net
     : runtime_(runtime), options_(std::move(options)), counters_(runtime.metrics()),
       lifeline_(std::make_shared<Lifeline>(runtime, counters_)),
       retained_(std::make_shared<RetainedBytes>(options_.retained_bytes_max)), tasks_(runtime),
-      listener_(std::move(listener)), self_(std::move(self)) {
+      listener_(std::move(listener)), self_(std::move(self)),
+      assembly_(options_.assembly_bytes_max ? options_.assembly_bytes_max : assembly_frames * options_.frame_bytes_max),
+      places_(options_.inbound_connections_max) {
     runtime_.fill_entropy(std::as_writable_bytes(std::span{&random_state_, 1}));
 }
 
@@ -146,6 +151,8 @@ void Hub::send(const Destination& to, const ClusterMessage& message) {
         counters_.messages_other_incarnation.add();
         return;
     }
+    const MessageLane lane = lane_of(message);
+    if ((lane == MessageLane::Answer || lane == MessageLane::HeartbeatReply) && !may_answer(to.address)) return;
     const auto association = this->association(to.address);
     if (!association) {
         counters_.messages_no_route.add();
@@ -159,7 +166,7 @@ void Hub::send(const Destination& to, const ClusterMessage& message) {
                     {{"message", std::string{name_of(message)}}, {"error", encoded.error().message()}});
         return;
     }
-    association->send(to.uid, lane_of(message), std::move(*encoded));
+    association->send(to.uid, lane, std::move(*encoded));
 }
 
 void Hub::association_runs(Association& association) {
@@ -171,7 +178,7 @@ void Hub::association_rests(Association& association) { std::erase(running_, &as
 
 void Hub::arm_sweep() {
     if (sweep_timer_ != net::TimerId::None || stopping_) return;
-    const auto shortest = std::min(options_.association_idle_timeout, options_.half_open_timeout);
+    const auto shortest = std::min({options_.association_idle_timeout, options_.half_open_timeout, options_.frame_timeout});
     const auto interval = std::clamp(shortest / 8, sweep_interval_min, sweep_interval_max);
     auto action = [weak = weak_from_this()] {
         if (const auto hub = weak.lock()) {
@@ -197,8 +204,12 @@ net::Task<void> Hub::accept_loop(std::shared_ptr<Hub> /*keep*/) {
         auto connection = co_await listener_->accept();
         if (connection) {
             if (std::exchange(exhausted, false)) log().warning("transport.accept.recovered", listener_->local().to_string());
-            accepted(std::move(*connection));
-            continue;
+            try {
+                accepted(std::move(*connection));
+                continue;
+            } catch (const std::bad_alloc&) {
+                connection = Error{Errc::no_memory, {}, {}, {}}; // and that connection is closed
+            }
         }
         const Error& error = connection.error();
         if (error == Errc::cancelled || error == Errc::closed) break;
@@ -212,7 +223,7 @@ net::Task<void> Hub::accept_loop(std::shared_ptr<Hub> /*keep*/) {
 }
 
 void Hub::accepted(std::unique_ptr<net::Connection> connection) {
-    if (inbound_.size() >= options_.inbound_connections_max) {
+    if (!make_place()) {
         counters_.accepts_over_limit.add();
         log().warning("transport.accept.over_limit", connection->remote().to_string(),
                       {{"inbound_connections_max", fmt::to_string(options_.inbound_connections_max)}});

@@ -15,9 +15,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "answer_route.hpp"
+#include "assembly_budget.hpp"
 #include "counters.hpp"
 #include "frame_reader.hpp"
 #include "handshake.hpp"
+#include "inbound_places.hpp"
 #include "lifeline.hpp"
 #include "retained.hpp"
 
@@ -111,6 +114,14 @@ public:
     /// Links that wait so.
     std::size_t waiting_for_turn() const noexcept { return waiting_for_turn_; }
 
+    // --- strangers (hub_limits.cpp) -----------------------------------------------------------------------
+    /// Whether a member or seed has this address.
+    bool acquainted(const Address& address) const;
+    AssemblyBudget& assembly() noexcept { return assembly_; }
+    StrangerDials& stranger_dials() noexcept { return stranger_dials_; }
+    /// Whether one more link of somebody who is no member nor seed may stay.
+    bool has_place_for_stranger() const;
+
     enum class Quarantined : std::uint8_t { No, Harmless, Yes };
     Quarantined quarantined(const UniqueAddress& node);
 
@@ -137,6 +148,9 @@ private:
 
     net::Task<void> accept_loop(std::shared_ptr<Hub> keep);
     void accepted(std::unique_ptr<net::Connection> connection);
+    bool make_place();
+    std::size_t strangers() const;
+    bool may_answer(const Address& to);
     net::Task<void> say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection,
                                  Slice frame);
     static net::Task<void> finish(std::shared_ptr<Hub> hub, Instant deadline, UniqueFunction<void()> done);
@@ -176,6 +190,9 @@ private:
     std::vector<Association*> running_;                 // those with a coroutine, which keeps them alive
     std::vector<std::shared_ptr<InboundLink>> inbound_; // in the order of arrival
     std::map<UniqueAddress, QuarantineEntry> quarantined_;
+    AssemblyBudget assembly_;
+    StrangerDials stranger_dials_;
+    InboundPlaces places_;
     std::size_t partial_holds_ = 0;
     std::size_t waiting_for_turn_ = 0;
     net::TimerId sweep_timer_ = net::TimerId::None;

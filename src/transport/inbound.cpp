@@ -4,6 +4,7 @@
 #include <chrono>
 #include <exception>
 #include <fmt/format.h>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace {
 
 /// Bytes of a foreign sender's path in the log.
 constexpr std::size_t sender_logged_max = 200;
+/// Between two looks whether there is memory for a frame.
+constexpr std::chrono::milliseconds room_awaited{5};
 /// A flood is said again after this.
 constexpr std::chrono::seconds flood_said_every{10};
 /// A RemoteTell's first byte: its variant index is one byte long.
@@ -22,7 +25,7 @@ constexpr std::byte tell_variant{static_cast<std::uint8_t>(wire::FrameKind::Remo
 } // namespace
 
 InboundLink::InboundLink(Hub& hub, std::unique_ptr<net::Connection> connection)
-    : hub_(hub), connection_(std::move(connection)), reader_(hub.options().unauthenticated_bytes_max),
+    : hub_(hub), connection_(std::move(connection)), reader_(hub.options().unauthenticated_bytes_max, &hub.assembly()),
       received_(hub.now()) {}
 
 InboundLink::~InboundLink() = default;
@@ -34,7 +37,13 @@ std::string InboundLink::peer_text() const {
 net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
     deadline_ = std::make_unique<AbortAt>(hub->runtime(), hub->now() + hub->options().handshake_timeout, connection_);
     budget_.begin(received_, 0);
-    co_await receive_until_end();
+    bool out_of_memory = false;
+    try {
+        co_await receive_until_end();
+    } catch (const std::bad_alloc&) {
+        out_of_memory = true;
+    }
+    if (out_of_memory) this->out_of_memory();
     ended();
     hub->inbound_ended(*keep);
 }
@@ -69,7 +78,10 @@ net::Task<void> InboundLink::receive_until_end() {
                 if (!co_await reply()) co_return;
                 continue;
             }
-            co_await hub_.next_turn();
+            if (step == Step::NoRoom)
+                co_await hub_.runtime().sleep_for(room_awaited);
+            else
+                co_await hub_.next_turn();
             budget_.begin(hub_.now(), hub_.waiting_for_turn());
             if (hub_.tasks().stopping()) co_return;
         }
@@ -82,6 +94,7 @@ InboundLink::Step InboundLink::take_frames() {
     const std::shared_ptr<RemoteMessageSink> keep = hub_.sink(); // it may destroy the transport that holds it
     const auto clock = [this] { return hub_.now(); };
     std::uint64_t tells = 0;
+    std::uint64_t frames = 0;
     Step step = Step::More;
     while (phase_ != Phase::Closing && (next = reader_.next(frame)) == FrameReader::Next::Frame) {
         if (phase_ == Phase::Greeting) {
@@ -89,6 +102,7 @@ InboundLink::Step InboundLink::take_frames() {
             step = Step::Greeted;
             break;
         }
+        ++frames;
         wire::TellView tell;
         if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell)) [[likely]] {
             if (tell.sender_path && !senders_.allow(*tell.sender_path)) [[unlikely]] {
@@ -110,6 +124,13 @@ InboundLink::Step InboundLink::take_frames() {
         }
     }
     if (tells) hub_.counters().tells_delivered.add(tells);
+    // Of the last frame, once those before it are taken.
+    if (!reader_.mid_frame() || frames != 0) frame_began_.reset();
+    if (reader_.mid_frame() && !frame_began_) frame_began_ = received_;
+    if (next == FrameReader::Next::NoRoom) {
+        no_room();
+        return phase_ == Phase::Open ? Step::NoRoom : Step::More;
+    }
     if (next != FrameReader::Next::TooLarge) return step;
     hub_.counters().frames_too_large.add();
     malformed(fmt::format("frame of {} bytes, {} are allowed", reader_.claimed(), reader_.frame_bytes_max()));
@@ -134,6 +155,11 @@ wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
     lane_ = hello->lane;
     peer_is_newer_ = hello->version_max > wire::wire_version_max;
     if (hub_.stopping()) return refuse(mine, wire::RefusalReason::Stopping, "this node shuts down");
+    set_acquainted(hub_.acquainted(peer_.address()));
+    if (!acquainted_ && !hub_.has_place_for_stranger()) {
+        hub_.counters().accepts_strangers.add();
+        return refuse(mine, wire::RefusalReason::Overloaded, "the places that are left are kept for members");
+    }
     return answer_hello(mine, *hello, hub_.quarantined(hello->from) != Hub::Quarantined::No);
 }
 
@@ -305,6 +331,32 @@ void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
     linger();
 }
 
+void InboundLink::set_acquainted(bool acquainted) {
+    acquainted_ = acquainted;
+    reader_.set_acquainted(acquainted);
+}
+
+/// All memory for unfinished frames is in use. A member waits until frame_timeout; a stranger may come again.
+void InboundLink::no_room() {
+    set_acquainted(hub_.acquainted(peer_.address()));
+    if (acquainted_) {
+        hub_.counters().frames_waited.add();
+        return;
+    }
+    hub_.counters().frames_no_room.add();
+    hub_.log().warning("transport.link.no_room", peer_text(),
+                       {{"bytes", fmt::to_string(reader_.claimed())}, {"in_use", fmt::to_string(hub_.assembly().bytes())}});
+    close(wire::GoodbyeReason::Overloaded, "too many unfinished frames");
+}
+
+/// What a peer's bytes asked for ends with its link, not with the process.
+void InboundLink::out_of_memory() {
+    hub_.counters().links_no_memory.add();
+    hub_.log().error("transport.link.no_memory", peer_text(), {{"direction", "inbound"}});
+    error_ = Error{Errc::no_memory, peer_text(), {}, {}};
+    connection_->close(net::Close::Abort);
+}
+
 void InboundLink::malformed(std::string detail) {
     if (phase_ == Phase::Greeting) {
         phase_ = Phase::Replying;
@@ -346,6 +398,13 @@ void InboundLink::sweep(Instant now) {
     const auto& options = hub_.options();
     const Duration silence_max = std::max<Duration>(3 * options.association_idle_timeout, options.half_open_timeout);
     if (phase_ != Phase::Open) return;
+    set_acquainted(hub_.acquainted(peer_.address()));
+    if (frame_began_ && now - *frame_began_ >= options.frame_timeout) {
+        hub_.counters().frames_timed_out.add();
+        hub_.log().warning("transport.link.frame_timed_out", peer_text());
+        close(wire::GoodbyeReason::Overloaded, "a frame was not complete in time");
+        return;
+    }
     if (now - received_ >= std::chrono::seconds{1}) reader_.trim();
     if (now - received_ < silence_max) return;
     hub_.counters().links_half_open.add();

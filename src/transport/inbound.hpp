@@ -31,6 +31,10 @@ public:
     const UniqueAddress& peer() const noexcept { return peer_; }
     std::uint16_t lane() const noexcept { return lane_; }
     bool established() const noexcept { return phase_ == Phase::Open; }
+    /// It has not said who it is.
+    bool greeting() const noexcept { return phase_ == Phase::Greeting; }
+    /// Whether a member or seed has the peer's address, as of the handshake or the last sweep.
+    bool acquainted() const noexcept { return acquainted_; }
     /// Says Goodbye, delivers nothing more and waits a little for the peer's end. Before the handshake: aborts.
     void close(wire::GoodbyeReason reason, std::string_view detail);
     /// Ends a link that has been silent for longer than its peer keeps idle ones.
@@ -48,12 +52,16 @@ private:
         More,    ///< the next bytes are wanted
         Greeted, ///< the reply is to be sent
         Late,    ///< there are frames left, for the next turn
+        NoRoom,  ///< a frame has to wait for memory
     };
 
     net::Task<void> receive_until_end();
     Step take_frames();
     wire::HelloReply greet(const FrameReader::Frame& frame);
     net::Task<bool> reply();
+    void set_acquainted(bool acquainted);
+    void no_room();
+    void out_of_memory();
     net::Task<void> say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub);
     bool on_frame(const FrameReader::Frame& frame);
     bool on_rare_frame(const FrameReader::Frame& frame);
@@ -88,6 +96,8 @@ private:
     TurnBudget budget_;
     AnswerRate answers_;
     std::optional<Instant> flood_said_;
+    bool acquainted_ = false;
+    std::optional<Instant> frame_began_; ///< whose end has not arrived
 
     wire::HelloReply reply_; ///< decided, to be sent
 

@@ -117,6 +117,7 @@ void Outbox::push(Slice frame) {
 Outbox::Batch Outbox::take(std::vector<Slice>& out, std::size_t bytes_max) {
     const std::scoped_lock lock{mutex_};
     seal_tail();
+    out.reserve(out.size() + std::min<std::size_t>(pieces_.size() - first_piece_, 1024)); // so that running out of memory loses nothing
     Batch batch;
     while (first_piece_ < pieces_.size()) {
         Piece& piece = pieces_[first_piece_];

@@ -33,6 +33,8 @@ result<void> TcpTransportOptions::validate() const {
         return setting("advertised_host", "name an address that peers can dial");
     if (frame_bytes_max < 4096) return setting("frame_bytes_max", "use at least 4096");
     if (frame_bytes_max > 0xffff'ffffU) return setting("frame_bytes_max", "use at most 4294967295");
+    if (assembly_bytes_max != 0 && assembly_bytes_max / 2 < frame_bytes_max)
+        return setting("assembly_bytes_max", fmt::format("use at least twice frame_bytes_max, which is {}, or 0", frame_bytes_max));
     if (association_bytes_max == 0) return setting("association_bytes_max", "use at least 1");
     if (membership_queue_max == 0) return setting("membership_queue_max", "use at least 1");
     if (inbound_connections_max == 0) return setting("inbound_connections_max", "use at least 1");
@@ -44,6 +46,7 @@ result<void> TcpTransportOptions::validate() const {
         return {};
     };
     for (const auto& [name, value] : {std::pair{"handshake_timeout", handshake_timeout},
+                                      {"frame_timeout", frame_timeout},
                                       {"connect_timeout", connect_timeout},
                                       {"association_idle_timeout", association_idle_timeout},
                                       {"half_open_timeout", half_open_timeout},

@@ -12,6 +12,7 @@
 #include <muster/transport/tcp.hpp>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,7 @@ struct RecordingHandler final : TransportHandler {
         refused_at.push_back(clock ? clock->monotonic_now() : Instant{});
     }
     void on_quarantined_by(const UniqueAddress& peer) override { quarantined_by.push_back(peer); }
+    bool is_acquainted(const Address& address) const override { return acquainted.contains(address); }
 
     std::size_t count(LinkEvent event) const;
     bool saw(const UniqueAddress& peer, LinkEvent event) const;
@@ -57,6 +59,7 @@ struct RecordingHandler final : TransportHandler {
     std::vector<Instant> refused_at;
     std::vector<UniqueAddress> quarantined_by;
     std::function<void()> also; ///< called with every message
+    std::set<Address> acquainted; ///< members and seeds
     net::Runtime* clock = nullptr;
 };
 

@@ -3,6 +3,10 @@
 #include <string>
 
 #include "answer_rate.hpp"
+#include "answer_route.hpp"
+#include "assembly_budget.hpp"
+#include "frame_reader.hpp"
+#include "inbound_places.hpp"
 #include "message_queue.hpp"
 #include "turn_budget.hpp"
 
@@ -234,6 +238,134 @@ TEST_F(MessageQueueTest, ManyPassThroughInOrder) {
     }
     while (!queue.empty()) ASSERT_EQ(pop(queue), std::to_string(out++));
     EXPECT_EQ(in, out);
+}
+
+TEST(AssemblyBudget, StrangersGetHalfAndMembersTheRest) {
+    AssemblyBudget budget{1000};
+    EXPECT_TRUE(budget.take(500, false));
+    EXPECT_FALSE(budget.take(1, false));
+    EXPECT_TRUE(budget.take(500, true));
+    EXPECT_FALSE(budget.take(1, true));
+    budget.give_back(500);
+    EXPECT_FALSE(budget.take(1, false)) << "what members use counts, too";
+    EXPECT_TRUE(budget.take(500, true));
+}
+
+TEST(AssemblyBudget, NoSizeOverflowsIt) {
+    AssemblyBudget budget{1000};
+    EXPECT_TRUE(budget.take(400, true));
+    EXPECT_FALSE(budget.take(SIZE_MAX, true));
+    EXPECT_FALSE(budget.take(SIZE_MAX - 399, true));
+    EXPECT_EQ(budget.bytes(), 400U);
+}
+
+struct BudgetedReader : testing::Test {
+    static constexpr std::size_t large = 4 * AssemblyBudget::free_bytes;
+    AssemblyBudget budget{4 * large};
+    FrameReader reader{1U << 24, &budget};
+    FrameReader::Frame frame;
+
+    static Slice length_and(std::size_t length, std::size_t bytes) {
+        std::string text(4, '\0');
+        wire::put_frame_length(reinterpret_cast<std::byte*>(text.data()), length);
+        return Slice::copy_of(text + std::string(bytes, 'x'));
+    }
+    static Slice rest(std::size_t bytes) { return Slice::copy_of(std::string(bytes, 'x')); }
+};
+
+TEST_F(BudgetedReader, ReservesForAFrameThatIsNotAllThereAndGivesItBack) {
+    reader.feed(length_and(large, 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    EXPECT_EQ(budget.bytes(), large);
+    reader.feed(rest(large - 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::Frame);
+    EXPECT_EQ(frame.body.size(), large);
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    EXPECT_EQ(budget.bytes(), large) << "the block is kept for the next one";
+    reader.trim();
+    EXPECT_EQ(budget.bytes(), 0U);
+}
+
+TEST_F(BudgetedReader, SmallFramesAndWholeOnesAreNotCounted) {
+    reader.feed(length_and(AssemblyBudget::free_bytes, 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    EXPECT_EQ(budget.bytes(), 0U);
+    reader.feed(rest(AssemblyBudget::free_bytes - 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::Frame);
+    reader.feed(length_and(large, large));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::Frame);
+    EXPECT_EQ(budget.bytes(), 0U);
+}
+
+TEST_F(BudgetedReader, WithoutRoomItSaysSoAndGoesOnLater) {
+    ASSERT_TRUE(budget.take(2 * large, true));
+    reader.feed(length_and(large, 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NoRoom);
+    EXPECT_EQ(reader.claimed(), large);
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NoRoom);
+    budget.give_back(2 * large);
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    reader.feed(rest(large - 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::Frame);
+}
+
+TEST_F(BudgetedReader, ALengthInTwoPiecesIsCountedAlike) {
+    ASSERT_TRUE(budget.take(2 * large, true));
+    const Slice all = length_and(large, 10);
+    reader.feed(all.sub(0, 2));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    reader.detach();
+    reader.feed(Slice::copy_of(all.sub(2, 12).text()));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NoRoom);
+    reader.set_acquainted(true);
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::NeedMore);
+    EXPECT_EQ(budget.bytes(), 3 * large);
+    reader.feed(rest(large - 10));
+    EXPECT_EQ(reader.next(frame), FrameReader::Next::Frame);
+    EXPECT_EQ(frame.body.size(), large);
+}
+
+TEST_F(BudgetedReader, WhatItHadIsFreeWhenItDies) {
+    {
+        FrameReader other{1U << 24, &budget};
+        other.feed(length_and(large, 10));
+        EXPECT_EQ(other.next(frame), FrameReader::Next::NeedMore);
+        other.detach();
+        EXPECT_EQ(budget.bytes(), large);
+    }
+    EXPECT_EQ(budget.bytes(), 0U);
+}
+
+TEST(InboundPlaces, ATenthIsKeptFromStrangers) {
+    const InboundPlaces places{100};
+    EXPECT_TRUE(places.stranger(89));
+    EXPECT_FALSE(places.stranger(90));
+    EXPECT_TRUE(InboundPlaces{1}.stranger(0)) << "of few places none is kept";
+}
+
+TEST(InboundPlaces, ANewcomerReplacesWhoHasNotSaidWhoItIs) {
+    using Newcomer = InboundPlaces::Newcomer;
+    const InboundPlaces places{100};
+    EXPECT_EQ(places.newcomer(99, 99), Newcomer::Enter);
+    EXPECT_EQ(places.newcomer(100, 1), Newcomer::Replace);
+    EXPECT_EQ(places.newcomer(100, 0), Newcomer::Refuse);
+}
+
+TEST(StrangerDials, AnswersGoWhereAConnectionIsAndToMembersWhoeverAsks) {
+    const StrangerDials dials;
+    EXPECT_EQ(dials.route({.connected = true}), AnswerRoute::Send);
+    EXPECT_EQ(dials.route({.acquainted = true}), AnswerRoute::Send);
+    EXPECT_EQ(dials.route({}), AnswerRoute::Nowhere) << "an address that only a message names";
+    EXPECT_EQ(dials.route({.asking = true}), AnswerRoute::DialOnce);
+}
+
+TEST(StrangerDials, ThatManyAtOnceAndNoMore) {
+    StrangerDials dials;
+    for (std::size_t i = 0; i < StrangerDials::unfinished_max; ++i) dials.begin();
+    EXPECT_EQ(dials.route({.asking = true}), AnswerRoute::Later);
+    EXPECT_EQ(dials.route({.acquainted = true, .asking = true}), AnswerRoute::Send);
+    dials.end();
+    EXPECT_EQ(dials.route({.asking = true}), AnswerRoute::DialOnce);
 }
 
 } // namespace

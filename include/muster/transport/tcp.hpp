@@ -26,10 +26,14 @@ struct TcpTransportOptions {
     std::size_t membership_queue_max = 1024;          ///< unsent membership messages per association: the oldest is dropped
     std::size_t waiting_tells_max = 65'536;           ///< of tell_when_room per association
     std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< of the frames of those: Full beyond it
-    std::size_t inbound_connections_max = 4096;       ///< more are closed at once
+    std::size_t inbound_connections_max = 4096;       ///< more are closed at once; a tenth is kept for members and seeds
     std::size_t associations_max = 16'384;            ///< tells to further addresses answer NoRoute
     std::size_t unauthenticated_bytes_max = 64 * 1024; ///< before the handshake is complete
     std::size_t retained_bytes_max = 64 * 1024 * 1024; ///< of receive buffers kept by sinks: copied beyond it
+    /// Memory for frames of which only a part has arrived, over all links; strangers get half. Above it a stranger's link is closed and a
+    /// member's waits. At least twice frame_bytes_max; 0: eight times frame_bytes_max.
+    std::size_t assembly_bytes_max = 0;
+    std::chrono::milliseconds frame_timeout{30'000}; ///< from a frame's first byte to its last: a slower link is closed
     std::chrono::milliseconds handshake_timeout{5000};
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds association_idle_timeout{30'000};

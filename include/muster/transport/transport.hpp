@@ -82,6 +82,12 @@ public:
     /// The peer told us that it has quarantined this incarnation (protocol.md §15.6): only on a connection that this node dialled, since
     /// whoever opens one may call itself anybody.
     virtual void on_quarantined_by(const UniqueAddress& peer) = 0;
+    /// Whether a member or a seed has this address. Others get no connection made for them beyond a limit, and not all places for inbound
+    /// connections nor all memory for unfinished frames. Cheap: asked often under load.
+    virtual bool is_acquainted(const Address& address) const {
+        static_cast<void>(address);
+        return false;
+    }
 };
 
 /// A transport a whole node runs on.
