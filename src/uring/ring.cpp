@@ -35,6 +35,7 @@ Ring::Created Ring::create(const Setup& setup) {
         const int failed = io_uring_queue_init_params(setup.submission_entries, &ring->ring_, &params);
         if (failed == 0) {
             ring->task_run_ = step;
+            ring->can_hide_iowait_ = (params.features & feature_no_iowait) != 0;
             return {std::move(ring), 0};
         }
         ring->ring_.ring_fd = -1;
@@ -104,10 +105,31 @@ void Ring::submit_and_wait(std::optional<Duration> timeout) {
         limit.tv_sec = ns / 1'000'000'000;
         limit.tv_nsec = ns % 1'000'000'000;
     }
+    __kernel_timespec* const until = timeout ? &limit : nullptr;
     io_uring_cqe* first = nullptr;
-    const int waited =
-        io_uring_submit_and_wait_timeout(&ring_, &first, 1, timeout ? &limit : nullptr, nullptr);
+    const int waited = can_hide_iowait_ ? enter_without_iowait(until)
+                                        : io_uring_submit_and_wait_timeout(&ring_, &first, 1, until, nullptr);
     MUSTER_ENSURE(is_transient(waited), "waiting works on the loop's own thread");
+}
+
+// liburing 2.3 cannot pass the flag along, so these two are what its io_uring_submit_and_wait_timeout() does.
+unsigned Ring::flush_submissions() noexcept {
+    io_uring_sq& queue = ring_.sq;
+    unsigned tail = *queue.ktail; // written by this thread alone
+    for (; queue.sqe_head != queue.sqe_tail; ++queue.sqe_head, ++tail) {
+        if (queue.array) queue.array[tail & queue.ring_mask] = queue.sqe_head & queue.ring_mask;
+    }
+    io_uring_smp_store_release(queue.ktail, tail);
+    return tail - IO_URING_READ_ONCE(*queue.khead);
+}
+
+int Ring::enter_without_iowait(__kernel_timespec* limit) noexcept {
+    io_uring_getevents_arg arg{};
+    arg.ts = reinterpret_cast<std::uintptr_t>(limit);
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | enter_no_iowait;
+    if (ring_.enter_ring_fd != ring_.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
+    return io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), flush_submissions(), 1, flags,
+                           reinterpret_cast<sigset_t*>(&arg), sizeof(arg));
 }
 
 std::size_t Ring::take(std::span<Completion> out) noexcept {

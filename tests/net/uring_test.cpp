@@ -5,6 +5,7 @@
 #include <fstream>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <muster/runtime.hpp>
 #include <muster/uring/runtime.hpp>
@@ -352,6 +353,52 @@ TEST_F(Uring, ThousandsOfConnectionsAreServedAtOnce) {
     };
     run(body());
     setrlimit(RLIMIT_NOFILE, &before);
+}
+
+/// IORING_FEAT_NO_IOWAIT, asked of the kernel itself.
+bool kernel_can_hide_iowait() {
+    io_uring_params params{};
+    const auto ring = static_cast<int>(::syscall(__NR_io_uring_setup, 1, &params));
+    if (ring >= 0) ::close(ring);
+    return ring >= 0 && (params.features & (1U << 17)) != 0;
+}
+
+/// How many tasks of the machine wait for a disk just now.
+long tasks_in_iowait() {
+    std::ifstream file("/proc/stat");
+    std::string word;
+    while (file >> word)
+        if (long tasks = 0; word == "procs_blocked" && file >> tasks) return tasks;
+    return -1;
+}
+
+TEST_F(Uring, AnIdleRingIsNotCountedAsWaitingForADisk) {
+    if (!usable_) return;
+    if (!kernel_can_hide_iowait()) {
+        std::printf("not run: Uring.AnIdleRingIsNotCountedAsWaitingForADisk (io_uring of Linux 6.15 or later is needed)\n");
+        return;
+    }
+    // Other programs' rings may be among them: those that were there before are the floor.
+    long before = tasks_in_iowait();
+    ASSERT_GE(before, 0);
+    for (int i = 0; i < 200; ++i) {
+        std::this_thread::sleep_for(1ms);
+        before = std::min(before, tasks_in_iowait());
+    }
+    if (!make()) return;
+    runtime().start_thread();
+    std::atomic<bool> ran = false;
+    runtime().post([&] {
+        ran = true;
+        ran.notify_one();
+    });
+    ran.wait(false); // the loop runs, and has nothing to do from here on
+    long during = before + 1;
+    for (int i = 0; i < 5000 && during > before; ++i) {
+        std::this_thread::sleep_for(1ms);
+        during = std::min(during, tasks_in_iowait());
+    }
+    EXPECT_LE(during, before);
 }
 
 TEST_F(Uring, HasNoHiddenThreads) {
