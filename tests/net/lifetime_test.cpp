@@ -141,6 +141,29 @@ TEST_P(Lifetime, ClosedConnectionsGiveTheirDescriptorsBack) {
 
 namespace {
 
+int lowest_free_descriptor() {
+    const int free = ::dup(0);
+    ::close(free);
+    return free;
+}
+
+/// One connection, accepted, used and closed; then one that is refused.
+Task<bool> passes_bytes(Runtime& runtime, Listener& listener) {
+    const ConnectOptions options;
+    auto client = co_await runtime.connect(listener.local(), options);
+    auto server = co_await listener.accept();
+    if (!client || !server) co_return false;
+    const auto sent = co_await send_text(**client, "before");
+    const auto got = co_await receive_text(**server, 6);
+    auto closed = runtime.listen(Endpoint::loopback_v4(0), ListenOptions{});
+    if (!closed) co_return false;
+    const Endpoint nobody = (*closed)->local();
+    closed->reset();
+    const auto refused = co_await runtime.connect(nobody, options);
+    co_await runtime.sleep_for(1ms);
+    co_return sent.has_value() && got == "before" && !refused.has_value();
+}
+
 /// In a child of its own, since the limit is the process's. 0: as it should be.
 int accept_without_descriptors(const Backend& backend) {
     auto stage = backend.make(RuntimeOptions{});
@@ -150,10 +173,13 @@ int accept_without_descriptors(const Backend& backend) {
         auto listener = runtime.listen(Endpoint::loopback_v4(0), ListenOptions{});
         if (!listener) co_return;
         const Endpoint to = (*listener)->local();
-        std::vector<std::unique_ptr<Connection>> kept;
+        // Everything once before: the check of virtual calls (clang's -fsanitize=vptr) needs two descriptors where it meets a class
+        // for the first time, and takes their lack for a fault. Closing goes on behind the back of who closed.
+        const int probe = lowest_free_descriptor();
+        const bool warm = co_await passes_bytes(runtime, **listener);
+        if (!warm) co_return;
+        while (lowest_free_descriptor() != probe) co_await runtime.sleep_for(1ms);
         // Leave room for one descriptor: the client's.
-        const int probe = ::dup(0);
-        ::close(probe);
         const rlimit tight{static_cast<rlim_t>(probe) + 1, static_cast<rlim_t>(probe) + 1};
         rlimit before{};
         getrlimit(RLIMIT_NOFILE, &before);
