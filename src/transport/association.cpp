@@ -91,8 +91,12 @@ void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResul
             outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
         refused = answer(put);
         if (refused == TellResult::Queued) return; // `done` is called when it really is
-    } else if (bytes - wire::frame_header_bytes > frame_bytes_max_) {
-        refused = TellResult::TooLarge;
+    } else {
+        const bool large = bytes - wire::frame_header_bytes > frame_bytes_max_;
+        if (large) refused = TellResult::TooLarge;
+        lifeline_->use([&](net::Runtime&, Counters& c) {
+            (large ? c.tells_refused_too_large : c.tells_refused_not_utf8).add();
+        });
     }
     lifeline_->use([&](net::Runtime& runtime, Counters&) {
         runtime.post([done = std::move(done), refused]() mutable { done(refused); });

@@ -443,8 +443,14 @@ net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::sh
     if (out_of_memory) this->out_of_memory(link.get());
     link->ended = true;
     link->lingering.reset();
-    // Nobody reads on the other side any more: a send in flight would wait for nothing.
-    if (!link->closed) link->connection->close(net::Close::Abort);
+    if (link->said && !link->closed && !link->error) {
+        // The other side reads on until we close, and counts what it drops: a send in flight may end, so that both know what became of it.
+        link->connection->close(net::Close::Graceful);
+        link->lingering = std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link->connection);
+    } else if (!link->closed) {
+        // Nobody reads on the other side any more: a send in flight would wait for nothing.
+        link->connection->close(net::Close::Abort);
+    }
     if (link_ == link && wake_) wake_->notify();
 }
 

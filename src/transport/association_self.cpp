@@ -57,10 +57,13 @@ net::Task<void> Association::deliver_to_self() {
 void Association::hand_over_to_self(const FrameReader::Frame& frame) {
     const std::shared_ptr<RemoteMessageSink> sink = hub_->sink(); // it may destroy the transport that holds it
     wire::TellView tell;
-    if (!sink || !wire::parse_tell(frame.body, tell)) return;
-    hub_->counters().tells_delivered.add();
+    if (!sink || !wire::parse_tell(frame.body, tell)) {
+        hub_->counters().tells_no_sink.add();
+        return;
+    }
     try {
         sink->deliver(tell.target_path, tell.manifest, Slice::copy_of(tell.payload), tell.sender_path);
+        hub_->counters().tells_delivered.add();
     } catch (const std::exception& e) {
         hub_->counters().tells_sink_failed.add();
         hub_->log().error("transport.sink.failed", peer_text(),

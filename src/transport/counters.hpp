@@ -10,6 +10,10 @@ struct Counters {
           tells_delivered(m.counter("transport.tells.delivered")),
           tells_copied(m.counter("transport.tells.copied")),
           tells_sink_failed(m.counter("transport.tells.dropped.sink_failed")),
+          tells_no_sink(m.counter("transport.tells.dropped.no_sink")),
+          tells_closing(m.counter("transport.tells.dropped.closing")),
+          messages_closing(m.counter("transport.messages.dropped.closing")),
+          bytes_discarded(m.counter("transport.bytes.discarded")),
           tells_refused_full(m.counter("transport.tells.refused.full")),
           tells_refused_no_route(m.counter("transport.tells.refused.no_route")),
           tells_refused_too_large(m.counter("transport.tells.refused.too_large")),
@@ -65,6 +69,10 @@ struct Counters {
     Counter& tells_delivered;
     Counter& tells_copied;
     Counter& tells_sink_failed;
+    Counter& tells_no_sink;
+    Counter& tells_closing;
+    Counter& messages_closing;
+    Counter& bytes_discarded;
     Counter& tells_refused_full;
     Counter& tells_refused_no_route;
     Counter& tells_refused_too_large;

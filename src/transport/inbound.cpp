@@ -67,11 +67,17 @@ net::Task<void> InboundLink::receive_until_end() {
             bytes = std::move(*received);
             budget_.begin(hub_.now(), hub_.waiting_for_turn());
         }
-        if (hub_.tasks().stopping()) co_return;
-        if (phase_ == Phase::Closing) continue;
-        received_ = hub_.now();
         hub_.counters().bytes_received.add(bytes.size());
         budget_.received(bytes.size());
+        if (hub_.tasks().stopping()) {
+            discard(std::move(bytes));
+            co_return;
+        }
+        if (phase_ == Phase::Closing) {
+            discard(std::move(bytes));
+            continue;
+        }
+        received_ = hub_.now();
         reader_.feed(std::move(bytes));
         for (Step step = take_frames(); step != Step::More; step = take_frames()) {
             if (step == Step::Greeted) {
@@ -110,8 +116,7 @@ InboundLink::Step InboundLink::take_frames() {
                 drop_foreign("RemoteTell", *tell.sender_path);
                 budget_.frame(TurnBudget::Cost::Heavy, clock);
             } else {
-                ++tells;
-                deliver(tell, frame);
+                tells += deliver(tell, frame) ? 1 : 0;
                 budget_.frame(TurnBudget::Cost::Light, clock);
             }
         } else {
@@ -133,6 +138,7 @@ InboundLink::Step InboundLink::take_frames() {
     }
     if (next != FrameReader::Next::TooLarge) return step;
     hub_.counters().frames_too_large.add();
+    unreadable_ = true;
     malformed(fmt::format("frame of {} bytes, {} are allowed", reader_.claimed(), reader_.frame_bytes_max()));
     return phase_ == Phase::Replying ? Step::Greeted : Step::More;
 }
@@ -205,27 +211,29 @@ net::Task<bool> InboundLink::reply() {
 
 // --- frames -----------------------------------------------------------------------------------------------
 
-void InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
-    if (!frame.in_place || !frame.owner) {
-        hand_over(tell, frame.owner ? Slice{tell.payload, frame.owner} : Slice::copy_of(tell.payload));
-        return;
-    }
+/// Whether the sink took it.
+bool InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
+    if (!frame.in_place || !frame.owner)
+        return hand_over(tell, frame.owner ? Slice{tell.payload, frame.owner} : Slice::copy_of(tell.payload));
     if (!lease_ || lease_->source() != frame.owner) [[unlikely]]
         lease(*frame.owner);
     if (hub_.retained()->exhausted()) [[unlikely]] {
         hub_.counters().tells_copied.add();
-        hand_over(tell, Slice::copy_of(tell.payload));
-        return;
+        return hand_over(tell, Slice::copy_of(tell.payload));
     }
     view_.view(tell.payload);
-    hand_over(tell, view_);
+    return hand_over(tell, view_);
 }
 
-void InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
+bool InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
     RemoteMessageSink* const sink = hub_.sink().get();
-    if (!sink) return;
+    if (!sink) {
+        hub_.counters().tells_no_sink.add();
+        return false;
+    }
     try {
         sink->deliver(tell.target_path, tell.manifest, payload, tell.sender_path);
+        return true;
     } catch (const std::exception& e) {
         hub_.counters().tells_sink_failed.add();
         hub_.log().error("transport.sink.failed", peer_text(),
@@ -234,6 +242,32 @@ void InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
         hub_.counters().tells_sink_failed.add();
         hub_.log().error("transport.sink.failed", peer_text(), {{"target", std::string{tell.target_path}}});
     }
+    return false;
+}
+
+/// What comes on a link that ends is not acted on, but counted: its sender took it for sent.
+void InboundLink::discard(Slice bytes) {
+    discard_frames();
+    if (unreadable_ || !was_open_) {
+        hub_.counters().bytes_discarded.add(bytes.size());
+        return;
+    }
+    reader_.feed(std::move(bytes));
+    discard_frames();
+}
+
+void InboundLink::discard_frames() {
+    if (unreadable_ || !was_open_) return;
+    FrameReader::Frame frame;
+    FrameReader::Next next = FrameReader::Next::NeedMore;
+    while ((next = reader_.next(frame)) == FrameReader::Next::Frame) {
+        const std::uint32_t variant = wire::frame_variant(frame.body).value_or(wire::frame_kind_count);
+        if (variant == static_cast<std::uint32_t>(wire::FrameKind::RemoteTell))
+            hub_.counters().tells_closing.add();
+        else if (variant != static_cast<std::uint32_t>(wire::FrameKind::Goodbye))
+            hub_.counters().messages_closing.add();
+    }
+    unreadable_ = next != FrameReader::Next::NeedMore;
 }
 
 void InboundLink::lease(Buffer& source) {
@@ -285,7 +319,10 @@ bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
             drop_foreign(name_of(*message), {});
             return true;
         }
-        if (hub_.handler()) hub_.handler()->on_message(peer_, std::move(*message), received_);
+        if (hub_.handler())
+            hub_.handler()->on_message(peer_, std::move(*message), received_);
+        else
+            hub_.counters().messages_shutdown.add();
         return true;
     }
     if (const auto* goodbye = std::get_if<wire::Goodbye>(&*decoded)) {
@@ -416,6 +453,7 @@ void InboundLink::sweep(Instant now) {
 void InboundLink::ended() {
     const bool timed_out = !was_open_ && deadline_ && deadline_->expired() && phase_ != Phase::Closing;
     deadline_.reset();
+    discard_frames();
     drop_lease();
     if (was_open_) hub_.counters().inbound.add(-1);
     if (hub_.tasks().stopping()) return;

@@ -68,8 +68,10 @@ private:
     void drop_foreign(std::string_view frame, std::string_view sender);
     bool asks_too_often(const FrameReader::Frame& frame);
     void on_goodbye(const wire::Goodbye& goodbye);
-    void deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
-    void hand_over(const wire::TellView& tell, const Slice& payload);
+    bool deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
+    bool hand_over(const wire::TellView& tell, const Slice& payload);
+    void discard(Slice bytes);
+    void discard_frames();
     void lease(Buffer& source);
     void let_go_of_buffer() noexcept;
     void drop_lease() noexcept;
@@ -97,6 +99,7 @@ private:
     AnswerRate answers_;
     std::optional<Instant> flood_said_;
     bool acquainted_ = false;
+    bool unreadable_ = false; ///< what still comes cannot be cut into frames
     std::optional<Instant> frame_began_; ///< whose end has not arrived
 
     wire::HelloReply reply_; ///< decided, to be sent

@@ -15,18 +15,27 @@ struct InProcessRegistry::Node : std::enable_shared_from_this<Node> {
     Node(net::Runtime& r, UniqueAddress s) : runtime(&r), self(std::move(s)) {}
 
     /// Runs `deliver(node)` on this node's thread once it has started. False when it is gone. Any thread.
+    /// Counts `dropped`, if that is a name, when it has ended by then.
     template <class Deliver>
-    bool post(Deliver deliver) {
+    bool post(const char* dropped, Deliver deliver) {
         const std::scoped_lock lock{mutex};
         if (!runtime) return false;
-        auto action = [node = shared_from_this(), deliver = std::move(deliver)]() mutable {
-            if (node->handler) deliver(*node);
+        auto action = [node = shared_from_this(), dropped, deliver = std::move(deliver)]() mutable {
+            if (node->handler)
+                deliver(*node);
+            else if (dropped)
+                node->count(dropped);
         };
         if (started)
             runtime->post(std::move(action));
         else
             waiting.push_back(std::move(action));
         return true;
+    }
+    /// Any thread.
+    void count(const char* metric) {
+        const std::scoped_lock lock{mutex};
+        if (runtime) runtime->metrics().counter(metric).add();
     }
     UniqueAddress address() const {
         const std::scoped_lock lock{mutex};
@@ -84,15 +93,25 @@ public:
         : registry_(std::move(registry)), from_(std::move(from)), to_(std::move(to)) {}
 
     TellResult tell(const Tell& tell) override {
-        if (too_large(tell)) return TellResult::TooLarge;
         const auto from = from_.lock();
+        if (too_large(tell)) {
+            if (from) from->count("transport.tells.refused.too_large");
+            return TellResult::TooLarge;
+        }
         const auto target = registry_->find(to_);
-        if (!from || !target) return TellResult::NoRoute;
+        if (!from) return TellResult::NoRoute;
         auto deliver = [tell = OwnedTell{tell}, sender = from->address()](InProcessRegistry::Node& node) {
-            if (node.quarantined.contains(sender) || !node.sink) return;
+            if (node.quarantined.contains(sender)) return node.count("transport.tells.dropped.quarantined");
+            if (!node.sink) return node.count("transport.tells.dropped.no_sink");
             node.sink->deliver(tell.target_path, tell.manifest, tell.payload, tell.sender_path);
+            node.count("transport.tells.delivered");
         };
-        return target->post(std::move(deliver)) ? TellResult::Queued : TellResult::NoRoute;
+        if (target && target->post("transport.tells.dropped.shutdown", std::move(deliver))) {
+            from->count("transport.tells.sent");
+            return TellResult::Queued;
+        }
+        from->count("transport.tells.refused.no_route");
+        return TellResult::NoRoute;
     }
 
 private:
@@ -151,9 +170,9 @@ void InProcessClusterTransport::send(const Destination& to, const ClusterMessage
         else
             node.handler->on_message(from, message, node.runtime->monotonic_now());
     };
-    if (target && target->post(std::move(deliver))) return;
+    if (target && target->post("transport.messages.dropped.shutdown", std::move(deliver))) return;
     runtime_.metrics().counter("transport.messages.dropped.no_route").add();
-    node_->post([address = to.address](InProcessRegistry::Node& node) { node.handler->on_connect_refused(address); });
+    node_->post(nullptr, [address = to.address](InProcessRegistry::Node& node) { node.handler->on_connect_refused(address); });
 }
 
 TellResult InProcessClusterTransport::tell(const Address& to, const Tell& tell) {
@@ -174,7 +193,7 @@ void InProcessClusterTransport::quarantine(const UniqueAddress& node, bool harml
     node_->quarantined.insert(node);
     const auto target = registry_->find(node.address());
     if (harmless || !target) return;
-    target->post([by = node_->self, node](InProcessRegistry::Node& there) {
+    target->post(nullptr, [by = node_->self, node](InProcessRegistry::Node& there) {
         if (there.self == node) there.handler->on_quarantined_by(by);
     });
 }
