@@ -65,6 +65,7 @@ void ClusterCore::Impl::publish(const Now& now, Effects& out) {
 
 void ClusterCore::Impl::finish(const Now& now, Effects& out) {
     if (phase == CorePhase::Stopped) return;
+    if (leaving.held && !is_anybody_unreachable()) leave_now(now, out);
     if (is_initialized()) finish_eager(now, out);
     if (checking) check();
 }
@@ -135,6 +136,8 @@ void ClusterCore::join_seed_nodes(std::vector<Address> seeds, const Now& now, Ef
 void ClusterCore::leave(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(leave(node, now, out));
 }
+void ClusterCore::leave_now(const Now& now, Effects& out) { MUSTER_CORE_INPUT(leave_now(now, out)); }
+void ClusterCore::give_up_leaving(const Now& now, Effects& out) { MUSTER_CORE_INPUT(give_up_leaving(now, out)); }
 void ClusterCore::down(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(down(impl_->gossip().find_all(node), now, out));
 }
@@ -211,6 +214,7 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
     case CoreTimer::Evidence: on_evidence_timer(now, out); break;
     case CoreTimer::QuarantineRemoved: on_quarantine_timer(key.number, out); break;
+    case CoreTimer::Farewell: on_farewell_timer(out); break;
     case CoreTimer::LeaseDelay:
     case CoreTimer::LeaseRelease: break; // the resolver's
     }
@@ -223,6 +227,9 @@ bool ClusterCore::is_joined() const noexcept { return impl_->is_initialized() &&
 bool ClusterCore::is_stopped() const noexcept { return impl_->phase == CorePhase::Stopped; }
 bool ClusterCore::exiting_tasks_in_progress() const noexcept { return impl_->exiting_tasks_in_progress; }
 bool ClusterCore::is_preparing_for_shutdown() const noexcept { return impl_->preparing_for_shutdown; }
+bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.held; }
+bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.given_up; }
+std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->departed(); }
 bool ClusterCore::is_tombstoned(const UniqueAddress& node) const noexcept {
     return impl_->gossip().is_tombstoned(node);
 }

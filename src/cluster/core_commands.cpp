@@ -18,7 +18,11 @@ Member with_status(const Member& m, MemberStatus status) {
 } // namespace
 
 void ClusterCore::Impl::leave(const Address& node, const Now& now, Effects& out) {
-    if (!is_initialized()) return;
+    if (!is_initialized() || hold_leave(node, out)) return;
+    change_to_leaving(node, now, out);
+}
+
+void ClusterCore::Impl::change_to_leaving(const Address& node, const Now& now, Effects& out) {
     std::vector<Member> changed;
     for (const Member& m : gossip().find_all(node))
         if (may_leave.contains(m.status())) changed.push_back(with_status(m, MemberStatus::Leaving));

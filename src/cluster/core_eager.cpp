@@ -74,7 +74,7 @@ const std::optional<UniqueAddress>& ClusterCore::Impl::leader() {
 
 void ClusterCore::Impl::leader_actions_if_converged(const Now& now, Effects& out) {
     // Each action takes a member one status further, so this ends; no ticks are counted here.
-    while (is_leader() && state->convergence(exiting_confirmed) && actions_on_convergence(now, out)) {}
+    while (is_leader() && state->convergence(excused()) && actions_on_convergence(now, out)) {}
 }
 
 void ClusterCore::Impl::follow_version(Effects& out) {
@@ -87,7 +87,7 @@ void ClusterCore::Impl::follow_version(Effects& out) {
     eager.forward_due = eager.originated || is_leader();
     eager.awaited.clear();
     if (is_leader()) {
-        const std::vector<UniqueAddress> unseen = state->convergence_unseen(exiting_confirmed);
+        const std::vector<UniqueAddress> unseen = state->convergence_unseen(excused());
         eager.awaited.insert(unseen.begin(), unseen.end());
     }
     if (is_repair_needed()) set_timer(out, CoreTimer::EagerRepair, repair_timer, settings.eager.repair_after);
@@ -133,6 +133,11 @@ void ClusterCore::Impl::send_acks(Effects& out) {
 }
 
 void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
+    if (m.version_id == farewell_answer) {
+        if (is_initialized() && may_tell(m.from, m.to) && leaving.farewell != Farewell::None)
+            end_farewell("answered", out);
+        return;
+    }
     const bool is_stranger = is_initialized() && m.to == self && !is_member(m.from);
     if (!is_initialized() || (is_stranger ? gossip().is_tombstoned(m.from) : !may_tell(m.from, m.to))) {
         count(out, "cluster.seen_ack.ignored");
@@ -303,7 +308,7 @@ void ClusterCore::Impl::send_converged(const UniqueAddress& to, Effects& out) co
 }
 
 void ClusterCore::Impl::settle(Effects& out) {
-    if (!is_leader() || !state->convergence(exiting_confirmed)) return;
+    if (!is_leader() || !state->convergence(excused())) return;
     const Hash128 id = gossip().version_id();
     eager.known_converged = id;
     const bool first = !eager.announced || eager.announced->first != id;

@@ -39,6 +39,7 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
     case LinkEvent::OtherIncarnation: link.replaced = true; break;
     }
     consider_evidence(peer, now, out);
+    if (event == LinkEvent::GoodbyeStopping) eager.look_again = true; // convergence may have waited for it
     if (event == LinkEvent::Established) consider_predecessors(peer, now, out);
 }
 

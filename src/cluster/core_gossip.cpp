@@ -116,6 +116,8 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
     }
     if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
     if (!m.gossip->has_member(self)) {
+        // Who waits for an answer to its farewell has it: it was removed.
+        if (leaving.farewell != Farewell::None && m.gossip->is_tombstoned(self)) return end_farewell("removed", out);
         count(out, ignored);
         return;
     }
@@ -143,6 +145,11 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     if (state->gossip != local) forget_newcomers(*local);
     publish(now, out);
     react_to_own_status(status_before, now, out);
+
+    // Its sender may be waiting for just this before it stops.
+    if (const Member* sender = remote->find(from);
+        settings.patient_leave && sender != nullptr && sender->status() == MemberStatus::Down)
+        answer_farewell(from, out);
 
     const bool always = decision.outcome == GossipOutcome::Older || decision.outcome == GossipOutcome::Merge;
     if (always || wants_to_know) {

@@ -19,6 +19,8 @@ namespace muster {
 
 /// Full gossips sent at once when a node has something to say for the last time (protocol.md §6.5).
 inline constexpr std::size_t burst_size = 5;
+/// A SeenAck that names it answers a farewell: no state has this version_id (protocol.md §11.1).
+inline constexpr Hash128 farewell_answer{};
 /// Checks of §11.2 that may fail before a Down node stops anyway.
 inline constexpr unsigned self_down_checks_max = 4;
 
@@ -60,6 +62,19 @@ struct LinkState {
     bool refused_twice = false;
     bool stopping = false; ///< GoodbyeStopping
     bool replaced = false; ///< another uid answers at its address
+};
+
+/// What a leaving node still has to hear before it may stop (core_leaving.cpp, protocol.md §11.1).
+enum class Farewell : std::uint8_t {
+    None,
+    ExitingConfirmed, ///< a leader holds its confirmation
+    OwnDown,          ///< somebody has installed its Down
+};
+struct LeavingState {
+    bool held = false;     ///< asked to leave while somebody is unreachable
+    bool given_up = false; ///< Down by its own hand
+    Farewell farewell = Farewell::None;
+    unsigned farewells_sent = 0;
 };
 
 /// Eager gossip (core_eager.cpp, protocol.md §6.6).
@@ -192,8 +207,28 @@ struct ClusterCore::Impl {
     void explain_waiting(ConvergenceReport& r) const;
 
     // --- core_commands.cpp
+    // --- core_leaving.cpp
+    /// Own data center, self included: whoever is accused, convergence waits for the resolver.
+    bool is_anybody_unreachable() const;
+    bool hold_leave(const Address& node, Effects& out);
+    void leave_now(const Now& now, Effects& out);
+    void give_up_leaving(const Now& now, Effects& out);
+    /// Repeated until it is answered, or nobody is left who could.
+    void begin_farewell(Farewell what, Effects& out);
+    void say_farewell(Effects& out);
+    void on_farewell_timer(Effects& out);
+    void end_farewell(std::string_view why, Effects& out);
+    /// The two best candidates for the leader beside self: the leader may be leaving, too.
+    std::vector<UniqueAddress> confirmation_targets() const;
+    void answer_farewell(const UniqueAddress& to, Effects& out) const;
+    bool is_departed(const UniqueAddress& node, const LinkState& link) const noexcept;
+    std::vector<UniqueAddress> departed() const;
+    /// Whom convergence does not wait for: the confirmed and the departed.
+    std::vector<UniqueAddress> excused() const;
+
     void leave(const Address& node, const Now& now, Effects& out);
     bool is_known(const Address& address) const;
+    void change_to_leaving(const Address& node, const Now& now, Effects& out);
     /// All of them in one change.
     void down(const std::vector<Member>& incarnations, const Now& now, Effects& out);
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
@@ -203,6 +238,7 @@ struct ClusterCore::Impl {
     /// Self was seen Exiting: hand-over and coordinated shutdown.
     void begin_exiting(Effects& out);
     void exiting_completed(const Now& now, Effects& out);
+    void run_exiting_tasks(Effects& out);
     void shutdown_self_when_down(const Now& now, Effects& out);
     /// What a newly installed state says about self (§6.3).
     void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
@@ -291,6 +327,7 @@ struct ClusterCore::Impl {
 
     JoinState joining;
     EagerState eager;
+    LeavingState leaving;
     HeartbeatMonitor heartbeats;
     std::map<UniqueAddress, LinkState> links;
     std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped

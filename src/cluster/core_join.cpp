@@ -384,7 +384,7 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
     local_change(gossip().update(added));
     if (founding) {
         // The founder numbers itself at once, so that it is the oldest whoever comes next.
-        if (state->is_leader(self) && state->convergence(exiting_confirmed)) actions_on_convergence(now, out);
+        if (state->is_leader(self) && state->convergence(excused())) actions_on_convergence(now, out);
     } else {
         for (const Join& m : joins) {
             if (m.node == self) continue;

@@ -14,7 +14,7 @@ void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
     if (!is_initialized()) return;
     if (settings.eager.eager_gossip) apply_acks(now, out);
     if (state->is_leader(self)) {
-        if (state->convergence(exiting_confirmed)) {
+        if (state->convergence(excused())) {
             if (not_converged_ticks >= stuck_log_first) log(out, LogLevel::Info, "cluster.leader.acts_again");
             not_converged_ticks = 0;
             actions_on_convergence(now, out);
@@ -72,12 +72,15 @@ bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
         if (m.status() == MemberStatus::Exiting) exiting.push_back(m.unique_address());
     // Before the local change rule: the state in which self is Exiting is not even seen by self, so that its own
     // removal waits for its exiting tasks.
-    if (std::ranges::find(exiting, self) != exiting.end()) begin_exiting(out);
+    const bool self_exits = std::ranges::find(exiting, self) != exiting.end();
+    if (self_exits) exiting_tasks_in_progress = true;
     log_leader_actions(actions, out);
     std::erase_if(exiting_confirmed,
                   [&](const UniqueAddress& n) { return std::ranges::binary_search(actions.removed, n); });
     local_change(next);
     publish(now, out);
+    // Behind the state that says so: a hand-over looks at what is.
+    if (self_exits) run_exiting_tasks(out);
     if (!exiting.empty())
         for (const UniqueAddress& target : exiting_gossip_targets(*state, exiting)) send_gossip(target, out);
     return true;
@@ -94,9 +97,11 @@ void ClusterCore::Impl::move_joining_to_weakly_up(const Now& now, Effects& out) 
 
 void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now& now, Effects& out) {
     if (!is_initialized() || m.to != self || !is_member(m.from)) {
+        if (is_initialized() && m.to == self && gossip().is_tombstoned(m.from)) answer_farewell(m.from, out);
         count(out, "cluster.exiting_confirmed.ignored");
         return;
     }
+    answer_farewell(m.from, out);
     log(out, LogLevel::Info, "cluster.exiting_confirmed", m.from.to_string());
     const auto at = std::ranges::lower_bound(exiting_confirmed, m.from);
     if (at == exiting_confirmed.end() || *at != m.from) exiting_confirmed.insert(at, m.from);

@@ -46,9 +46,9 @@ std::string ConvergenceReport::to_string() const {
 namespace {
 
 std::vector<UnreachableReport> unreachable_members(const MembershipState& state,
-                                                   const std::vector<UniqueAddress>& exiting_confirmed) {
+                                                   const std::vector<UniqueAddress>& not_waited_for) {
     const Gossip& gossip = state.latest();
-    const std::vector<UniqueAddress> blocking = state.convergence_blocking_unreachable(exiting_confirmed);
+    const std::vector<UniqueAddress> blocking = state.convergence_blocking_unreachable(not_waited_for);
     std::map<UniqueAddress, std::vector<UniqueAddress>> observers;
     for (const Reachability::Record& row : gossip.reachability().records())
         if (row.status != ReachabilityStatus::Reachable) observers[row.subject].push_back(row.observer);
@@ -66,24 +66,25 @@ std::vector<UnreachableReport> unreachable_members(const MembershipState& state,
 
 ConvergenceReport ClusterCore::Impl::report() const {
     ConvergenceReport r;
-    r.converged = state->convergence(exiting_confirmed);
+    const std::vector<UniqueAddress> not_waited_for = excused();
+    r.converged = state->convergence(not_waited_for);
     r.leader = state->leader();
     r.self_is_leader = r.leader == self;
     r.not_converged_ticks = not_converged_ticks;
-    r.not_seen = state->convergence_unseen(exiting_confirmed);
-    r.unreachable = unreachable_members(*state, exiting_confirmed);
+    r.not_seen = state->convergence_unseen(not_waited_for);
+    r.unreachable = unreachable_members(*state, not_waited_for);
     explain_waiting(r);
     return r;
 }
 
 void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
     std::size_t joins = 0;
-    std::size_t leaving = 0;
+    std::size_t leavers = 0;
     std::size_t exiting = 0;
     std::size_t downed = 0;
     for (const Member& m : own_dc_members()) {
         joins += m.status() == MemberStatus::Joining || m.status() == MemberStatus::WeaklyUp ? 1 : 0;
-        leaving += m.status() == MemberStatus::Leaving ? 1 : 0;
+        leavers += m.status() == MemberStatus::Leaving ? 1 : 0;
         exiting += m.status() == MemberStatus::Exiting ? 1 : 0;
         downed += m.status() == MemberStatus::Down ? 1 : 0;
     }
@@ -101,7 +102,8 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
     } else if (joins != 0 && !r.converged) {
         say(numbered(joins, "joining member") + " wait" + until_converged);
     }
-    if (leaving != 0 && !r.converged) say(numbered(leaving, "leaving member") + " wait" + until_converged);
+    if (leavers != 0 && !r.converged) say(numbered(leavers, "leaving member") + " wait" + until_converged);
+    if (leaving.held) say("this node's leave waits until nobody is unreachable");
     if (exiting != 0) say(numbered(exiting, "exiting member") + " wait to confirm their exit or to be unreachable");
     if (downed != 0) say(numbered(downed, "downed member") + " wait to be unreachable" + until_converged);
     for (const UnreachableReport& u : r.unreachable)

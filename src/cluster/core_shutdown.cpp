@@ -7,6 +7,10 @@ namespace muster {
 
 void ClusterCore::Impl::begin_exiting(Effects& out) {
     exiting_tasks_in_progress = true;
+    run_exiting_tasks(out);
+}
+
+void ClusterCore::Impl::run_exiting_tasks(Effects& out) {
     log(out, LogLevel::Info, "cluster.exiting");
     out.emplace_back(effect::RunExitingTasks{});
     out.emplace_back(effect::Shutdown{ShutdownReason::Leaving});
@@ -28,22 +32,17 @@ void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
         if (!gossip().seen_by(self)) install(gossip().seen(self));
         publish(now, out);
         burst(out);
-        std::vector<Member> others;
-        for (const Member& m : gossip().members())
-            if (m.unique_address() != self) others.push_back(m);
-        // The leader may be leaving too: its successor gets to know as well.
-        for (int candidate = 0; candidate < 2; ++candidate) {
-            const auto leader = state->leader_of(others);
-            if (!leader) break;
-            out.emplace_back(effect::Send{Destination(*leader), ExitingConfirmed{self, *leader}});
-            std::erase_if(others, [&](const Member& m) { return m.unique_address() == *leader; });
-        }
+        if (settings.patient_leave && self_status() == MemberStatus::Exiting)
+            return begin_farewell(Farewell::ExitingConfirmed, out);
+        for (const UniqueAddress& to : confirmation_targets())
+            out.emplace_back(effect::Send{Destination(to), ExitingConfirmed{self, to}});
     }
     stop(std::nullopt, out);
 }
 
 void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
     if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down || MUSTER_MUTANT(self_downing_skipped)) return;
+    if (leaving.given_up) return; // the farewell ends it
     const Reachability reachability = state->dc_reach();
     const bool all_know = std::ranges::all_of(own_dc_members(), [&](const Member& m) {
         return m.status() != MemberStatus::Down || gossip().seen_by(m.unique_address()) ||
@@ -63,6 +62,8 @@ void ClusterCore::Impl::stop(std::optional<ShutdownReason> reason, Effects& out)
     if (phase == CorePhase::Stopped) return;
     phase = CorePhase::Stopped;
     joining.process.reset();
+    leaving.held = false;
+    leaving.farewell = Farewell::None;
     std::vector<ClusterEvent> events{ClusterShuttingDown{}};
     std::vector<ClusterEvent> rest = diff_events(published.get(), nullptr);
     events.insert(events.end(), std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));

@@ -12,6 +12,7 @@ std::string_view to_string(ShutdownReason reason) noexcept {
     case ShutdownReason::IncompatibleConfiguration: return "incompatible configuration";
     case ShutdownReason::InternalError: return "internal error";
     case ShutdownReason::Requested: return "requested";
+    case ShutdownReason::LeaveUnfinished: return "leave unfinished";
     }
     MUSTER_ENSURE(false, "the enumerators above are all there are");
     return {};

@@ -121,6 +121,10 @@ const Member* SbrModel::find(const UniqueAddress& node) const noexcept {
     return place != members_.end() && place->unique_address() == node ? &*place : nullptr;
 }
 
+bool SbrModel::is_departed(const UniqueAddress& node) const noexcept {
+    return !departed_.empty() && sorted_contains(departed_, node);
+}
+
 bool SbrModel::is_unreachable(const UniqueAddress& node) const noexcept {
     return sorted_contains(unreachable_, node);
 }
@@ -129,7 +133,8 @@ template <class Keep>
 std::vector<Member> SbrModel::select(SbrCounting counting, Keep keep) const {
     std::vector<Member> selected;
     for (const Member& member : members_)
-        if (counts(member.status(), counting) && keep(member)) selected.push_back(member);
+        if (counts(member.status(), counting) && !is_departed(member.unique_address()) && keep(member))
+            selected.push_back(member);
     return selected;
 }
 
@@ -191,7 +196,7 @@ SbrModel SbrModel::without_indirectly_connected() const {
 bool SbrModel::all_unreachable_down_or_exiting() const noexcept {
     return std::all_of(unreachable_.begin(), unreachable_.end(), [this](const UniqueAddress& node) {
         const Member* member = find(node);
-        return member != nullptr && is_down_or_exiting(member->status());
+        return member != nullptr && (is_down_or_exiting(member->status()) || is_departed(node));
     });
 }
 

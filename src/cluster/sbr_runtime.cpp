@@ -113,6 +113,11 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
         model_.add(*member);
 }
 
+void SbrRuntime::set_departed(std::vector<UniqueAddress> departed) {
+    model_.set_departed(std::move(departed));
+    may_have_settled_ = true;
+}
+
 std::size_t SbrRuntime::arrived(std::span<const ClusterEvent> events) {
     std::vector<Member> members;
     for (const ClusterEvent& event : events) {
@@ -159,7 +164,8 @@ void SbrRuntime::warn_of_strategy(Effects& out) {
 void SbrRuntime::unreachable(const Member& member, const Now& now) {
     if (member.unique_address() == self_ || !model_.add_unreachable(member)) return;
     if (!MUSTER_MUTANT(stable_timer_not_restarted)) restart_stable(now);
-    count_change(now);
+    // Who said that it goes may become unreachable or Down: nothing is unstable about that.
+    if (!model_.is_departed(member.unique_address())) count_change(now);
     may_have_settled_ = true;
 }
 

@@ -119,6 +119,7 @@ ClusterSettings ClusterSettings::classic() {
     settings.seed_ask_again_after.reset();
     settings.eager.eager_gossip = false;
     settings.eager.death_evidence = false;
+    settings.patient_leave = false;
     return settings;
 }
 

@@ -54,6 +54,11 @@ result<void> DaemonConfig::validate() const {
     if (auto ok = cluster.validate(); !ok) return ok;
     if (transport_shutdown_timeout.count() <= 0)
         return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use more than 0 ms", {}};
+    if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
+        return Error{Errc::invalid_argument, "setting leave-timeout",
+                     "use at least " + std::to_string(leave_timeout_min().count()) +
+                         " ms, which failure-detector and split-brain-resolver.stable-after may take to remove who crashed, or leave it out",
+                     {}};
     if (!sbr) return {};
     if (auto ok = sbr->validate(); !ok) return ok;
     if (sbr->strategy == "lease-majority" && !lease)
@@ -62,12 +67,47 @@ result<void> DaemonConfig::validate() const {
     return {};
 }
 
+std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
+    using std::chrono::milliseconds;
+    const auto& detector = cluster.failure_detector;
+    const milliseconds detection = 2 * detector.heartbeat_interval + detector.acceptable_heartbeat_pause +
+                                   cluster.unreachable_nodes_reaper_interval;
+    if (!sbr) return detection + milliseconds(10'000);
+    const milliseconds stable = sbr->stable_after;
+    const milliseconds unstable = sbr->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
+    return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval;
+}
+
+namespace {
+
+/// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch what is stuck.
+CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
+    CoordinatedShutdown::Phases phases = default_shutdown_phases();
+    if (!config.cluster.patient_leave) return phases;
+    const auto timeout = config.leave_timeout.value_or(config.leave_timeout_min());
+    const auto at = [&](ShutdownPhase phase) -> auto& { return phases[static_cast<std::size_t>(phase)].timeout; };
+    at(ShutdownPhase::ClusterLeave) = timeout + std::chrono::seconds(1);
+    at(ShutdownPhase::ClusterExiting) = timeout + exiting_time_min + std::chrono::seconds(1);
+    return phases;
+}
+
+} // namespace
+
+std::chrono::milliseconds DaemonConfig::shutdown_time_max() const {
+    // The phases without membership tasks are the application's.
+    const auto phases = default_shutdown_phases();
+    const auto at = [&](ShutdownPhase phase) { return phases[static_cast<std::size_t>(phase)].timeout; };
+    const auto leave = cluster.patient_leave ? leave_timeout.value_or(leave_timeout_min()) + exiting_time_min
+                                             : at(ShutdownPhase::ClusterLeave) + at(ShutdownPhase::ClusterExiting);
+    return leave + at(ShutdownPhase::ClusterExitingDone) + transport_shutdown_timeout;
+}
+
 Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
                std::shared_ptr<RemoteMessageSink> sink)
     : runtime_(runtime), executor_(runtime.executor()), transport_(std::move(transport)), config_(std::move(config)),
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
       core_(transport_->self(), config_.cluster, random_, config_compat(config_)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
-      tasks_(runtime), main_(runtime) {
+      tasks_(runtime), main_(runtime), shutdown_(shutdown_phases(config_)) {
     make_resolver();
     snapshot_.state = core_.state();
 }
@@ -121,6 +161,8 @@ void Daemon::execute(DaemonCmd::Any command) {
             d.feed([&](const Now& now, Effects& out) { d.core_.join_seed_nodes(std::move(c.seeds), now, out); });
         }
         void operator()(DaemonCmd::Leave& c) const {
+            // One's own leave is coordinated shutdown from its beginning: it ends a joining, too.
+            if (c.node == d.core_.self().address()) return d.begin_shutdown(ShutdownReason::Leaving);
             d.feed([&](const Now& now, Effects& out) { d.core_.leave(c.node, now, out); });
         }
         void operator()(DaemonCmd::Down& c) const {
@@ -151,6 +193,15 @@ void Daemon::on_message(const UniqueAddress&, ClusterMessage message, Instant re
 
 void Daemon::on_link(const UniqueAddress& peer, LinkEvent event) {
     feed([&](const Now& now, Effects& out) { core_.on_link(peer, event, now, out); });
+    update_departed();
+}
+
+void Daemon::update_departed() {
+    if (!resolver_) return;
+    std::vector<UniqueAddress> departed = core_.departed();
+    if (departed == departed_) return;
+    departed_ = departed;
+    resolver_->set_departed(std::move(departed));
 }
 
 void Daemon::on_connect_refused(const Address& peer) {
@@ -200,6 +251,7 @@ void Daemon::carry_out(effect::Publish& e) {
     update_snapshot(e);
     update_monitored();
     expect_newcomers(e.events);
+    update_departed();
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
     publications_.push_back({std::move(e.state), std::move(e.events)});
     published_.notify();
@@ -331,7 +383,7 @@ void Daemon::carry_out(effect::Record& e) {
 
 void Daemon::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
     if (ended_)
-        callback(shutdown_.reason().value_or(ShutdownReason::Requested));
+        callback(end_reason());
     else
         stopped_callbacks_.push_back(std::move(callback));
 }

@@ -102,7 +102,10 @@ void ClusterDaemonHandle::start_leave(const std::shared_ptr<Daemon>& daemon, Don
 void ClusterDaemonHandle::start_shutdown(const std::shared_ptr<Daemon>& daemon, Done done) {
     const auto shared = std::make_shared<Done>(std::move(done));
     const bool posted = daemon->post([shared](Daemon& d) {
-        d.on_stopped([shared](ShutdownReason) { (*shared)({}); });
+        d.on_stopped([shared](ShutdownReason reason) {
+            if (reason != ShutdownReason::LeaveUnfinished) return (*shared)({});
+            (*shared)(Error{Errc::timed_out, "leave", "the others did not let the node go in time: it marked itself Down and stopped", {}});
+        });
         d.begin_shutdown(ShutdownReason::Requested);
     });
     if (!posted && daemon->snapshot().stopped) (*shared)({});

@@ -18,6 +18,9 @@
 
 namespace muster {
 
+/// What a leave has at least between being Leaving and giving up.
+inline constexpr std::chrono::seconds exiting_time_min{10};
+
 class ClusterDaemonHandle::Daemon final : public TransportHandler, public std::enable_shared_from_this<Daemon> {
 public:
     Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
@@ -105,6 +108,7 @@ private:
     void update_monitored();
     /// publish-stats-interval: the size of what this node knows, as gauges.
     void publish_stats();
+    void update_departed();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     Lease::Done lease_answer(std::uint64_t generation);
     RandomSource make_random();
@@ -130,8 +134,12 @@ private:
     void carry_out(shutdown_step::TaskFailed& step);
     void carry_out(shutdown_step::Finished& step);
     void leave_then(UniqueFunction<void()> done);
-    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more).
-    void wait_for_status(StatusSet statuses, UniqueFunction<void()> done);
+    void exit_then(UniqueFunction<void()> done);
+    /// Calls `action` then, unless everything has ended.
+    void at_leave_deadline(Instant deadline, void (*action)(Daemon&));
+    ShutdownReason end_reason() const;
+    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more), or the leave is late if that ends it.
+    void wait_for_status(StatusSet statuses, UniqueFunction<void()> done, bool until_late = false);
     void check_status_waiters();
 
     net::Runtime& runtime_;
@@ -168,12 +176,17 @@ private:
     bool lease_held_ = false;
     Instant lease_renewed_{};
 
+    std::vector<UniqueAddress> departed_; ///< what the resolver knows of it
+    std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
+    net::TimerId leave_timer_ = net::TimerId::None;
+    bool leave_is_late_ = false;
     CoordinatedShutdown shutdown_;
     std::map<std::pair<ShutdownPhase, std::string>, ShutdownTask> shutdown_tasks_;
     std::map<ShutdownPhase, net::TimerId> phase_timeouts_;
     struct StatusWaiter {
         StatusSet statuses;
         UniqueFunction<void()> done;
+        bool until_late = false; ///< also over when leave_is_late_
     };
     std::vector<StatusWaiter> status_waiters_;
     bool ended_ = false; ///< everything has ended

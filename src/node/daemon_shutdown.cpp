@@ -15,13 +15,18 @@ using Daemon = ClusterDaemonHandle::Daemon;
 void Daemon::add_membership_tasks() {
     using Done = UniqueFunction<void()>;
     add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task, [this](Done done) { leave_then(std::move(done)); });
-    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](Done done) {
-        wait_for_status(status_set(MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed), std::move(done));
-    });
+    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](Done done) { exit_then(std::move(done)); });
     add_shutdown_task(ShutdownPhase::ClusterExitingDone, membership_task, [this](Done done) {
-        if (!core_.is_stopped() && core_.is_joined() && core_.state()->self_status() != MemberStatus::Down)
-            feed([&](const Now& now, Effects& out) { core_.exiting_completed(now, out); });
-        done();
+        const bool is_member = !core_.is_stopped() && core_.is_joined();
+        const MemberStatus status = core_.state()->self_status();
+        const bool gives_up = config_.cluster.patient_leave && status != MemberStatus::Exiting;
+        if (is_member && status != MemberStatus::Down)
+            feed([&](const Now& now, Effects& out) {
+                gives_up ? core_.give_up_leaving(now, out) : core_.exiting_completed(now, out);
+            });
+        // Answering and counting until the others know: the core stops itself then.
+        if (core_.is_stopped() || !core_.is_joined() || status == MemberStatus::Down) return done();
+        wait_for_status(status_set(MemberStatus::Removed), std::move(done));
     });
     add_shutdown_task(ShutdownPhase::ClusterShutdown, membership_task, [this](Done done) {
         if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
@@ -118,13 +123,47 @@ void Daemon::carry_out(shutdown_step::Finished&) { finished_.notify(); }
 void Daemon::leave_then(UniqueFunction<void()> done) {
     const auto status = core_.state()->self_status();
     if (core_.is_stopped() || !core_.is_joined() || status == MemberStatus::Down) return done();
-    feed([&](const Now& now, Effects& out) { core_.leave(core_.self().address(), now, out); });
+    const Instant now = runtime_.monotonic_now();
+    leave_deadline_ = now + config_.leave_timeout.value_or(config_.leave_timeout_min());
+    feed([&](const Now& at, Effects& out) { core_.leave(core_.self().address(), at, out); });
+    if (core_.is_leave_held())
+        at_leave_deadline(*leave_deadline_, [](Daemon& d) {
+            if (d.core_.is_leave_held()) d.feed([&](const Now& at, Effects& out) { d.core_.leave_now(at, out); });
+        });
     wait_for_status(status_set(MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed),
                     std::move(done));
 }
 
-void Daemon::wait_for_status(StatusSet statuses, UniqueFunction<void()> done) {
-    status_waiters_.push_back({statuses, std::move(done)});
+void Daemon::exit_then(UniqueFunction<void()> done) {
+    constexpr StatusSet over = status_set(MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed);
+    if (leave_deadline_ && config_.cluster.patient_leave) {
+        // A crash is noticed, decided on and removed by then; what does not end now does not end.
+        const Instant last = std::max(*leave_deadline_, runtime_.monotonic_now()) + exiting_time_min;
+        at_leave_deadline(last, [](Daemon& d) {
+            d.leave_is_late_ = true;
+            d.check_status_waiters();
+        });
+    }
+    wait_for_status(over, std::move(done), true);
+}
+
+void Daemon::at_leave_deadline(Instant deadline, void (*action)(Daemon&)) {
+    if (leave_timer_ != net::TimerId::None) runtime_.cancel(leave_timer_);
+    leave_timer_ = runtime_.schedule(deadline, [weak = weak_from_this(), action] {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->leave_timer_ = net::TimerId::None;
+        if (!self->ended_) action(*self);
+    });
+}
+
+ShutdownReason Daemon::end_reason() const {
+    if (core_.has_given_up_leaving()) return ShutdownReason::LeaveUnfinished;
+    return shutdown_.reason().value_or(ShutdownReason::Requested);
+}
+
+void Daemon::wait_for_status(StatusSet statuses, UniqueFunction<void()> done, bool until_late) {
+    status_waiters_.push_back({statuses, std::move(done), until_late});
     check_status_waiters();
 }
 
@@ -132,7 +171,8 @@ void Daemon::check_status_waiters() {
     // A callback may add or satisfy further waiters: each pass looks at what is there now.
     for (std::size_t i = 0; i < status_waiters_.size();) {
         const auto status = core_.state()->self_status();
-        const bool reached = core_.is_stopped() || !core_.is_joined() || status_waiters_[i].statuses.contains(status);
+        const bool late = status_waiters_[i].until_late && leave_is_late_;
+        const bool reached = late || core_.is_stopped() || !core_.is_joined() || status_waiters_[i].statuses.contains(status);
         if (!reached) {
             ++i;
             continue;

@@ -41,11 +41,13 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     tasks_.cancel();
     co_await tasks_.join();
     for (auto& [key, timer] : std::exchange(timers_, {})) runtime_.cancel(timer);
+    if (leave_timer_ != net::TimerId::None) runtime_.cancel(leave_timer_);
     ended_ = true;
-    const auto reason = shutdown_.reason().value_or(ShutdownReason::Requested);
+    const ShutdownReason reason = end_reason();
     {
         const std::lock_guard lock(snapshot_mutex_);
         snapshot_.stopped = true;
+        snapshot_.shutdown_reason = reason;
     }
     for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
     // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of it.

@@ -1,6 +1,6 @@
 // ClusterCore rule by rule (protocol.md §5 to §11). Each test puts one core into a state, tells it one thing and reads
 // its effects.
-#include "core_world.hpp"
+#include "core_support.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -10,93 +10,6 @@
 
 namespace muster::testing {
 namespace {
-
-using std::chrono::hours;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-UniqueAddress node(std::string host, std::int64_t uid = 1) {
-    return {Address::remote("akka.tcp", "world", std::move(host), 2551), Uid{uid}};
-}
-const UniqueAddress a = node("a");
-const UniqueAddress b = node("b");
-const UniqueAddress c = node("c");
-const UniqueAddress d = node("d");
-
-Now at(Duration elapsed = {}) {
-    return {Instant{} + hours{1} + elapsed, WallTime{1'000'000 + elapsed / milliseconds{1}}};
-}
-
-Member member(const UniqueAddress& n, MemberStatus status, std::int32_t up = Member::never_up) {
-    return {n, status, {}, up};
-}
-Member up(const UniqueAddress& n, std::int32_t number) { return member(n, MemberStatus::Up, number); }
-
-Gossip gossip_of(const std::vector<Member>& members, const std::vector<UniqueAddress>& seen,
-                 Reachability reachability = {}) {
-    auto g = Gossip::from_parts(members, seen, std::move(reachability), {}, {});
-    MUSTER_ENSURE(g.has_value(), "a test's gossip is well formed");
-    return g->increment(members.front().unique_address());
-}
-
-RandomSource random_source() {
-    return [random = std::make_shared<Random>(42)] { return random->next(); };
-}
-
-ClusterCore core_with(const UniqueAddress& self, Gossip gossip, ClusterSettings settings = ClusterSettings::classic(),
-                      ClusterCore::Restored restored = {}) {
-    restored.gossip = std::make_shared<const Gossip>(std::move(gossip));
-    return ClusterCore::with_state(self, std::move(settings), random_source(), std::move(restored), at());
-}
-
-template <class M>
-std::vector<M> sent(const Effects& effects) {
-    std::vector<M> all;
-    for (const Effect& e : effects)
-        if (const auto* s = std::get_if<effect::Send>(&e))
-            if (const auto* m = std::get_if<M>(&s->message)) all.push_back(*m);
-    return all;
-}
-template <class M>
-std::vector<Address> targets(const Effects& effects) {
-    std::vector<Address> all;
-    for (const Effect& e : effects)
-        if (const auto* s = std::get_if<effect::Send>(&e))
-            if (std::holds_alternative<M>(s->message)) all.push_back(s->to.address);
-    return all;
-}
-template <class E>
-std::vector<E> of_type(const Effects& effects) {
-    std::vector<E> all;
-    for (const Effect& e : effects)
-        if (const auto* x = std::get_if<E>(&e)) all.push_back(*x);
-    return all;
-}
-std::uint64_t counted(const Effects& effects, std::string_view id) {
-    std::uint64_t n = 0;
-    for (const auto& count : of_type<effect::Count>(effects)) n += count.id == id ? count.n : 0;
-    return n;
-}
-bool logged(const Effects& effects, std::string_view code) {
-    const auto all = of_type<effect::Log>(effects);
-    return std::ranges::any_of(all, [&](const effect::Log& l) { return l.code == code; });
-}
-std::optional<ShutdownReason> shutdown_of(const Effects& effects) {
-    const auto all = of_type<effect::Shutdown>(effects);
-    return all.empty() ? std::nullopt : std::optional(all.front().reason);
-}
-MemberStatus status_in(const ClusterCore& core, const UniqueAddress& n) {
-    const Member* m = core.state()->latest().find(n);
-    return m == nullptr ? MemberStatus::Removed : m->status();
-}
-Effects tell(ClusterCore& core, const ClusterMessage& message, Duration elapsed = {}) {
-    Effects out;
-    core.on_message(message, at(elapsed).monotonic, at(elapsed), out);
-    return out;
-}
-GossipEnvelope envelope(const UniqueAddress& from, const UniqueAddress& to, Gossip gossip) {
-    return {from, to, std::make_shared<const Gossip>(std::move(gossip))};
-}
 
 // --- joining ------------------------------------------------------------------------------------------------------
 

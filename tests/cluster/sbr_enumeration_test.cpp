@@ -103,7 +103,8 @@ View after_leader_action(const View& view, Mask which) {
     return after;
 }
 
-SbrModel model_of(const Cluster& cluster, const View& view, Mask here) {
+/// `departed`: of whom this side knows that they left, beside who is there.
+SbrModel model_of(const Cluster& cluster, const View& view, Mask here, Mask departed = 0) {
     SbrModel model(node(static_cast<std::size_t>(std::countr_zero(here))), "default");
     std::vector<UniqueAddress> seen;
     for (std::size_t i = 0; i < cluster.n; ++i) {
@@ -113,12 +114,17 @@ SbrModel model_of(const Cluster& cluster, const View& view, Mask here) {
     }
     model.set_reachability(table_of(cluster.n, here));
     model.set_seen_by(std::move(seen));
+    std::vector<UniqueAddress> left;
+    for (std::size_t i = 0; i < cluster.n; ++i)
+        if ((departed >> i & 1U) != 0) left.push_back(node(i));
+    model.set_departed(std::move(left));
     return model;
 }
 
 /// Does anybody of this side go on after its decision? Exiting ones end by themselves.
-bool survives(const DowningStrategy& strategy, const Cluster& cluster, const View& view, Mask here, bool lease) {
-    const SbrModel model = model_of(cluster, view, here);
+bool survives(const DowningStrategy& strategy, const Cluster& cluster, const View& view, Mask here, bool lease,
+              Mask departed = 0) {
+    const SbrModel model = model_of(cluster, view, here, departed);
     DowningDecision decision = strategy.decide(model).decision;
     EXPECT_FALSE(is_indirect(decision)) << "a clean split has no indirectly connected nodes";
     if (!lease) decision = reverse_of(decision);
@@ -275,6 +281,74 @@ void expect_at_most_one_side(const DowningStrategy& strategy, std::size_t parts,
     }
 }
 
+/// The leaving nodes of `gone` have said that they stop, and ended. The others are cut every way, and of every side nobody,
+/// or everybody, or some have heard each goodbye.
+void cut_beside_departed(const DowningStrategy& strategy, const Cluster& cluster, Mask gone, std::size_t parts, Tally& tally) {
+    std::vector<std::size_t> alive;
+    for (std::size_t i = 0; i < cluster.n; ++i)
+        if ((gone >> i & 1U) == 0) alive.push_back(i);
+    if (alive.size() < parts) return;
+    const std::size_t first = leader_of(cluster.view);
+    const std::size_t leader = (gone >> first & 1U) == 0 ? first : [&] {
+        for (const std::size_t i : alive)
+            if (cluster.view.statuses[i] != S::Joining) return i;
+        return alive.front();
+    }();
+    const std::vector<View> actions = leader_actions(cluster.view, true);
+    std::vector<Mask> knowledge; // subsets of the gone
+    for (Mask known = gone;; known = (known - 1) & gone) {
+        knowledge.push_back(known);
+        if (known == 0) break;
+    }
+    for (const std::vector<Mask>& numbered : partitions(alive.size(), parts)) {
+        std::size_t others_stay_most = 0;
+        Mask leading = 0;
+        std::vector<Mask> sides;
+        for (const Mask side : numbered) {
+            Mask here = 0;
+            for (std::size_t k = 0; k < alive.size(); ++k)
+                if ((side >> k & 1U) != 0) here |= 1U << alive[k];
+            sides.push_back(here);
+            if ((here >> leader & 1U) != 0) {
+                leading = here;
+                continue;
+            }
+            const bool may_stay = std::ranges::any_of(
+                knowledge, [&](Mask known) { return survives(strategy, cluster, cluster.view, here, true, known); });
+            others_stay_most += may_stay ? 1U : 0U;
+        }
+        for (const View& changed : actions) {
+            const bool may_stay = std::ranges::any_of(
+                knowledge, [&](Mask known) { return survives(strategy, cluster, changed, leading, true, known); });
+            const std::size_t staying = others_stay_most + (may_stay ? 1U : 0U);
+            ++tally.cuts;
+            if (staying == 1) ++tally.one_stays;
+            if (staying < 2) continue;
+            if (tally.both_stay++ == 0) tally.first = describe(cluster, changed, sides);
+        }
+    }
+}
+
+void expect_at_most_one_side_beside_departed(const DowningStrategy& strategy, std::size_t parts, std::size_t n_max,
+                                             const RoleChoices& roles, bool both_ages = false) {
+    Tally tally;
+    for (std::size_t n = parts + 1; n <= std::min(n_max, nodes_max); ++n)
+        for_each_cluster(n, roles, both_ages, [&](const Cluster& cluster) {
+            for (Mask gone = 1; gone < 1U << n; ++gone) {
+                bool all_leave = true;
+                for (std::size_t i = 0; i < n; ++i)
+                    all_leave = all_leave && ((gone >> i & 1U) == 0 || cluster.view.statuses[i] == S::Leaving);
+                if (all_leave) cut_beside_departed(strategy, cluster, gone, parts, tally);
+            }
+        });
+    EXPECT_EQ(tally.both_stay, 0U) << strategy.describe() << " of " << tally.cuts << " cuts; first: " << tally.first;
+    if (nodes_max < 4) return; // too few are left to be cut
+    EXPECT_GT(tally.cuts, 0U);
+    if (parts == 2) {
+        EXPECT_GT(tally.one_stays, 0U);
+    }
+}
+
 /// With a quorum of more than half of all that may ever count, whatever a leader did. With a smaller one the guard
 /// against too many members still covers every single change.
 void expect_static_quorum_safe(std::size_t parts, std::size_t n_max, const RoleChoices& roles,
@@ -334,6 +408,21 @@ TEST(TwoWaySplit, WeightsLeaveAtMostOneSide) {
     expect_at_most_one_side(KeepMajorityStrategy("", weights), 2, 4, weights_0_1_3);
     expect_at_most_one_side(RoleWeightedQuorum(weights), 2, 4, weights_0_1_3);
     expect_static_quorum_safe(2, 4, weights_0_1_3, weights, "");
+}
+
+TEST(SplitBesideDeparted, LeavesAtMostOneSideWhoeverKnowsOfThem) {
+    expect_at_most_one_side_beside_departed(KeepMajorityStrategy(), 2, 5, no_roles);
+    expect_at_most_one_side_beside_departed(KeepMajorityStrategy("r"), 2, 4, role_or_not);
+    expect_at_most_one_side_beside_departed(KeepMajorityStrategy("", weights), 2, 4, weights_0_1_3);
+    expect_at_most_one_side_beside_departed(KeepOldestStrategy(true), 2, 5, no_roles, true);
+    expect_at_most_one_side_beside_departed(KeepOldestStrategy(false), 2, 5, no_roles, true);
+    expect_at_most_one_side_beside_departed(StaticQuorumStrategy(3), 2, 5, no_roles);
+    expect_at_most_one_side_beside_departed(KeepReferee(node(0).address()), 2, 4, no_roles);
+}
+TEST(SplitBesideDeparted, InThreePartsLeavesAtMostOneSide) {
+    expect_at_most_one_side_beside_departed(KeepMajorityStrategy(), 3, 5, no_roles);
+    expect_at_most_one_side_beside_departed(KeepMajorityStrategy("", weights), 3, 4, weights_0_1_3);
+    expect_at_most_one_side_beside_departed(KeepOldestStrategy(false), 3, 5, no_roles, true);
 }
 
 TEST(ThreeWaySplit, EveryStrategyLeavesAtMostOneSide) {

@@ -57,7 +57,14 @@ public:
     void join(const Address& to, const Now& now, Effects& out);
     /// JoinSeedNodes with §5.2's rules.
     void join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out);
+    /// Own address: while an own-DC member is unreachable the status stays (is_leave_held()) until none is or
+    /// leave_now() (§11.1, patient-leave).
     void leave(const Address& node, const Now& now, Effects& out);
+    /// Self becomes Leaving although somebody is unreachable: the time for waiting is over.
+    void leave_now(const Now& now, Effects& out);
+    /// A leave that could not be finished in time (§11.1): self becomes Down by its own hand, tells it until somebody
+    /// answers, at most two seconds, and stops. No-op when self is Exiting, Down or no member.
+    void give_up_leaving(const Now& now, Effects& out);
     void down(const Address& node, const Now& now, Effects& out);
     void down(const UniqueAddress& node, const Now& now, Effects& out);
     /// A resolver's decision: all of them in one change, so that it travels as one version. In this order (self last).
@@ -65,8 +72,9 @@ public:
     void prepare_for_shutdown(const Now& now, Effects& out);
     /// The transport quarantined this incarnation (§10, §16).
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
-    /// The application's exiting tasks are done (§11.1): tells the others and stops. Called once after
-    /// RunExitingTasks and Shutdown(Leaving), which the core sends together when self is first seen Exiting.
+    /// The application's exiting tasks are done (§11.1): tells the others until one answers, at most two seconds, and
+    /// stops (at once in the classic preset). Called once after RunExitingTasks and Shutdown(Leaving), which the core
+    /// sends together, behind the state in which self is first Exiting.
     void exiting_completed(const Now& now, Effects& out);
     /// The service stops now (§11.3): the last diff, ClusterShuttingDown. The core also does this by itself when it
     /// finds itself Down (then with Shutdown(Downed) when so configured) and at exiting_completed. Every later call
@@ -112,6 +120,13 @@ public:
     bool is_stopped() const noexcept;
     bool exiting_tasks_in_progress() const noexcept;
     bool is_preparing_for_shutdown() const noexcept;
+    /// A leave waits because a member is unreachable.
+    bool is_leave_held() const noexcept;
+    /// give_up_leaving() had to end this node.
+    bool has_given_up_leaving() const noexcept;
+    /// Leaving and Exiting members that said Goodbye{stopping} and have no connection with this node any more (§11.1): they
+    /// count on no side of a split and hold up no convergence. Sorted.
+    std::vector<UniqueAddress> departed() const;
     /// Own connection attempts with this incarnation are pointless: it was removed.
     bool is_tombstoned(const UniqueAddress& node) const noexcept;
     /// Whether a failure detector has samples of this incarnation, and what it says.

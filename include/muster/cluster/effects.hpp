@@ -26,6 +26,7 @@ enum class CoreTimer : std::uint8_t {
     QuarantineRemoved, ///< §16
     LeaseDelay,        ///< §15.3 lease-majority
     LeaseRelease,
+    Farewell,
 };
 struct TimerKey {
     CoreTimer timer{};
@@ -40,7 +41,8 @@ enum class ShutdownReason : std::uint8_t {
     JoinUnsuccessful,
     IncompatibleConfiguration,
     InternalError,
-    Requested
+    Requested,
+    LeaveUnfinished, ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
 };
 std::string_view to_string(ShutdownReason reason) noexcept;
 

@@ -94,6 +94,9 @@ public:
     /// Keeps the negative rows whose ends are both in the model.
     void set_reachability(const Reachability& reachability);
     void set_seen_by(std::vector<UniqueAddress> seen_by);
+    /// Leaving and Exiting members that said Goodbye{stopping} (protocol.md §11.1), sorted: they count on no side. They may be downed.
+    void set_departed(std::vector<UniqueAddress> departed) noexcept { departed_ = std::move(departed); }
+    bool is_departed(const UniqueAddress& node) const noexcept;
 
     const UniqueAddress& self() const noexcept { return self_; }
     const std::string& self_data_center() const noexcept { return self_data_center_; }
@@ -123,7 +126,7 @@ public:
     /// The model in which the second decision of §15.4 is taken: without the rows among the indirectly connected
     /// and those with an end that cannot be downed; unreachable is what the remaining rows say.
     SbrModel without_indirectly_connected() const;
-    /// Nobody unreachable is left that counts.
+    /// Nobody unreachable is left that counts: all are Down, Exiting or departed.
     bool all_unreachable_down_or_exiting() const noexcept;
 
 private:
@@ -136,6 +139,7 @@ private:
     std::vector<UniqueAddress> unreachable_; // sorted
     Reachability reachability_;              // filtered
     std::vector<UniqueAddress> seen_by_;     // sorted
+    std::vector<UniqueAddress> departed_;    // sorted
     bool seen_required_ = false;
 };
 

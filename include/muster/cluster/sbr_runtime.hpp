@@ -68,6 +68,8 @@ public:
     void on_event(const ClusterEvent& event, const Now& now, Effects& out);
     /// The same for all that was published together, which costs less and shows observers no states in between.
     void on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out);
+    /// Leaving and Exiting members that said that they stop, sorted (ClusterCore::departed): before the events that follow from it.
+    void set_departed(std::vector<UniqueAddress> departed);
     /// Takes the decision when it is due; acts on instability, responsible or not; releases the lease.
     SbrAction tick(const Now& now, Effects& out);
     /// LeaseDelay only; ignores others.

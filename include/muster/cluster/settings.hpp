@@ -59,6 +59,9 @@ struct ClusterSettings {
     std::vector<std::string> roles; ///< prefix dc- is reserved
     AppVersion app_version;
     bool run_coordinated_shutdown_when_down = true;
+    /// A node that leaves stays a full member until it may go (muster's own, protocol.md §11.1: a leave beside a crash is held back,
+    /// ExitingConfirmed is repeated until it is answered, a member that said Goodbye{stopping} holds nobody up). Off in the classic preset.
+    bool patient_leave = true;
     std::size_t min_nr_of_members = 1; ///< > 0
     std::map<std::string, std::size_t> role_min_nr_of_members;
     std::chrono::milliseconds periodic_tasks_initial_delay{1000};

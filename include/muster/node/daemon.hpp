@@ -65,6 +65,11 @@ struct DaemonSnapshot {
     std::shared_ptr<const MembershipState> state; ///< never null
     std::optional<UniqueAddress> leader;
     bool joined = false;
+    /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of the resolver; without
+    /// a resolver detection + 10 s. 48 s with the defaults.
+    std::chrono::milliseconds leave_timeout_min() const;
+    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults.
+    std::chrono::milliseconds shutdown_time_max() const;
     bool converged = false;
     bool stopped = false;                          ///< coordinated shutdown has ended
     std::optional<ShutdownReason> shutdown_reason; ///< set as soon as it began
@@ -88,7 +93,8 @@ public:
 
     void join(const Address& to);
     void join_seed_nodes(std::vector<Address> seeds);
-    /// This node leaves gracefully: coordinated shutdown runs when it is Exiting.
+    /// This node leaves gracefully, as async_leave() does: coordinated shutdown runs from its first phase and leaves in phase cluster-leave.
+    /// Before it has joined it ends the joining.
     void leave();
     void leave(const Address& node);
     void down(const Address& node);
@@ -131,7 +137,8 @@ public:
     void shutdown();
 
     /// Completes with success when the node has left and stopped. `token` may be any Asio completion token for
-    /// void(result<void>); completes on its executor. Errors: cancelled (the waiting, not the leaving), closed.
+    /// void(result<void>); completes on its executor. Errors: cancelled (the waiting, not the leaving), timed_out (it has stopped, but
+    /// the others did not let it go: it is Down).
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_leave(Token&& token) {
         return detail::initiate<result<void>>(executor(), std::forward<Token>(token),

@@ -49,6 +49,7 @@ ExitCode exit_code_of(ShutdownReason reason) {
     case ShutdownReason::JoinUnsuccessful: return ExitCode::JoinUnsuccessful;
     case ShutdownReason::IncompatibleConfiguration: return ExitCode::Incompatible;
     case ShutdownReason::InternalError: return ExitCode::Internal;
+    case ShutdownReason::LeaveUnfinished: return ExitCode::LeaveUnfinished;
     }
     return ExitCode::Internal;
 }

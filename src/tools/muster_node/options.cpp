@@ -211,7 +211,8 @@ void add_process_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
         ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
         ->capture_default_str();
     add_duration(app, "--status-interval", options.status_interval, "between status lines; 0: none");
-    add_duration(app, "--exit-deadline", options.exit_deadline, "SIGTERM or leave: exit with 7 when it takes longer");
+    add_duration(app, "--exit-deadline", options.exit_deadline,
+                 "SIGTERM or leave: exit with 7 when it takes longer (0: follows --stable-after and the detector)");
 }
 
 WallTime wall_clock() {
@@ -258,6 +259,18 @@ void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     options.node.daemon.sbr = std::move(sbr);
 }
 
+void apply_exit_deadline(NodeOptions& options) {
+    const auto needed = options.node.daemon.shutdown_time_max() + std::chrono::seconds(1);
+    if (options.exit_deadline.count() == 0) {
+        options.exit_deadline = needed;
+    } else if (options.exit_deadline < needed) {
+        throw CLI::ValidationError("--exit-deadline",
+                                   fmt::format("a leave may take {} ms with this --stable-after, --heartbeat-interval and "
+                                               "--acceptable-pause: allow as much, or lower --stable-after",
+                                               needed.count()));
+    }
+}
+
 void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     auto& transport = options.node.transport;
     auto& cluster = options.node.daemon.cluster;
@@ -290,6 +303,7 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
         cluster.eager = classic.eager;
         cluster.seed_refused_is_nack = classic.seed_refused_is_nack;
         cluster.seed_ask_again_after = classic.seed_ask_again_after;
+        cluster.patient_leave = classic.patient_leave;
     }
     if (raw.no_eager) cluster.eager.eager_gossip = false;
     if (raw.no_evidence) cluster.eager.death_evidence = false;
@@ -298,6 +312,7 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     options.backend = *parse_backend(raw.backend);
     options.log_level = *parse_log_level(raw.log_level);
     apply_sbr(raw, options, std::move(sbr));
+    apply_exit_deadline(options);
 }
 
 constexpr const char* footer = R"(Commands, one per line on stdin (ADDRESS is host:port or a whole address):
@@ -313,7 +328,7 @@ constexpr const char* footer = R"(Commands, one per line on stdin (ADDRESS is ho
   decisions                  print the resolver's latest decisions, with what they were made from
 Output: one JSON object per line on stdout, "at" in UTC; the log on stderr.
 Exit codes: 0 stopped, 1 internal error, 2 bad flag, 3 cannot start, 4 downed, 5 join unsuccessful,
-  6 incompatible configuration, 7 not stopped within --exit-deadline.)";
+  6 incompatible configuration, 7 not stopped within --exit-deadline, 8 could not leave in time.)";
 
 } // namespace
 

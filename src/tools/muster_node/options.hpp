@@ -19,13 +19,14 @@ enum class ExitCode : int {
     JoinUnsuccessful = 5, ///< no seed let it in
     Incompatible = 6,     ///< settings differ from the cluster's
     Deadline = 7,         ///< did not stop within --exit-deadline
+    LeaveUnfinished = 8,  ///< could not leave in time and marked itself Down
 };
 
 struct NodeOptions {
     Backend backend = Backend::Auto;
     LogLevel log_level = LogLevel::Warning;
     std::chrono::milliseconds status_interval{5000}; ///< 0: no periodic status
-    std::chrono::milliseconds exit_deadline{20'000};
+    std::chrono::milliseconds exit_deadline{0}; ///< after parsing: > 0, never shorter than a leave may take
     bool found_cluster = false;                      ///< no seeds: begin a cluster of its own
     RemoteAdapterConfig node;
 };
