@@ -26,8 +26,8 @@ void ConfigCompat::set(std::string key, std::string_view value) {
     own_.insert_or_assign(std::move(key), digest);
 }
 
-void ConfigCompat::require(std::string key, KeyPresence presence) {
-    required_.insert_or_assign(std::move(key), presence);
+void ConfigCompat::require(std::string key, KeyPresence presence, KeyDifference difference) {
+    required_.insert_or_assign(std::move(key), Rule{presence, difference});
 }
 
 void ConfigCompat::add(ConfigChecker checker) { checkers_.push_back(std::move(checker)); }
@@ -42,7 +42,7 @@ bool ConfigCompat::is_sensitive(std::string_view key) const noexcept {
 
 ConfigDigests ConfigCompat::required_digests() const {
     std::set<std::string, std::less<>> keys;
-    for (const auto& [key, presence] : required_) keys.insert(key);
+    for (const auto& [key, rule] : required_) keys.insert(key);
     for (const ConfigChecker& c : checkers_) keys.insert(c.required_keys.begin(), c.required_keys.end());
     ConfigDigests digests;
     for (const std::string& key : keys) {
@@ -65,12 +65,14 @@ ConfigDigests ConfigCompat::own_digests_for(const ConfigDigests& theirs) const {
 ConfigCompat::Outcome ConfigCompat::check(const ConfigDigests& theirs) const {
     if (!has_checkers()) return {};
     std::set<std::string, std::less<>> conflicts;
+    std::set<std::string, std::less<>> warnings;
     for (const ConfigDigest& d : theirs) {
         const auto rule = required_.find(d.key);
         if (rule == required_.end() || is_sensitive(d.key)) continue;
         const auto own = own_.find(d.key);
         const bool absent = own == own_.end();
-        if (absent ? rule->second == KeyPresence::SenderHas : own->second != d.hash) conflicts.insert(d.key);
+        const bool differs = absent ? rule->second.presence == KeyPresence::SenderHas : own->second != d.hash;
+        if (differs) (rule->second.difference == KeyDifference::Warn ? warnings : conflicts).insert(d.key);
     }
     for (const ConfigChecker& c : checkers_) {
         ConfigDigests sent;
@@ -80,7 +82,8 @@ ConfigCompat::Outcome ConfigCompat::check(const ConfigDigests& theirs) const {
         for (std::string& key : c.conflicts(sent, own_digests_for(sent))) conflicts.insert(std::move(key));
     }
     return {conflicts.empty() ? ConfigCheck::Compatible : ConfigCheck::Incompatible,
-            {conflicts.begin(), conflicts.end()}};
+            {conflicts.begin(), conflicts.end()},
+            {warnings.begin(), warnings.end()}};
 }
 
 } // namespace muster

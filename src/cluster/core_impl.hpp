@@ -156,6 +156,7 @@ struct ClusterCore::Impl {
     void on(const InitJoin& m, const Now& now, Effects& out);
     void on(const InitJoinAck& m, const Now& now, Effects& out);
     void on(const InitJoinNack& m, const Now& now, Effects& out);
+    void warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out) const;
     void on(const Join& m, const Now& now, Effects& out);
     void on(const Welcome& m, const Now& now, Effects& out);
     void on(const JoinDeferred& m, const Now& now, Effects& out);
@@ -206,7 +207,6 @@ struct ClusterCore::Impl {
     ConvergenceReport report() const;
     void explain_waiting(ConvergenceReport& r) const;
 
-    // --- core_commands.cpp
     // --- core_leaving.cpp
     /// Own data center, self included: whoever is accused, convergence waits for the resolver.
     bool is_anybody_unreachable() const;
@@ -226,9 +226,10 @@ struct ClusterCore::Impl {
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
 
+    // --- core_commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
-    bool is_known(const Address& address) const;
     void change_to_leaving(const Address& node, const Now& now, Effects& out);
+    bool is_known(const Address& address) const;
     /// All of them in one change.
     void down(const std::vector<Member>& incarnations, const Now& now, Effects& out);
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
@@ -237,8 +238,8 @@ struct ClusterCore::Impl {
     // --- core_shutdown.cpp
     /// Self was seen Exiting: hand-over and coordinated shutdown.
     void begin_exiting(Effects& out);
-    void exiting_completed(const Now& now, Effects& out);
     void run_exiting_tasks(Effects& out);
+    void exiting_completed(const Now& now, Effects& out);
     void shutdown_self_when_down(const Now& now, Effects& out);
     /// What a newly installed state says about self (§6.3).
     void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
@@ -326,8 +327,8 @@ struct ClusterCore::Impl {
     unsigned self_down_checks_failed = 0;
 
     JoinState joining;
-    EagerState eager;
     LeavingState leaving;
+    EagerState eager;
     HeartbeatMonitor heartbeats;
     std::map<UniqueAddress, LinkState> links;
     std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped

@@ -13,6 +13,12 @@ constexpr std::size_t not_member_peers_max = 1024;
 
 std::string text(std::uint64_t n) { return std::to_string(n); }
 
+std::string joined(const std::vector<std::string>& keys) {
+    std::string all;
+    for (const std::string& key : keys) all += (all.empty() ? "" : ",") + key;
+    return all;
+}
+
 } // namespace
 
 // --- the joining side ---------------------------------------------------------------------------------------------
@@ -204,12 +210,11 @@ void ClusterCore::Impl::on(const InitJoinAck& m, const Now& now, Effects& out) {
     const ConfigCompat::Outcome own = config.check(m.config);
     const bool incompatible = m.check == ConfigCheck::Incompatible || own.check == ConfigCheck::Incompatible;
     if (incompatible) {
-        std::string keys;
-        for (const std::string& key : own.conflicts) keys += (keys.empty() ? "" : ",") + key;
         count(out, "cluster.join.incompatible_configuration");
         log(out, settings.enforce_config_on_join ? LogLevel::Error : LogLevel::Warning,
             "cluster.join.incompatible_configuration", m.from.to_string(),
-            {{"refused_by", m.check == ConfigCheck::Incompatible ? "member" : "self"}, {"keys", keys}});
+            {{"refused_by", m.check == ConfigCheck::Incompatible ? "member" : "self"},
+             {"keys", own.conflicts.empty() ? "not said by the member: see its log" : joined(own.conflicts)}});
         if (settings.enforce_config_on_join) {
             give_up_joining(ShutdownReason::IncompatibleConfiguration, out);
             return;
@@ -217,7 +222,14 @@ void ClusterCore::Impl::on(const InitJoinAck& m, const Now& now, Effects& out) {
     } else if (m.check == ConfigCheck::Unchecked && config.has_checkers()) {
         log(out, LogLevel::Warning, "cluster.join.configuration_unchecked", m.from.to_string());
     }
+    warn_of_settings(own.warnings, m.from, out);
     carry_out(joining.process->on_ack(m.from, now.monotonic), now, out);
+}
+
+void ClusterCore::Impl::warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out) const {
+    if (keys.empty()) return;
+    count(out, "cluster.join.settings_differ");
+    log(out, LogLevel::Warning, "cluster.join.settings_differ", peer.to_string(), {{"keys", joined(keys)}});
 }
 
 void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
@@ -275,12 +287,14 @@ void ClusterCore::Impl::on(const InitJoin& m, const Now&, Effects& out) {
     }
     const ConfigCompat::Outcome outcome = config.check(m.config);
     InitJoinAck ack{self.address(), outcome.check, {}};
-    if (outcome.check == ConfigCheck::Compatible) ack.config = config.own_digests_for(m.config);
+    // Who is refused compares as well: its own log names the keys.
+    if (outcome.check != ConfigCheck::Unchecked) ack.config = config.own_digests_for(m.config);
     if (outcome.check == ConfigCheck::Incompatible) {
-        std::string keys;
-        for (const std::string& key : outcome.conflicts) keys += (keys.empty() ? "" : ",") + key;
         count(out, "cluster.join.incompatible_joiner");
-        log(out, LogLevel::Warning, "cluster.join.incompatible_joiner", m.from.to_string(), {{"keys", keys}});
+        log(out, LogLevel::Warning, "cluster.join.incompatible_joiner", m.from.to_string(),
+            {{"keys", joined(outcome.conflicts)}});
+    } else {
+        warn_of_settings(outcome.warnings, m.from, out);
     }
     out.emplace_back(effect::Send{Destination(m.from), std::move(ack)});
 }

@@ -121,6 +121,39 @@ result<std::shared_ptr<const DowningStrategy>> SbrSettings::make_strategy() cons
     return made;
 }
 
+namespace {
+
+std::string config_key(std::string_view name) { return "cluster.split-brain-resolver." + std::string(name); }
+
+} // namespace
+
+std::map<std::string, std::string> SbrSettings::config_deciding(std::string_view cluster_name) const {
+    std::map<std::string, std::string> values;
+    values[config_key("indirectly-connected")] = indirect == Indirect::All ? "all" : "blamed";
+    const bool has_role = strategy == "keep-majority" || strategy == "static-quorum" || strategy == "keep-oldest" ||
+                          strategy == "lease-majority";
+    if (has_role) values[config_key("role")] = role;
+    if (strategy == "static-quorum" || strategy == "role-weighted-quorum")
+        values[config_key("static-quorum.quorum-size")] = std::to_string(quorum_size);
+    if (strategy == "keep-oldest") values[config_key("keep-oldest.down-if-alone")] = down_if_alone ? "on" : "off";
+    if (strategy == "keep-referee") {
+        values[config_key("keep-referee.referee")] = referee ? referee->to_string() : "";
+        values[config_key("keep-referee.down-all-if-less-than-nodes")] = std::to_string(down_all_if_less_than_nodes);
+    }
+    if (strategy == "lease-majority") {
+        values[config_key("lease-majority.lease-implementation")] = lease_implementation;
+        values[config_key("lease-majority.lease-name")] = lease_name.empty() ? default_lease_name(cluster_name) : lease_name;
+    }
+    return values;
+}
+
+std::map<std::string, std::string> SbrSettings::config_timing() const {
+    const auto unstable = down_all_when_unstable.limit(stable_after);
+    return {{config_key("stable-after"), ms_text(stable_after)},
+            {config_key("down-all-when-unstable"), unstable ? ms_text(*unstable) : "off"},
+            {config_key("dry-run"), dry_run ? "on" : "off"}};
+}
+
 milliseconds SbrSettings::recommended_stable_after(std::size_t members) noexcept {
     struct Row {
         std::size_t members;

@@ -38,10 +38,23 @@ ClusterEventBus::Options bus_options(net::Runtime& runtime) {
     return options;
 }
 
-ConfigCompat config_compat(const DaemonConfig& config) {
+ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_name) {
     auto compat = config.sbr ? ConfigCompat::cluster("split-brain-resolver", config.sbr->config_strategy(),
                                                      config.sbr->config_weights())
                              : ConfigCompat::cluster("none");
+    // A peer that does not know a key does not compare it: members of two versions can be in one cluster.
+    const auto compare = [&](const std::map<std::string, std::string>& values, KeyDifference difference) {
+        for (const auto& [key, value] : values) {
+            compat.set(key, value);
+            compat.require(key, KeyPresence::BothHave, difference);
+        }
+    };
+    if (config.sbr) {
+        compare(config.sbr->config_deciding(cluster_name), KeyDifference::Refuse);
+        compare(config.sbr->config_timing(), KeyDifference::Warn);
+    }
+    compare(config.join_settings, KeyDifference::Refuse);
+    for (const ConfigChecker& checker : config.join_checkers) compat.add(checker);
     for (const auto& prefix : config.cluster.sensitive_config_paths) compat.add_sensitive(prefix);
     return compat;
 }
@@ -106,7 +119,7 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
                std::shared_ptr<RemoteMessageSink> sink)
     : runtime_(runtime), executor_(runtime.executor()), transport_(std::move(transport)), config_(std::move(config)),
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
-      core_(transport_->self(), config_.cluster, random_, config_compat(config_)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
+      core_(transport_->self(), config_.cluster, random_, config_compat(config_, transport_->self().address().system)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
       tasks_(runtime), main_(runtime), shutdown_(shutdown_phases(config_)) {
     make_resolver();
     snapshot_.state = core_.state();

@@ -1,5 +1,6 @@
 #include <muster/node/remote_adapter.hpp>
 
+#include <string>
 #include <utility>
 
 namespace muster {
@@ -10,9 +11,12 @@ ClusterRemoteAdapter::ClusterRemoteAdapter(Address address, ClusterDaemonHandle 
 result<ClusterRemoteAdapter> ClusterRemoteAdapter::start(net::Runtime& runtime, RemoteAdapterConfig config,
                                                          std::shared_ptr<RemoteMessageSink> sink) {
     if (auto ok = config.daemon.validate(); !ok) return ok.error();
+    const std::size_t frame_bytes_max = config.transport.frame_bytes_max;
     auto transport = TcpClusterTransport::listen(runtime, std::move(config.transport));
     if (!transport) return transport.error();
     auto address = (*transport)->self().address();
+    // A gossip that one node may send and another refuses would keep them from agreeing.
+    config.daemon.join_settings.try_emplace("transport.frame-bytes-max", std::to_string(frame_bytes_max));
     auto daemon = spawn_daemon(runtime, std::shared_ptr(std::move(*transport)), std::move(config.daemon), std::move(sink));
     if (!daemon) return daemon.error();
     return ClusterRemoteAdapter(std::move(address), std::move(*daemon));

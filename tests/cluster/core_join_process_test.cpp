@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <muster/cluster/config_compat.hpp>
 #include <muster/cluster/join_process.hpp>
+#include <muster/cluster/sbr.hpp>
 
 namespace muster {
 namespace {
@@ -163,6 +164,70 @@ TEST(ConfigCompat, AKeyTheSenderHasMustBeHereUnlessBothMustHaveIt) {
     const auto outcome = here.check(there.required_digests());
     EXPECT_EQ(outcome.check, ConfigCheck::Incompatible);
     EXPECT_EQ(outcome.conflicts, std::vector<std::string>{"app.shards"});
+}
+
+TEST(ConfigCompat, EverySettingThatDecidesWhoStaysHasAKeyOfItsOwn) {
+    SbrSettings plain;
+    const auto differing = [&](SbrSettings other, std::string strategy) {
+        SbrSettings one = plain;
+        one.strategy = other.strategy = std::move(strategy);
+        const auto a = one.config_deciding("demo");
+        const auto b = other.config_deciding("demo");
+        std::vector<std::string> keys;
+        for (const auto& [key, value] : a)
+            if (const auto found = b.find(key); found != b.end() && found->second != value) keys.push_back(key);
+        return keys;
+    };
+    const std::string prefix = "cluster.split-brain-resolver.";
+    SbrSettings s;
+    s.indirect = SbrSettings::Indirect::All;
+    EXPECT_EQ(differing(s, "down-all"), std::vector{prefix + "indirectly-connected"});
+    for (const std::string strategy : {"keep-majority", "static-quorum", "keep-oldest", "lease-majority"}) {
+        s = {};
+        s.role = "core";
+        EXPECT_EQ(differing(s, strategy), std::vector{prefix + "role"}) << strategy;
+    }
+    s = {};
+    s.quorum_size = 3;
+    EXPECT_EQ(differing(s, "static-quorum"), std::vector{prefix + "static-quorum.quorum-size"});
+    EXPECT_EQ(differing(s, "role-weighted-quorum"), std::vector{prefix + "static-quorum.quorum-size"});
+    s = {};
+    s.down_if_alone = false;
+    EXPECT_EQ(differing(s, "keep-oldest"), std::vector{prefix + "keep-oldest.down-if-alone"});
+    s = {};
+    s.referee = Address::remote("akka.tcp", "demo", "a", 1);
+    EXPECT_EQ(differing(s, "keep-referee"), std::vector{prefix + "keep-referee.referee"});
+    s = {};
+    s.down_all_if_less_than_nodes = 2;
+    EXPECT_EQ(differing(s, "keep-referee"), std::vector{prefix + "keep-referee.down-all-if-less-than-nodes"});
+    s = {};
+    s.lease_name = "another";
+    EXPECT_EQ(differing(s, "lease-majority"), std::vector{prefix + "lease-majority.lease-name"});
+    s.lease_name = SbrSettings::default_lease_name("demo");
+    EXPECT_TRUE(differing(s, "lease-majority").empty()) << "the default said aloud is the default";
+    s = {};
+    s.lease_implementation = "file";
+    EXPECT_EQ(differing(s, "lease-majority"), std::vector{prefix + "lease-majority.lease-implementation"});
+}
+
+TEST(ConfigCompat, ADifferenceInTimesIsAWarningAndNoConflict) {
+    SbrSettings fast;
+    fast.stable_after = std::chrono::seconds{3};
+    fast.dry_run = true;
+    const auto compat = [](const SbrSettings& settings) {
+        ConfigCompat config = ConfigCompat::cluster("sbr");
+        for (const auto& [key, value] : settings.config_timing()) {
+            config.set(key, value);
+            config.require(key, KeyPresence::BothHave, KeyDifference::Warn);
+        }
+        return config;
+    };
+    const auto outcome = compat({}).check(compat(fast).required_digests());
+    EXPECT_EQ(outcome.check, ConfigCheck::Compatible);
+    EXPECT_TRUE(outcome.conflicts.empty());
+    const std::string prefix = "cluster.split-brain-resolver.";
+    EXPECT_EQ(outcome.warnings,
+              (std::vector{prefix + "down-all-when-unstable", prefix + "dry-run", prefix + "stable-after"}));
 }
 
 TEST(ConfigCompat, SensitiveKeysAreNeitherSentNorCompared) {

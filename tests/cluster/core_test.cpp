@@ -277,6 +277,25 @@ TEST(ConfigCheck, ComparesWhatTheMemberSentAsWell) {
     EXPECT_EQ(shutdown_of(out), ShutdownReason::IncompatibleConfiguration);
 }
 
+TEST(ConfigCheck, TheRefusedJoinerNamesTheKeysAsTheMemberDoes) {
+    const auto keys_in = [](const Effects& effects, std::string_view code) -> std::string {
+        for (const auto& line : of_type<effect::Log>(effects))
+            for (const auto& field : line.fields)
+                if (line.code == code && field.name == "keys") return std::string(field.value);
+        return {};
+    };
+    ClusterCore member(a, ClusterSettings::classic(), random_source(), ConfigCompat::cluster("sbr", "down-all"));
+    Effects out;
+    member.join(a.address(), at(), out);
+    ClusterCore joiner(b, ClusterSettings::classic(), random_source(), ConfigCompat::cluster("sbr", "keep-majority"));
+    out.clear();
+    joiner.join_seed_nodes({a.address()}, at(), out);
+    const Effects asked = tell(member, sent<InitJoin>(out).at(0));
+    EXPECT_EQ(keys_in(asked, "cluster.join.incompatible_joiner"), config_key_sbr_strategy);
+    const Effects refused = tell(joiner, sent<InitJoinAck>(asked).at(0));
+    EXPECT_EQ(keys_in(refused, "cluster.join.incompatible_configuration"), config_key_sbr_strategy);
+}
+
 // --- gossip exchange ----------------------------------------------------------------------------------------------
 
 TEST(GossipReception, AGossipThatDoesNotKnowThisIncarnationIsIgnored) {

@@ -25,6 +25,12 @@ enum class KeyPresence : std::uint8_t {
     BothHave,  ///< compared only when both have it
 };
 
+/// What a difference means.
+enum class KeyDifference : std::uint8_t {
+    Refuse, ///< the join: the setting decides who stays
+    Warn,   ///< on both sides: the setting decides when, or for how long
+};
+
 /// An application's own check: gets the digests the peer sent and the own ones of the same keys (an absent key is
 /// absent there); returns the keys in conflict.
 struct ConfigChecker {
@@ -44,7 +50,7 @@ public:
     /// Own value of a key in its canonical text form; replaces an earlier one.
     void set(std::string key, std::string_view value);
     /// Compares `key` in every join.
-    void require(std::string key, KeyPresence presence);
+    void require(std::string key, KeyPresence presence, KeyDifference difference = KeyDifference::Refuse);
     void add(ConfigChecker checker);
     /// Keys that start with `prefix` are neither sent nor compared.
     void add_sensitive(std::string prefix);
@@ -58,6 +64,7 @@ public:
     struct Outcome {
         ConfigCheck check = ConfigCheck::Unchecked;
         std::vector<std::string> conflicts; ///< keys, sorted, unique
+        std::vector<std::string> warnings;  ///< keys that differ and do not hinder, likewise
     };
     /// Compares what a peer sent with the own settings, by all checkers.
     Outcome check(const ConfigDigests& theirs) const;
@@ -66,7 +73,11 @@ private:
     bool is_sensitive(std::string_view key) const noexcept;
 
     std::map<std::string, Hash128, std::less<>> own_;
-    std::map<std::string, KeyPresence, std::less<>> required_;
+    struct Rule {
+        KeyPresence presence{};
+        KeyDifference difference{};
+    };
+    std::map<std::string, Rule, std::less<>> required_;
     std::vector<ConfigChecker> checkers_;
     std::vector<std::string> sensitive_;
 };

@@ -400,6 +400,11 @@ struct SbrSettings {
     /// Canonical values for the join check (protocol.md §5.5): strategy, and weights.
     std::string config_strategy() const { return strategy; }
     std::string config_weights() const { return role_weights().canonical(); }
+    /// Every other setting that decides who stays, by full key, in canonical text: two nodes that differ in one may both stay, or
+    /// both go. `cluster_name` makes the default lease's name.
+    std::map<std::string, std::string> config_deciding(std::string_view cluster_name) const;
+    /// Those that decide when, and dry-run: a difference is worth a warning.
+    std::map<std::string, std::string> config_timing() const;
 
     static constexpr std::chrono::milliseconds tick_interval{1000};
     /// By cluster size: 5: 7 s, 10: 10 s, 20: 13 s, 50: 17 s, 100: 20 s, more: 30 s (protocol.md §15.7).

@@ -50,6 +50,13 @@ struct DaemonConfig {
     std::shared_ptr<Lease> lease;
     /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport afterwards.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
+    /// Further settings that members must have alike, by key, and the application's own checks (protocol.md §5.5). Only digests travel.
+    std::map<std::string, std::string> join_settings;
+    std::vector<ConfigChecker> join_checkers;
+    /// How long a leave may wait for a crashed member to be noticed, decided on and removed before it goes on regardless (protocol.md
+    /// §11.1); ten seconds later at the latest the node marks itself Down and ends with ShutdownReason::LeaveUnfinished. Absent:
+    /// leave_timeout_min(); shorter is an error. Who supervises the process should grant it shutdown_time_max().
+    std::optional<std::chrono::milliseconds> leave_timeout;
     /// Seed of the daemon's random choices; absent: the Runtime's entropy.
     std::optional<std::uint64_t> random_seed;
     /// Told of every state that is published, on the Runtime's thread, before readers, subscribers and peers can know of it: snapshot()
@@ -58,6 +65,11 @@ struct DaemonConfig {
 
     /// The first setting outside its range.
     result<void> validate() const;
+    /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of the resolver; without
+    /// a resolver detection + 10 s. 48 s with the defaults.
+    std::chrono::milliseconds leave_timeout_min() const;
+    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults.
+    std::chrono::milliseconds shutdown_time_max() const;
 };
 
 /// One moment of a daemon, consistent in itself.
@@ -65,11 +77,6 @@ struct DaemonSnapshot {
     std::shared_ptr<const MembershipState> state; ///< never null
     std::optional<UniqueAddress> leader;
     bool joined = false;
-    /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of the resolver; without
-    /// a resolver detection + 10 s. 48 s with the defaults.
-    std::chrono::milliseconds leave_timeout_min() const;
-    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults.
-    std::chrono::milliseconds shutdown_time_max() const;
     bool converged = false;
     bool stopped = false;                          ///< coordinated shutdown has ended
     std::optional<ShutdownReason> shutdown_reason; ///< set as soon as it began
