@@ -65,6 +65,75 @@ TEST(Daemon, IsNotRemovedBeforeTheApplicationsHandOverHasEnded) {
     EXPECT_TRUE(world.run_until([&] { return world[0].saw<MemberRemoved>(gone); }));
 }
 
+TEST(Daemon, LeaveBeforeItHasJoinedEndsTheJoiningAndRunsTheApplicationsPhases) {
+    World world;
+    world.add_host(); // the first seed never starts: nobody founds a cluster
+    world.add_host();
+    auto& lone = world.start(1);
+    world.network.run_for(3s);
+    ASSERT_FALSE(lone.stopped.has_value());
+    bool ran = false;
+    lone.daemon().add_shutdown_task(ShutdownPhase::ServiceStop, "stop", [&](UniqueFunction<void()> done) {
+        ran = true;
+        done();
+    });
+    lone.daemon().leave();
+    ASSERT_TRUE(world.run_until([&] { return lone.stopped.has_value(); }));
+    EXPECT_EQ(lone.stopped, ShutdownReason::Leaving);
+    EXPECT_TRUE(ran);
+}
+
+TEST(Daemon, ALeaveBesideACrashWaitsForTheResolverAndLosesNobody) {
+    for (const std::size_t leaver : {0U, 1U, 2U}) {
+        World world;
+        world.start_all(4);
+        ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+        world[3].kill();
+        world.network.run_for(1s);
+        world[leaver].daemon().shutdown();
+        EXPECT_TRUE(world.run_until([&] { return world[leaver].stopped.has_value(); })) << leaver;
+        EXPECT_EQ(world[leaver].stopped, ShutdownReason::Requested) << leaver;
+        std::vector<SimNode*> rest;
+        for (std::size_t i = 0; i < 3; ++i)
+            if (i != leaver) rest.push_back(&world[i]);
+        EXPECT_TRUE(world.run_until([&] { return world.agree(rest); })) << leaver;
+    }
+}
+
+TEST(Daemon, ALeaveThatNobodyLetsGoMarksItselfDownAndSaysSo) {
+    World world;
+    for (std::size_t i = 0; i < 3; ++i) world.add_host();
+    for (std::size_t i = 0; i < 3; ++i) {
+        auto config = world.config(i);
+        config.daemon.sbr.reset(); // nobody decides on who crashed
+        world.start(i, std::move(config));
+    }
+    ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+    const auto leaver = world[1].unique_address();
+    world[2].kill();
+    world.network.run_for(1s);
+    world[1].daemon().shutdown();
+    ASSERT_TRUE(world.run_until([&] { return world[1].stopped.has_value(); }));
+    EXPECT_EQ(world[1].stopped, ShutdownReason::LeaveUnfinished);
+    EXPECT_GE(world[1].log->count("cluster.leave.held"), 1U);
+    EXPECT_GE(world[1].log->count("cluster.leave.given_up"), 1U);
+    const auto* seen = world[0].snapshot().state->latest().find(leaver);
+    EXPECT_TRUE(seen == nullptr || seen->status() == MemberStatus::Down) << "somebody answered, so it knows";
+}
+
+TEST(Daemon, ATimeForLeavingThatIsTooShortForTheOtherSettingsIsRefusedByName) {
+    World world;
+    world.add_host();
+    auto config = world.config(0);
+    config.daemon.leave_timeout = config.daemon.leave_timeout_min() - 1ms;
+    const auto refused = config.daemon.validate();
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message().find("leave-timeout"), std::string::npos);
+    EXPECT_NE(refused.error().message().find("stable-after"), std::string::npos);
+    config.daemon.leave_timeout = config.daemon.leave_timeout_min();
+    EXPECT_TRUE(config.daemon.validate());
+}
+
 TEST(Daemon, AHandOverThatNeverEndsIsCutOffByItsPhaseAndLogged) {
     World world;
     world.start_all(2);
