@@ -1,6 +1,7 @@
 // Gossip exchange (protocol.md §6.1 to §6.5, §7).
 #include "core_impl.hpp"
 #include <algorithm>
+#include <muster/cluster/gossip_check.hpp>
 #include <muster/ensure.hpp>
 #include "../base/mutants.hpp"
 
@@ -121,7 +122,17 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
         count(out, ignored);
         return;
     }
-    take(m.from, m.gossip, now, out);
+    if (is_possible(m.from, *m.gossip, out)) take(m.from, m.gossip, now, out);
+}
+
+bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const {
+    if (remote.version_id() == gossip().version_id()) return true;
+    auto checked = check_possible(remote); // again: not every transport has a decoder
+    if (checked) checked = check_jump(remote, gossip());
+    if (checked) return true;
+    count(out, "cluster.gossip.impossible");
+    log(out, LogLevel::Warning, "cluster.gossip.impossible", from.to_string(), {{"reason", checked.error().message()}});
+    return false;
 }
 
 void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out) {

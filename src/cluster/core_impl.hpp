@@ -177,6 +177,8 @@ struct ClusterCore::Impl {
     void on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out);
     /// §6.3.
     void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
+    /// No when no honest node can have sent it (gossip_check.hpp); counts and logs that.
+    bool is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const;
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
     /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger is told

@@ -238,6 +238,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
         count(out, "cluster.welcome.ignored");
         return;
     }
+    if (!is_possible(m.from, *m.gossip, out)) return;
     phase = CorePhase::Initialized;
     joining.process.reset();
     install(m.gossip->seen(self));

@@ -1,6 +1,7 @@
 #include <muster/cluster/membership.hpp>
 
 #include <algorithm>
+#include <muster/cluster/gossip_check.hpp>
 #include <muster/ensure.hpp>
 #include <utility>
 #include "../base/mutants.hpp"
@@ -157,6 +158,9 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
     return removed;
 }
 
+/// At the limit numbers repeat: one above it would make every further gossip of this cluster impossible.
+std::int32_t next_number(std::int32_t last) noexcept { return std::min(last, up_number_max - 1) + 1; }
+
 /// protocol.md §9.3 step 2.
 std::vector<Member> promotions(const MembershipState& state, const LeaderActionInputs& inputs) {
     const bool admit = !inputs.preparing_for_shutdown && enough_members(state, inputs);
@@ -172,7 +176,9 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
         switch (m.status()) {
         case MemberStatus::Joining:
         case MemberStatus::WeaklyUp:
-            if (admit) changed.push_back(with_status(m, MemberStatus::Up).copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : ++last_number));
+            if (!admit) break;
+            last_number = next_number(last_number);
+            changed.push_back(with_status(m, MemberStatus::Up).copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : last_number));
             break;
         case MemberStatus::Leaving: changed.push_back(with_status(m, MemberStatus::Exiting)); break;
         case MemberStatus::PreparingForShutdown:

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <map>
+#include <muster/cluster/gossip_check.hpp>
 #include <muster/ensure.hpp>
 #include <tuple>
 #include <utility>
@@ -518,6 +519,7 @@ private:
                                                                    std::move(clock), std::move(tombstones_));
         if (!gossip) throw Failure{std::move(gossip).error()};
         if (gossip->version_id() != version_id) refuse(in_.offset(), "this content has another version_id");
+        if (auto possible = check_possible(*gossip); !possible) throw Failure{std::move(possible).error()};
         auto read = std::make_shared<const Gossip>(*std::move(gossip));
         if (fields_.interner() != nullptr && like_ == nullptr)
             fields_.interner()->remember_members(members_bytes_, read);

@@ -307,6 +307,37 @@ TEST(GossipReception, AGossipThatDoesNotKnowThisIncarnationIsIgnored) {
     EXPECT_EQ(core.state()->latest().version_id(), before);
 }
 
+TEST(GossipReception, AGossipThatCannotBeIsRefusedAlsoWithoutADecoder) {
+    const Gossip local = gossip_of({up(a, 1), up(b, 2)}, {a, b});
+    const UniqueAddress foreign{Address::remote("akka.tcp", "other", "b", 2551), b.uid()}; // has the key of b
+    const std::vector<Member> zero{up(c, 0)};
+    const std::vector<Member> stranger{member(foreign, MemberStatus::Down)};
+    const Gossip buried = *Gossip::from_parts({up(a, 1), up(b, 2)}, {}, {}, local.version(), {{a, at().wall}});
+    for (const Gossip& forged : {local.increment(c), local.update(zero).increment(b), local.update(stranger).increment(b), buried}) {
+        ClusterCore core = core_with(a, local);
+        const Effects out = tell(core, envelope(b, a, forged));
+        EXPECT_EQ(counted(out, "cluster.gossip.impossible"), 1U);
+        EXPECT_TRUE(logged(out, "cluster.gossip.impossible"));
+        EXPECT_TRUE(sent<GossipEnvelope>(out).empty());
+        EXPECT_EQ(core.state()->latest().version_id(), local.version_id());
+    }
+}
+
+TEST(GossipReception, NoGossipRaisesACounterOrVersionByMoreThan2To40) {
+    const Gossip local = gossip_of({up(a, 1), up(b, 2)}, {a, b});
+    const auto is_taken = [&](std::uint64_t counter, std::int64_t version) {
+        const Reachability rows{{}, {{b, version}}};
+        const auto remote = Gossip::from_parts({up(a, 1), up(b, 2)}, std::vector{b}, rows,
+                                               VectorClock::from_entries({{a.key(), 1}, {b.key(), counter}}), {});
+        ClusterCore core = core_with(a, local);
+        return counted(tell(core, envelope(b, a, *remote)), "cluster.gossip.impossible") == 0;
+    };
+    constexpr auto jump = std::uint64_t{1} << 40U;
+    EXPECT_TRUE(is_taken(jump, static_cast<std::int64_t>(jump))) << "nothing is held of b: 2^40 is the jump itself";
+    EXPECT_FALSE(is_taken(jump + 1, 1));
+    EXPECT_FALSE(is_taken(1, static_cast<std::int64_t>(jump + 1)));
+}
+
 TEST(GossipReception, AnEnvelopeOlderThanItsTimeToLiveIsIgnored) {
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}));
     const auto newer = envelope(b, a, core.state()->latest().increment(b).only_seen(b));

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <limits>
+#include <muster/cluster/gossip_check.hpp>
 
 namespace muster::wire {
 namespace {
@@ -69,14 +71,95 @@ TEST(Envelope, AnObserverWhoseUnreachableSubjectWasRemovedKeepsItsReachableRows)
 TEST(Envelope, NodesOfAllFormsSurvive) {
     std::vector<Member> members;
     std::int64_t uid = std::numeric_limits<std::int64_t>::min();
-    for (const char* address : {"akka://local", "akka.tcp://other@10.0.0.1:0", "akka.tcp://other@10.0.0.1:65535",
-                                "akka.tcp://other@[::1]:1", "akka://s@h\xc3\xa9:80", "akka://s@ha:80"})
+    for (const char* address : {"akka://s", "akka://s@10.0.0.1:0", "akka://s@10.0.0.1:65535", "akka://s@[::1]:1",
+                                "akka://s@h\xc3\xa9:80", "akka://s@ha:80"})
         members.emplace_back(UniqueAddress{*Address::parse(address), Uid{uid++}}, MemberStatus::Joining);
     const auto gossip = Gossip::from_parts(members, {}, {}, {}, {});
     ASSERT_TRUE(gossip);
     const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
     ASSERT_TRUE(back) << back.error().message();
     expect_same(*gossip, **back);
+}
+
+// --- gossips that cannot be -------------------------------------------------------------------------------------
+
+struct Forged {
+    std::vector<Member> members{{samples::node(0), MemberStatus::Up, {}, 1}, {samples::node(1), MemberStatus::Up, {}, 2}};
+    Reachability rows;
+    std::vector<VectorClock::Entry> clock{{samples::node(0).key(), 3}};
+    std::vector<Tombstone> tombstones;
+
+    bool is_decoded() const {
+        const auto gossip = Gossip::from_parts(members, {}, rows, VectorClock::from_entries(clock), tombstones);
+        EXPECT_TRUE(gossip) << "from_parts() leaves this to the decoder";
+        return gossip.has_value() && decode_gossip(body_bytes(envelope(shared(*gossip)))).has_value();
+    }
+};
+
+TEST(ImpossibleGossip, TheFrameOfTheseTestsIsDecoded) { EXPECT_TRUE(Forged{}.is_decoded()); }
+
+TEST(ImpossibleGossip, AClockEntryOfNoMemberIsRefused) {
+    Forged forged;
+    forged.clock.push_back({samples::node(7).key(), 1});
+    EXPECT_FALSE(forged.is_decoded());
+    Forged buried;
+    buried.tombstones = {{samples::node(7), {1}}};
+    buried.clock.push_back({samples::node(7).key(), 1});
+    EXPECT_FALSE(buried.is_decoded());
+}
+
+TEST(ImpossibleGossip, AMemberThatIsATombstoneIsRefused) {
+    Forged forged;
+    forged.tombstones = {{samples::node(1), {1}}};
+    EXPECT_FALSE(forged.is_decoded());
+}
+
+TEST(ImpossibleGossip, AMemberOrTombstoneOfAnotherProtocolOrSystemIsRefused) {
+    const Address own = samples::node(1).address();
+    for (const auto& [protocol, system] : {std::pair{"akka", "shop"}, std::pair{"akka.tcp", "stop"}}) {
+        // The same key as a member has: host, port and uid are equal.
+        const UniqueAddress foreign{Address::remote(protocol, system, *own.host, *own.port), samples::node(1).uid()};
+        Forged member;
+        member.members.emplace_back(foreign, MemberStatus::Down);
+        EXPECT_FALSE(member.is_decoded()) << foreign.to_string();
+        Forged tombstone;
+        tombstone.tombstones = {{foreign, {1}}};
+        EXPECT_FALSE(tombstone.is_decoded()) << foreign.to_string();
+    }
+}
+
+TEST(ImpossibleGossip, UpNumbersAreBetween1And2To30) {
+    for (const std::int32_t number : {1, up_number_max, Member::never_up}) {
+        Forged fine;
+        fine.members.emplace_back(samples::node(2), MemberStatus::Up, std::vector<std::string>{}, number);
+        EXPECT_TRUE(fine.is_decoded()) << number;
+    }
+    for (const std::int32_t number : {std::numeric_limits<std::int32_t>::min(), -1, 0, up_number_max + 1, Member::never_up - 1}) {
+        Forged forged;
+        forged.members.emplace_back(samples::node(2), MemberStatus::Up, std::vector<std::string>{}, number);
+        EXPECT_FALSE(forged.is_decoded()) << number;
+    }
+}
+
+TEST(ImpossibleGossip, CountersAndVersionsAbove2To62AreRefusedBeforeTheyAreValues) {
+    const auto clock = [](std::uint64_t counter) {
+        return VectorClock::from_entries({{samples::node(0).key(), counter}});
+    };
+    EXPECT_TRUE(Gossip::from_parts(Forged{}.members, {}, {}, clock(gossip_counter_max), {}));
+    EXPECT_FALSE(Gossip::from_parts(Forged{}.members, {}, {}, clock(gossip_counter_max + 1), {}));
+    const auto rows = [](std::uint64_t version) {
+        return Reachability{{}, {{samples::node(0), static_cast<std::int64_t>(version)}}};
+    };
+    EXPECT_TRUE(Gossip::from_parts(Forged{}.members, {}, rows(gossip_counter_max), {}, {}));
+    EXPECT_FALSE(Gossip::from_parts(Forged{}.members, {}, rows(gossip_counter_max + 1), {}, {}));
+}
+
+TEST(ImpossibleGossip, TombstoneTimesAreNotJudged) {
+    for (const std::int64_t ms : {std::numeric_limits<std::int64_t>::min(), std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()}) {
+        Forged odd;
+        odd.tombstones = {{samples::node(7), {ms}}};
+        EXPECT_TRUE(odd.is_decoded()) << ms;
+    }
 }
 
 TEST(Envelope, AMemberTakesUnder48BytesOfAThousand) {
