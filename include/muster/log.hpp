@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <muster/metrics.hpp>
 #include <muster/time.hpp>
 #include <mutex>
 #include <optional>
@@ -48,16 +49,21 @@ struct LogRecord {
     static constexpr std::size_t line_value_bytes_max = 1024;
 };
 
-/// Receives records. write() may be called from any thread, one at a time per Logger, must not block for long
-/// and must not log.
+/// Receives records. write() may be called from any thread, one at a time per Logger, on the event loop among others: it must not
+/// block (a LineWriter has a thread for that) and must not log.
 class LogSink {
 public:
     virtual ~LogSink() = default;
     virtual void write(const LogRecord& record) noexcept = 0;
+    /// Waits until what was written before has reached its place. False when that took longer than `timeout`.
+    virtual bool flush(std::chrono::milliseconds /*timeout*/) noexcept { return true; }
+    /// Records that this sink has lost so far, for want of room for example.
+    virtual std::uint64_t dropped() const noexcept { return 0; }
 };
 
-/// What the Logger lets through (by default warnings and errors) to stderr, one line and one write(2) each: the
-/// default sink.
+/// What the Logger lets through (by default warnings and errors) to stderr, one line each: the default sink, one per process. The
+/// thread "muster-log" writes (stderr_lines()): beyond 1 MiB that nobody has read, lines are dropped and counted, and
+/// `base.log.dropped` says so once there is room. What is queued at exit is written for at most half a second.
 std::shared_ptr<LogSink> stderr_log_sink();
 /// Keeps records for tests and tools. Thread-safe, keeps the newest `records_max`.
 class MemoryLogSink final : public LogSink {
@@ -73,17 +79,37 @@ private:
     std::deque<LogRecord> records_;
 };
 
-/// Level filter and rate limit (per code and peer) before a sink. Thread-safe. One per Runtime.
+/// What the rate limit knows of a peer's text: the IPv4 address ("10.0.0.7"), the /64 of an IPv6 address ("2001:db8:1:2::/64"), or else
+/// the host's name, without port, protocol, system and uid: a peer has as many of those as it likes. Any other text is its own key.
+std::string log_key_of(std::string_view peer);
+
+/// The peer that a record is about: the text that is shown, and where it comes from if that is known better than by its own word.
+struct LogPeer {
+    std::string shown;
+    std::string key; ///< of the rate limit: log_key_of() of the text that nobody can choose
+
+    LogPeer() = default;
+    LogPeer(std::string text) : LogPeer(std::move(text), {}) {}
+    LogPeer(std::string_view text) : LogPeer(std::string{text}, {}) {}
+    LogPeer(const char* text) : LogPeer(std::string{text}, {}) {}
+    /// `from`: the remote endpoint of the connection; empty: what is shown.
+    LogPeer(std::string text, std::string_view from)
+        : shown(std::move(text)), key(log_key_of(from.empty() ? std::string_view{shown} : from)) {}
+    operator const std::string&() const noexcept { return shown; }
+};
+
+/// Level filter and rate limit (per code and peer, and per code) before a sink. Thread-safe. One per Runtime.
 class Logger {
 public:
     struct Options {
         LogLevel level = LogLevel::Warning;
-        /// Of one (code, peer) at most `burst` records per `window` pass; the next one that passes tells how
-        /// many did not.
+        /// Of one code and one key (LogPeer) at most `burst` records per `window` pass; the next one that passes tells how many did
+        /// not. 1 or more.
         std::uint32_t burst = 10;
-        std::chrono::milliseconds window{10'000};
-        std::size_t keys_max =
-            4096; ///< (code, peer) pairs remembered; beyond it the oldest windows are forgotten
+        /// Of one code at most that many, whatever the peers. 1 or more.
+        std::uint32_t burst_per_code = 100;
+        std::chrono::milliseconds window{10'000}; ///< above 0; longer than a day: a day
+        std::size_t keys_max = 4096; ///< pairs of code and key remembered; beyond it the oldest windows are forgotten
     };
     /// `wall_clock` gives the time stamp and drives the rate limit: real in production, virtual in
     /// simulation.
@@ -91,19 +117,21 @@ public:
     Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clock, Options options);
 
     bool enabled(LogLevel level) const noexcept { return level >= options_.level && level != LogLevel::Off; }
-    /// `peer` is the rate limit's second key (a field named "peer" is added when it is not empty).
-    void write(LogLevel level, std::string_view code, std::string_view peer, LogFields fields);
-    void debug(std::string_view code, std::string_view peer, LogFields fields = {}) {
-        write(LogLevel::Debug, code, peer, std::move(fields));
+    /// Counts from now on what the rate limit and the sink swallow: `base.log.suppressed` and `base.log.dropped`. Before anybody logs.
+    void count_into(Metrics& metrics);
+    /// `peer` gives the rate limit's second key (a field named "peer" is added when it is not empty).
+    void write(LogLevel level, std::string_view code, LogPeer peer, LogFields fields);
+    void debug(std::string_view code, LogPeer peer, LogFields fields = {}) {
+        write(LogLevel::Debug, code, std::move(peer), std::move(fields));
     }
-    void info(std::string_view code, std::string_view peer, LogFields fields = {}) {
-        write(LogLevel::Info, code, peer, std::move(fields));
+    void info(std::string_view code, LogPeer peer, LogFields fields = {}) {
+        write(LogLevel::Info, code, std::move(peer), std::move(fields));
     }
-    void warning(std::string_view code, std::string_view peer, LogFields fields = {}) {
-        write(LogLevel::Warning, code, peer, std::move(fields));
+    void warning(std::string_view code, LogPeer peer, LogFields fields = {}) {
+        write(LogLevel::Warning, code, std::move(peer), std::move(fields));
     }
-    void error(std::string_view code, std::string_view peer, LogFields fields = {}) {
-        write(LogLevel::Error, code, peer, std::move(fields));
+    void error(std::string_view code, LogPeer peer, LogFields fields = {}) {
+        write(LogLevel::Error, code, std::move(peer), std::move(fields));
     }
 
 private:
@@ -113,7 +141,17 @@ private:
         std::uint64_t suppressed = 0;
         std::list<std::string>::iterator age; // this window's place in windows_by_age_
     };
-    Window& window_of(std::string_view code, std::string_view peer, WallTime now);
+    /// The total of one code.
+    struct Total {
+        WallTime start;
+        std::uint32_t passed = 0;
+        std::uint64_t suppressed = 0; // by the total, or in a window that was forgotten
+    };
+    bool is_over(WallTime start, WallTime now) const noexcept;
+    Total& total_of(std::string_view code, WallTime now);
+    Window& window_of(std::string_view code, std::string_view key, WallTime now);
+    void forget_oldest();
+    void suppress(std::uint64_t& counter);
 
     std::shared_ptr<LogSink> sink_;
     std::function<WallTime()> wall_clock_;
@@ -121,6 +159,10 @@ private:
     std::mutex mutex_;
     std::unordered_map<std::string, Window> windows_; // looked up by key only
     std::list<std::string> windows_by_age_;           // their keys, oldest start first
+    std::unordered_map<std::string, Total> totals_;   // as many as there are codes
+    Counter* suppressed_ = nullptr;
+    Counter* dropped_ = nullptr;
+    std::uint64_t dropped_seen_ = 0; // of the sink
 };
 
 } // namespace muster

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <string>
 
 namespace muster {
 
@@ -29,6 +30,9 @@ struct WallTime {
 
 constexpr WallTime operator-(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms - d.count()}; }
 constexpr WallTime operator+(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms + d.count()}; }
+
+/// "2026-01-02T03:04:05.678Z". Beyond the years 0 to 9999 their first or last millisecond.
+std::string to_utc(WallTime time);
 
 /// Both clocks at one moment: what every input of the protocol core is told.
 struct Now {

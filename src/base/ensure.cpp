@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <muster/line_writer.hpp>
 #include <unistd.h>
 
 namespace muster::detail {
@@ -16,7 +17,10 @@ void ensure_failed(std::string_view expression, std::string_view reason,
                          where.file_name(), where.line(), expression, reason);
     *written.out = '\n';
     const auto size = static_cast<std::size_t>(written.out + 1 - line.data());
-    if (::write(STDERR_FILENO, line.data(), size) < 0) std::abort(); // nothing is left to tell it to
+    // What was logged before comes first. Nobody may be reading: each of the two waits has an end.
+    constexpr std::chrono::milliseconds patience{500};
+    wait_for_lines(patience);
+    write_last_words(STDERR_FILENO, {line.data(), size}, patience);
     std::abort();
 }
 

@@ -82,6 +82,7 @@ public:
           resolve_queue_max_(options.resolve_queue_max) {
         process_.set_runtime(*this);
         metrics_->gauge("runtime.backend.sim").set(1);
+        log_.count_into(*metrics_);
         process_.measure(metrics_->histogram("runtime.timer.lateness_ns"));
     }
 

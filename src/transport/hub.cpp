@@ -239,7 +239,7 @@ void Hub::accepted(std::unique_ptr<net::Connection> connection) {
 void Hub::inbound_established(InboundLink& link) {
     const UniqueAddress peer = link.peer();
     counters_.handshakes_done.add();
-    log().debug("transport.link.established", peer.address().to_string(),
+    log().debug("transport.link.established", link.peer_text(),
                 {{"node", peer.to_string()}, {"direction", "inbound"}});
     // One connection per direction, and one incarnation per address: what is older has been replaced, even if
     // its end has not been heard of.
@@ -248,7 +248,7 @@ void Hub::inbound_established(InboundLink& link) {
         if (other.get() == &link || !other->established() || other->peer().address() != peer.address()) continue;
         if (other->peer() == peer && other->lane() != link.lane()) continue;
         counters_.links_superseded.add();
-        log().info("transport.link.superseded", peer.address().to_string(),
+        log().info("transport.link.superseded", link.peer_text(),
                    {{"old", other->peer().to_string()}, {"new", peer.to_string()}, {"direction", "inbound"}});
         other->close(wire::GoodbyeReason::Superseded, "a later connection took over");
     }

@@ -30,8 +30,11 @@ InboundLink::InboundLink(Hub& hub, std::unique_ptr<net::Connection> connection)
 
 InboundLink::~InboundLink() = default;
 
-std::string InboundLink::peer_text() const {
-    return peer_.is_unknown() ? connection_->remote().to_string() : peer_.address().to_string();
+/// Whatever the peer calls itself, the rate limit of the log goes by where it comes from.
+LogPeer InboundLink::peer_text() const {
+    std::string remote = connection_->remote().to_string();
+    if (peer_.is_unknown()) return remote;
+    return {peer_.address().to_string(), remote};
 }
 
 net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {

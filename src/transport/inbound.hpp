@@ -29,6 +29,8 @@ public:
 
     /// The incarnation its Hello named; the unknown node before.
     const UniqueAddress& peer() const noexcept { return peer_; }
+    /// For the log: what the peer calls itself, if it has, and where it comes from.
+    LogPeer peer_text() const;
     std::uint16_t lane() const noexcept { return lane_; }
     bool established() const noexcept { return phase_ == Phase::Open; }
     /// It has not said who it is.
@@ -78,7 +80,6 @@ private:
     void malformed(std::string detail);
     void linger();
     void ended();
-    std::string peer_text() const;
 
     Hub& hub_;
     const std::shared_ptr<net::Connection> connection_;

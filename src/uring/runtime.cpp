@@ -21,7 +21,9 @@ WallTime read_wall_clock() noexcept {
 } // namespace
 
 Runtime::Runtime(const Options& options)
-    : log_(options.log_sink ? options.log_sink : stderr_log_sink(), read_wall_clock, options.log) {}
+    : log_(options.log_sink ? options.log_sink : stderr_log_sink(), read_wall_clock, options.log) {
+    log_.count_into(metrics_);
+}
 
 result<std::unique_ptr<net::Runtime>> Runtime::create(Options options) {
     std::unique_ptr<Runtime> runtime(new Runtime(options));

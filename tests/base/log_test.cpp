@@ -156,6 +156,98 @@ TEST(LoggerRateLimit, KeepsCodesAndPeersApart) {
     EXPECT_EQ(t.count(), 4U);
 }
 
+TEST(LoggerRateLimit, APeerHasOneKeyHoweverManyPortsNamesAndAddressesOfItsNetworkItUses) {
+    using muster::log_key_of;
+    EXPECT_EQ(log_key_of("10.0.0.7:1"), "10.0.0.7");
+    EXPECT_EQ(log_key_of("10.0.0.7"), "10.0.0.7");
+    EXPECT_EQ(log_key_of("akka.tcp://sys@10.0.0.7:2551"), "10.0.0.7");
+    EXPECT_EQ(log_key_of("akka.tcp://other@10.0.0.7:2552#-17"), "10.0.0.7");
+    EXPECT_EQ(log_key_of("[::ffff:10.0.0.7]:9"), "10.0.0.7") << "an IPv4 peer of a socket for both";
+    EXPECT_EQ(log_key_of("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::/64");
+    EXPECT_EQ(log_key_of("[2001:db8:1:2::9]:1"), "2001:db8:1:2::/64");
+    EXPECT_EQ(log_key_of("2001:db8:1:2::9"), "2001:db8:1:2::/64");
+    EXPECT_EQ(log_key_of("akka.tcp://sys@[2001:db8:1:2:ffff::]:1"), "2001:db8:1:2::/64");
+    EXPECT_EQ(log_key_of("[fe80::1%eth0]:1"), "fe80::/64");
+    EXPECT_EQ(log_key_of("akka.tcp://sys@host.example:1"), "host.example");
+    EXPECT_EQ(log_key_of("host.example:2"), "host.example");
+    EXPECT_EQ(log_key_of("any other text"), "any other text");
+    EXPECT_EQ(log_key_of(""), "");
+    for (const std::string_view odd : {"[", "]", "[]", ":", "@", "://", "a://@", "a://b@[", "#", "[::1", "1.2.3.4.5.6:7:8"})
+        EXPECT_LE(log_key_of(odd).size(), 40U) << odd;
+    EXPECT_LE(log_key_of(std::string(1'000'000, 'x')).size(), 256U);
+}
+
+TEST(LoggerRateLimit, PortsAreNoPeers) {
+    LoggerUnderTest t{{.burst = 2}};
+    for (int port = 1; port <= 100; ++port) t.logger.warning("code", "10.0.0.7:" + std::to_string(port));
+    EXPECT_EQ(t.count(), 2U);
+    EXPECT_EQ(t.sink->records()[1].fields[0].value, "10.0.0.7:2") << "the record still has the port";
+    t.logger.warning("code", "10.0.0.8:1");
+    EXPECT_EQ(t.count(), 3U);
+}
+
+TEST(LoggerRateLimit, WhereAPeerComesFromCountsAndNotWhatItCallsItself) {
+    LoggerUnderTest t{{.burst = 1}};
+    for (int i = 0; i < 10; ++i)
+        t.logger.warning("code", {"akka.tcp://sys@10.0.0." + std::to_string(i) + ":1", "192.0.2.1:4" + std::to_string(i)});
+    ASSERT_EQ(t.count(), 1U);
+    EXPECT_EQ(t.sink->records()[0].fields[0].value, "akka.tcp://sys@10.0.0.0:1");
+}
+
+TEST(LoggerRateLimit, OfOneCodeNoMorePassThanItsTotalHoweverManyPeersThereAre) {
+    LoggerUnderTest t{{.burst = 2, .burst_per_code = 5, .window = 10s}};
+    for (int peer = 0; peer < 20; ++peer) t.logger.warning("code", "10.0.0." + std::to_string(peer) + ":1");
+    EXPECT_EQ(t.count(), 5U);
+    t.logger.warning("other", "10.0.0.1:1");
+    EXPECT_EQ(t.count(), 6U) << "codes are apart";
+    t.now = t.now + 10s;
+    t.logger.warning("code", "192.0.2.1:1");
+    ASSERT_EQ(t.count(), 7U);
+    EXPECT_EQ(t.sink->records()[6].suppressed, 15U) << "the next record of the code tells what its total swallowed";
+}
+
+TEST(LoggerRateLimit, WhatAForgottenWindowSwallowedIsStillTold) {
+    LoggerUnderTest t{{.burst = 1, .keys_max = 2}};
+    for (int i = 0; i < 4; ++i) t.logger.warning("code", "first");
+    t.logger.warning("code", "second");
+    t.logger.warning("code", "third");
+    const auto records = t.sink->records();
+    ASSERT_EQ(records.size(), 3U);
+    EXPECT_EQ(records[1].suppressed + records[2].suppressed, 3U);
+}
+
+TEST(LoggerRateLimit, CountsWhatItSwallows) {
+    muster::Metrics metrics;
+    LoggerUnderTest t{{.burst = 1, .burst_per_code = 3}};
+    t.logger.count_into(metrics);
+    for (int i = 0; i < 4; ++i) t.logger.warning("code", "first");
+    for (int i = 0; i < 4; ++i) t.logger.warning("code", "peer " + std::to_string(i));
+    EXPECT_EQ(metrics.value("base.log.suppressed"), 5);
+    EXPECT_EQ(metrics.value("base.log.dropped"), 0);
+}
+
+TEST(Logger, CountsWhatItsSinkDrops) {
+    struct Full final : muster::LogSink {
+        void write(const LogRecord&) noexcept override { ++lost; }
+        std::uint64_t dropped() const noexcept override { return lost; }
+        std::uint64_t lost = 7;
+    };
+    muster::Metrics metrics;
+    Logger logger{std::make_shared<Full>(), [] { return WallTime{0}; }};
+    logger.count_into(metrics);
+    logger.warning("code", "a");
+    logger.warning("code", "b");
+    EXPECT_EQ(metrics.value("base.log.dropped"), 2);
+}
+
+TEST(LoggerRateLimit, AWindowOfAnyLengthIsOverSomeTime) {
+    LoggerUnderTest t{{.burst = 1, .window = std::chrono::milliseconds::max()}};
+    t.logger.warning("code", "peer");
+    t.now = t.now + 24h;
+    t.logger.warning("code", "peer");
+    EXPECT_EQ(t.count(), 2U);
+}
+
 TEST(LoggerRateLimit, AClockSetBackDoesNotSilenceACode) {
     LoggerUnderTest t{{.burst = 1}};
     t.logger.warning("code", "peer");
@@ -189,6 +281,7 @@ TEST(StderrLogSink, WritesOneLinePerRecord) {
     testing::internal::CaptureStderr();
     auto record = record_with("two words");
     muster::stderr_log_sink()->write(record);
+    ASSERT_TRUE(muster::stderr_log_sink()->flush(1min));
     EXPECT_EQ(testing::internal::GetCapturedStderr(), record.to_line() + "\n");
 }
 
@@ -197,6 +290,7 @@ TEST(StderrLogSink, IsTheDefaultOfALoggerWithoutSink) {
     Logger logger{nullptr, [] { return WallTime{0}; }};
     logger.warning("test.default.sink", "");
     logger.info("test.not.shown", "");
+    ASSERT_TRUE(muster::stderr_log_sink()->flush(1min));
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "1970-01-01T00:00:00.000Z WARNING test.default.sink\n");
 }
 

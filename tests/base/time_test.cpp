@@ -1,6 +1,7 @@
 #include <muster/time.hpp>
 
 #include <gtest/gtest.h>
+#include <limits>
 #include <type_traits>
 
 namespace {
@@ -14,6 +15,16 @@ TEST(Time, WallTimeMovesByMilliseconds) {
     static_assert((noon + 250ms).ms == 1'250);
     static_assert((noon - 2s).ms == -1'000);
     EXPECT_LT(noon - 1ms, noon);
+}
+
+TEST(Time, UtcTextIsADateBeforeTheEpochToo) {
+    using muster::to_utc;
+    EXPECT_EQ(to_utc({1'767'323'045'678}), "2026-01-02T03:04:05.678Z");
+    EXPECT_EQ(to_utc({0}), "1970-01-01T00:00:00.000Z");
+    EXPECT_EQ(to_utc({-1}), "1969-12-31T23:59:59.999Z");
+    EXPECT_EQ(to_utc({-86'400'000}), "1969-12-31T00:00:00.000Z");
+    EXPECT_EQ(to_utc({std::numeric_limits<std::int64_t>::min()}), "0000-01-01T00:00:00.000Z");
+    EXPECT_EQ(to_utc({std::numeric_limits<std::int64_t>::max()}), "9999-12-31T23:59:59.999Z");
 }
 
 TEST(Time, InstantHasNanosecondsAndIsUnrelatedToOtherClocks) {

@@ -28,6 +28,7 @@ public:
                options.log),
           resolver_(std::in_place, *this, options.resolve_queue_max) {
         shared_->metrics.gauge("runtime.backend.epoll").set(1);
+        log_.count_into(shared_->metrics);
         loop_->measure(shared_->metrics.histogram("runtime.timer.lateness_ns"));
     }
 
