@@ -23,7 +23,7 @@ double phi(double time_diff_ms, double mean_ms, double std_deviation_ms) noexcep
 HeartbeatHistory::HeartbeatHistory(std::size_t max_sample_size) noexcept : max_sample_size_(max_sample_size) {
     MUSTER_ENSURE(max_sample_size >= 1, "a history holds at least one sample");
     // interval_max squared, times this many samples, still fits 64 bits.
-    MUSTER_ENSURE(max_sample_size <= 100'000, "more samples could overflow the sum of squares");
+    MUSTER_ENSURE(max_sample_size <= samples_max, "more samples could overflow the sum of squares");
 }
 
 void HeartbeatHistory::add(milliseconds interval) {

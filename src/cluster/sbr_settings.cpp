@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <muster/setting_limits.hpp>
+#include <muster/utf8.hpp>
+#include <utility>
 
 namespace muster {
 
@@ -46,9 +49,17 @@ namespace {
 result<void> validate_common(const SbrSettings& s) {
     if (s.stable_after < milliseconds{0})
         return bad_setting("stable-after", ms_text(s.stable_after), "use 0 or more; 20s suits up to 100 members");
+    if (s.stable_after > setting_duration_max)
+        return bad_setting("stable-after", ms_text(s.stable_after), "use at most 8760 hours");
     const auto unstable = s.down_all_when_unstable.limit(s.stable_after);
     if (unstable && *unstable <= milliseconds{0})
         return bad_setting("down-all-when-unstable", ms_text(*unstable), "use on, off or a duration above 0");
+    if (unstable && *unstable > setting_duration_max)
+        return bad_setting("down-all-when-unstable", ms_text(*unstable), "use on, off or at most 8760 hours");
+    if (!s.role.empty() && !is_label(s.role))
+        return bad_setting("role", to_utf8(s.role), "use UTF-8 text without control characters");
+    for (const auto& [role, weight] : s.weights)
+        if (!is_label(role)) return bad_setting("weights", to_utf8(role), "use roles of UTF-8 text without control characters");
     const bool weighs =
         s.strategy == "keep-majority" || s.strategy == "static-quorum" || s.strategy == "role-weighted-quorum";
     if (!s.role_weights().is_default() && !weighs)
@@ -71,6 +82,11 @@ result<void> validate_lease(const SbrSettings& s) {
                            ms_text(s.acquire_lease_delay_for_minority), "use 0 or more");
     if (s.release_after < milliseconds{0})
         return bad_setting("lease-majority.release-after", ms_text(s.release_after), "use 0 or more");
+    for (const auto& [name, value] : {std::pair{"acquire-lease-delay-for-minority", s.acquire_lease_delay_for_minority},
+                                      {"release-after", s.release_after},
+                                      {"lease-operation-timeout", s.lease_operation_timeout}})
+        if (value > setting_duration_max)
+            return bad_setting(std::string("lease-majority.") + name, ms_text(value), "use at most 8760 hours");
     if (s.lease_operation_timeout <= milliseconds{0})
         return bad_setting("lease-majority.lease-operation-timeout", ms_text(s.lease_operation_timeout),
                            "use more than 0");

@@ -1,6 +1,10 @@
 #include <muster/cluster/settings.hpp>
 
+#include <cmath>
 #include <muster/cluster/multi_dc.hpp>
+#include <muster/cluster/phi_accrual.hpp>
+#include <muster/setting_limits.hpp>
+#include <muster/utf8.hpp>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -19,12 +23,22 @@ public:
     }
     void above_zero(milliseconds value, std::string_view setting) {
         require(value > milliseconds::zero(), setting, "use a duration above 0");
+        not_endless(value, setting);
     }
     void not_negative(milliseconds value, std::string_view setting) {
         require(value >= milliseconds::zero(), setting, "use a duration of 0 or more");
+        not_endless(value, setting);
     }
     void above_zero_or_off(const std::optional<milliseconds>& value, std::string_view setting) {
         require(!value || *value > milliseconds::zero(), setting, "use a duration above 0, or off");
+        not_endless(value.value_or(milliseconds::zero()), setting);
+    }
+    void not_endless(milliseconds value, std::string_view setting) {
+        require(value <= setting_duration_max, setting, "use a duration of at most 8760 hours");
+    }
+    /// Of a duration that is multiplied by a number of nodes.
+    void short_step(milliseconds value, std::string_view setting) {
+        require(value <= setting_step_max, setting, "use a duration of at most an hour");
     }
     void count(std::size_t value, std::string_view setting) {
         require(value > 0, setting, "use a number of 1 or more");
@@ -36,6 +50,11 @@ public:
         require(!name.empty() && !name.starts_with(DC_ROLE_PREFIX), std::string{setting} + " \"" + name + '"',
                 "use a role that is not empty and does not start with \"dc-\"; the data center is set by "
                 "multi-data-center.self-data-center");
+        label(name, setting);
+    }
+    /// Peers read it, and print it.
+    void label(const std::string& name, std::string_view setting) {
+        require(is_label(name), std::string{setting} + " \"" + to_utf8(name) + '"', "use UTF-8 text without control characters");
     }
     result<void> finish() && {
         if (error_) return *std::move(error_);
@@ -57,9 +76,11 @@ void validate_joining(const ClusterSettings& s, Validator& v) {
     v.above_zero_or_off(s.shutdown_after_unsuccessful_join_seed_nodes,
                         "shutdown-after-unsuccessful-join-seed-nodes");
     for (const auto& role : s.roles) v.role(role, "roles");
+    v.label(std::string{s.app_version.text()}, "app-version");
     v.count(s.min_nr_of_members, "min-nr-of-members");
     for (const auto& [role, minimum] : s.role_min_nr_of_members) {
         v.require(!role.empty(), "role.<r>.min-nr-of-members", "name the role");
+        v.label(role, "role." + to_utf8(role) + ".min-nr-of-members");
         v.count(minimum, "role." + role + ".min-nr-of-members");
     }
     for (const auto& path : s.sensitive_config_paths) {
@@ -76,6 +97,7 @@ void validate_gossip(const ClusterSettings& s, Validator& v) {
     v.above_zero(s.unreachable_nodes_reaper_interval, "unreachable-nodes-reaper-interval");
     v.require(!s.publish_stats_interval || *s.publish_stats_interval >= milliseconds::zero(),
               "publish-stats-interval", "use a duration of 0 or more, or off");
+    v.not_endless(s.publish_stats_interval.value_or(milliseconds::zero()), "publish-stats-interval");
     v.probability(s.gossip_different_view_probability, "gossip-different-view-probability");
     v.count(s.reduce_gossip_different_view_probability, "reduce-gossip-different-view-probability");
     v.above_zero(s.prune_gossip_tombstones_after, "prune-gossip-tombstones-after");
@@ -87,14 +109,16 @@ void validate_gossip(const ClusterSettings& s, Validator& v) {
 void validate_failure_detection(const ClusterSettings& s, Validator& v) {
     const auto& fd = s.failure_detector;
     v.above_zero(fd.heartbeat_interval, "failure-detector.heartbeat-interval");
-    v.require(fd.threshold > 0.0, "failure-detector.threshold", "use a number above 0");
+    v.require(fd.threshold > 0.0 && std::isfinite(fd.threshold), "failure-detector.threshold", "use a number above 0");
     v.count(fd.max_sample_size, "failure-detector.max-sample-size");
+    v.require(fd.max_sample_size <= HeartbeatHistory::samples_max, "failure-detector.max-sample-size", "use at most 100000");
     v.above_zero(fd.min_std_deviation, "failure-detector.min-std-deviation");
     v.not_negative(fd.acceptable_heartbeat_pause, "failure-detector.acceptable-heartbeat-pause");
     v.count(fd.monitored_by_nr_of_members, "failure-detector.monitored-by-nr-of-members");
     v.above_zero(fd.expected_response_after, "failure-detector.expected-response-after");
     const auto& dc = s.multi_dc;
     v.require(!dc.self_data_center.empty(), "multi-data-center.self-data-center", "use a name");
+    v.label(dc.self_data_center, "multi-data-center.self-data-center");
     v.count(dc.cross_dc_connections, "multi-data-center.cross-data-center-connections");
     v.probability(dc.cross_dc_gossip_probability, "multi-data-center.cross-data-center-gossip-probability");
     v.above_zero(dc.heartbeat_interval, "multi-data-center.failure-detector.heartbeat-interval");
@@ -109,6 +133,10 @@ void validate_eager(const ClusterSettings& s, Validator& v) {
     v.not_negative(s.eager.interval_min, "eager-interval-min");
     v.not_negative(s.eager.join_batch, "join-batch");
     v.not_negative(s.eager.evidence_rank_delay, "evidence-rank-delay");
+    v.short_step(s.eager.repair_after, "eager-repair-after");
+    v.short_step(s.eager.interval_min, "eager-interval-min");
+    v.short_step(s.eager.join_batch, "join-batch");
+    v.short_step(s.eager.evidence_rank_delay, "evidence-rank-delay");
 }
 
 } // namespace

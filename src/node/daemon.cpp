@@ -4,6 +4,7 @@
 #include <exception>
 #include <muster/cluster/heartbeat.hpp>
 #include <muster/ensure.hpp>
+#include <muster/setting_limits.hpp>
 
 namespace muster {
 namespace {
@@ -67,6 +68,10 @@ result<void> DaemonConfig::validate() const {
     if (auto ok = cluster.validate(); !ok) return ok;
     if (transport_shutdown_timeout.count() <= 0)
         return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use more than 0 ms", {}};
+    if (transport_shutdown_timeout > setting_duration_max)
+        return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
+    if (leave_timeout && *leave_timeout > setting_duration_max)
+        return Error{Errc::invalid_argument, "setting leave-timeout", "use at most 8760 hours", {}};
     if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
         return Error{Errc::invalid_argument, "setting leave-timeout",
                      "use at least " + std::to_string(leave_timeout_min().count()) +
@@ -295,6 +300,7 @@ void Daemon::expect_newcomers(const std::vector<ClusterEvent>& events) {
 
 void Daemon::update_snapshot(const effect::Publish& published) {
     const bool joined = core_.is_joined();
+    ever_joined_ = ever_joined_ || joined;
     const std::lock_guard lock(snapshot_mutex_);
     snapshot_.state = published.state;
     snapshot_.joined = joined;

@@ -117,6 +117,10 @@ void ClusterDaemonHandle::start_up(const std::shared_ptr<Daemon>& daemon, Done d
 
 void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell,
                                      Done done) {
+    if (!to.host || !to.port) {
+        done(Error{Errc::invalid_argument, to.to_string(), "an address without host and port names no node: use Address::remote", {}});
+        return;
+    }
     auto answer = [done = std::move(done), to](TellResult result) mutable {
         switch (result) {
         case TellResult::Queued: return done({});
@@ -142,9 +146,29 @@ Tell ClusterDaemonHandle::OwnedTell::view() const {
     return {target_path, manifest, payload, sender};
 }
 
+namespace {
+
+/// A seed or referee of another protocol or cluster name is no member of this cluster, and never will be: a node that waited for it would
+/// wait for ever.
+result<void> check_same_cluster(const Address& self, const DaemonConfig& config) {
+    const auto foreign = [&self](const Address& other) { return other.protocol != self.protocol || other.system != self.system; };
+    const auto error = [&self](std::string setting, const Address& other) {
+        return Error{Errc::invalid_argument, "setting " + std::move(setting) + ' ' + other.to_string(),
+                     "use an address of this cluster: " + self.protocol + "://" + self.system + "@host:port", {}};
+    };
+    for (const Address& seed : config.cluster.seed_nodes)
+        if (foreign(seed)) return error("seed-nodes entry", seed);
+    if (config.sbr && config.sbr->referee && foreign(*config.sbr->referee))
+        return error("split-brain-resolver.keep-referee.referee", *config.sbr->referee);
+    return {};
+}
+
+} // namespace
+
 result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
                                          DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink) {
     if (auto ok = config.validate(); !ok) return ok.error();
+    if (auto ok = check_same_cluster(transport->self().address(), config); !ok) return ok.error();
     auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport), std::move(config),
                                                                 std::move(sink));
     // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has started.

@@ -165,6 +165,8 @@ private:
     net::TaskGroup tasks_;   ///< everything periodic
     net::TaskGroup main_;    ///< run(), which owns this object while it runs
 
+    bool ever_joined_ = false; ///< has been a member; Runtime's thread
+
     mutable std::mutex snapshot_mutex_;
     DaemonSnapshot snapshot_;
     std::deque<std::shared_ptr<const SbrDecisionRecord>> decisions_; ///< under snapshot_mutex_; the latest ones

@@ -1,12 +1,15 @@
 /// Coordinated shutdown (protocol.md §17): the phases are a value, the membership's part of them is here.
 #include "daemon_impl.hpp"
 
+#include <algorithm>
 #include <muster/ensure.hpp>
 
 namespace muster {
 namespace {
 
 constexpr const char* membership_task = "membership";
+/// For the frames of established links, should an application have told somebody something.
+constexpr std::chrono::milliseconds stranger_shutdown_timeout{250};
 
 } // namespace
 
@@ -33,7 +36,10 @@ void Daemon::add_membership_tasks() {
         done();
     });
     add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](Done done) {
-        transport_->shutdown(runtime_.monotonic_now() + config_.transport_shutdown_timeout, std::move(done));
+        // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
+        const Duration patience = ever_joined_ ? config_.transport_shutdown_timeout
+                                               : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
+        transport_->shutdown(runtime_.monotonic_now() + patience, std::move(done));
     });
 }
 

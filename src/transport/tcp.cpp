@@ -1,7 +1,10 @@
 #include <muster/transport/tcp.hpp>
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <muster/net/runtime.hpp>
+#include <muster/setting_limits.hpp>
+#include <muster/utf8.hpp>
 #include <string_view>
 #include <utility>
 
@@ -20,6 +23,34 @@ Error setting(std::string_view name, std::string advice) {
     return Error{Errc::invalid_argument, fmt::format("setting {}", name), std::move(advice), {}};
 }
 
+/// In whatever way it is written.
+bool is_any_address(std::string_view host) {
+    const auto literal = net::Endpoint::parse(host, 0);
+    return literal && std::ranges::all_of(literal->bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
+/// A peer that cannot read this node's address in a frame answers nothing, and this node would wait for it for ever.
+bool peers_can_read(const Address& address) {
+    const std::string text = address.to_string();
+    if (!is_label(text)) return false;
+    const auto read = Address::parse(text);
+    return read && *read == address;
+}
+
+result<void> validate_names(const TcpTransportOptions& o) {
+    constexpr std::string_view advice = "use UTF-8 text without blanks, control characters and any of / @ : # ? [ ] % \" \\ < >";
+    if (!peers_can_read(Address::local("akka.tcp", o.cluster_name)))
+        return setting(fmt::format("cluster_name \"{}\"", to_utf8(o.cluster_name)), std::string{advice});
+    if (!peers_can_read(Address::local(o.protocol, "sys")))
+        return setting(fmt::format("protocol \"{}\"", to_utf8(o.protocol)), std::string{advice});
+    const bool listened = o.advertised_host.empty();
+    const std::string& host = listened ? o.listen_host : o.advertised_host;
+    if (!peers_can_read(Address::remote("akka.tcp", "sys", host, 1)))
+        return setting(fmt::format("{} \"{}\"", listened ? "listen_host" : "advertised_host", to_utf8(host)),
+                       "use a host name or a literal address");
+    return {};
+}
+
 } // namespace
 
 result<void> TcpTransportOptions::validate() const {
@@ -28,9 +59,9 @@ result<void> TcpTransportOptions::validate() const {
         return setting("cluster_name", fmt::format("use at most {} bytes", wire::name_bytes_max));
     if (protocol.empty()) return setting("protocol", "use \"akka.tcp\"");
     if (listen_host.empty()) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
-    if (advertised_host == "0.0.0.0" || advertised_host == "::" ||
-        (advertised_host.empty() && (listen_host == "0.0.0.0" || listen_host == "::")))
+    if (is_any_address(advertised_host.empty() ? listen_host : advertised_host))
         return setting("advertised_host", "name an address that peers can dial");
+    if (auto ok = validate_names(*this); !ok) return ok;
     if (frame_bytes_max < 4096) return setting("frame_bytes_max", "use at least 4096");
     if (frame_bytes_max > 0xffff'ffffU) return setting("frame_bytes_max", "use at most 4294967295");
     if (assembly_bytes_max != 0 && assembly_bytes_max / 2 < frame_bytes_max)
@@ -43,6 +74,7 @@ result<void> TcpTransportOptions::validate() const {
     if (lanes != 1) return setting("lanes", "use 1");
     const auto positive = [](std::string_view name, std::chrono::milliseconds value) -> result<void> {
         if (value <= std::chrono::milliseconds{0}) return setting(name, "use more than 0 ms");
+        if (value > setting_duration_max) return setting(name, "use at most 8760 hours");
         return {};
     };
     for (const auto& [name, value] : {std::pair{"handshake_timeout", handshake_timeout},

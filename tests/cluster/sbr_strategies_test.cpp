@@ -1,6 +1,7 @@
 #include "sbr_support.hpp"
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
+#include <muster/setting_limits.hpp>
 
 namespace {
 
@@ -381,6 +382,33 @@ TEST(SbrSettings, ErrorsNameTheSetting) {
     useless.strategy = "keep-oldest";
     useless.weights["r"] = 2;
     EXPECT_NE(error_of(useless).subject.find("weights"), std::string::npos);
+}
+
+TEST(SbrSettings, DurationsHaveAnUpperBoundAndRolesAreText) {
+    using std::chrono::milliseconds;
+    const auto subject = [](auto change) {
+        SbrSettings settings;
+        settings.strategy = "lease-majority";
+        settings.lease_implementation = "memory";
+        change(settings);
+        const auto valid = settings.validate();
+        return valid ? std::string{} : valid.error().subject;
+    };
+    EXPECT_EQ(subject([](auto& s) { s.stable_after = setting_duration_max; }), "");
+    for (const milliseconds endless : {setting_duration_max + milliseconds{1}, milliseconds{9'223'372'036'855}, milliseconds::max()}) {
+        EXPECT_NE(subject([&](auto& s) { s.stable_after = endless; }).find("stable-after"), std::string::npos);
+        EXPECT_NE(subject([&](auto& s) { s.down_all_when_unstable = SbrSettings::Unstable::after(endless); }).find("down-all-when-unstable"),
+                  std::string::npos);
+        EXPECT_NE(subject([&](auto& s) { s.acquire_lease_delay_for_minority = endless; }).find("acquire-lease-delay"), std::string::npos);
+        EXPECT_NE(subject([&](auto& s) { s.release_after = endless; }).find("release-after"), std::string::npos);
+        EXPECT_NE(subject([&](auto& s) { s.lease_operation_timeout = endless; }).find("lease-operation-timeout"), std::string::npos);
+    }
+    EXPECT_NE(subject([](auto& s) { s.role = "two\nlines"; }).find("role"), std::string::npos);
+    EXPECT_NE(subject([](auto& s) {
+                  s.strategy = "keep-majority";
+                  s.weights["\xff"] = 2;
+              }).find("weights"),
+              std::string::npos);
 }
 
 TEST(SbrSettings, DownAllWhenUnstableIsThreeQuartersOfStableAfterButAtLeastFourSeconds) {

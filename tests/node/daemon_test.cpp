@@ -375,6 +375,42 @@ TEST(Daemon, AsyncTellWaitsForRoomWhereTellAnswersFull) {
     EXPECT_TRUE(*answer);
 }
 
+TEST(Daemon, AsyncTellToAnAddressWithoutHostSaysWhatIsWrong) {
+    World world;
+    world.start_all(1);
+    asio::io_context mine;
+    std::optional<result<void>> answer;
+    world[0].daemon().async_tell(Address::local("akka.tcp", "test"), Tell{"/user/a", "m", {}, {}},
+                                 asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
+    mine.run();
+    ASSERT_TRUE(answer);
+    ASSERT_FALSE(*answer);
+    EXPECT_EQ(answer->error(), Errc::invalid_argument);
+    EXPECT_NE(answer->error().message().find("host and port"), std::string::npos) << answer->error().message();
+}
+
+TEST(Daemon, SeedsAndRefereeOfAnotherClusterAreRefusedAtTheStart) {
+    World world;
+    const auto refused = [&](auto change) {
+        world.add_host();
+        const auto runtime = world.network.make_runtime(world.hosts.back(), {});
+        auto config = world.config(world.hosts.size() - 1);
+        config.daemon.sbr = SbrSettings{};
+        change(config.daemon);
+        const auto started = ClusterRemoteAdapter::start(*runtime, std::move(config));
+        return started ? std::string{} : started.error().subject;
+    };
+    EXPECT_EQ(refused([](auto& d) { d.cluster.seed_nodes = {Address::remote("akka.tcp", "other", "10.0.0.1", 1)}; }),
+              "setting seed-nodes entry akka.tcp://other@10.0.0.1:1");
+    EXPECT_EQ(refused([](auto& d) { d.cluster.seed_nodes = {Address::remote("akka", "test", "10.0.0.1", 1)}; }),
+              "setting seed-nodes entry akka://test@10.0.0.1:1");
+    EXPECT_EQ(refused([](auto& d) {
+                  d.sbr->strategy = "keep-referee";
+                  d.sbr->referee = Address::remote("akka.tcp", "other", "10.0.0.1", 1);
+              }),
+              "setting split-brain-resolver.keep-referee.referee akka.tcp://other@10.0.0.1:1");
+}
+
 TEST(Daemon, AnotherThreadMayUseTheHandle) {
     World world;
     world.start_all(2);

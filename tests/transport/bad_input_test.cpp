@@ -1,5 +1,6 @@
 /// What must never happen and does: each case ends in a log line with the peer and a counter, and leaves the other
 /// associations untouched.
+#include <muster/setting_limits.hpp>
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -508,6 +509,44 @@ TEST(TcpTransportOptions, NamesTheSettingThatIsWrong) {
     EXPECT_EQ(subject_of([](auto& o) { o.backoff_min = o.backoff_max * 2; }), "setting backoff_max");
     EXPECT_EQ(subject_of([](auto& o) { o.handshake_timeout = 0ms; }), "setting handshake_timeout");
     EXPECT_EQ(subject_of([](auto& o) { o.lanes = 2; }), "setting lanes");
+}
+
+TEST(TcpTransportOptions, EveryDurationHasAnUpperBound) {
+    using Field = std::chrono::milliseconds TcpTransportOptions::*;
+    for (const Field field : {&TcpTransportOptions::handshake_timeout, &TcpTransportOptions::connect_timeout,
+                              &TcpTransportOptions::association_idle_timeout, &TcpTransportOptions::half_open_timeout,
+                              &TcpTransportOptions::backoff_max, &TcpTransportOptions::quarantine_for}) {
+        TcpTransportOptions options;
+        options.cluster_name = "test";
+        options.*field = setting_duration_max;
+        EXPECT_TRUE(options.validate());
+        options.*field = setting_duration_max + 1ms;
+        EXPECT_FALSE(options.validate());
+        options.*field = std::chrono::milliseconds::max();
+        EXPECT_FALSE(options.validate());
+    }
+}
+
+TEST(TcpTransportOptions, NamesThatNoPeerCanReadAreRefused) {
+    const auto valid = [](auto change) {
+        TcpTransportOptions options;
+        options.cluster_name = "test";
+        change(options);
+        return options.validate().has_value();
+    };
+    EXPECT_TRUE(valid([](auto& o) { o.cluster_name = "caf\xc3\xa9-1.x_y"; }));
+    EXPECT_TRUE(valid([](auto& o) { o.advertised_host = "Host-1.example"; }));
+    EXPECT_TRUE(valid([](auto& o) { o.advertised_host = "fe80::1%eth0"; }));
+    for (const std::string bad : {"a b", "a/b", "a@b", "a:b", "a#b", "a\nb", "a\r", "\xff", "caf\xe9", "\xc2\x85", "a%b"}) {
+        EXPECT_FALSE(valid([&](auto& o) { o.cluster_name = bad; })) << bad;
+        EXPECT_FALSE(valid([&](auto& o) { o.protocol = bad; })) << bad;
+        EXPECT_FALSE(valid([&](auto& o) { o.advertised_host = bad; })) << bad;
+    }
+    EXPECT_FALSE(valid([](auto& o) { o.advertised_host = std::string(300, 'x'); }));
+    for (const char* any : {"0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "[::]"}) {
+        EXPECT_FALSE(valid([&](auto& o) { o.listen_host = any; })) << any;
+        EXPECT_FALSE(valid([&](auto& o) { o.advertised_host = any; })) << any;
+    }
 }
 
 } // namespace

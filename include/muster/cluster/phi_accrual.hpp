@@ -22,6 +22,7 @@ class HeartbeatHistory {
 public:
     /// Longer intervals are recorded as this, so that the sum of squares cannot overflow.
     static constexpr std::chrono::milliseconds interval_max{10'000'000};
+    static constexpr std::size_t samples_max = 100'000; ///< more could overflow the sum of squares
 
     explicit HeartbeatHistory(std::size_t max_sample_size) noexcept;
     /// The oldest sample goes when the history is full. Negative intervals count as 0.

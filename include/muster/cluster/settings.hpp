@@ -16,7 +16,7 @@ namespace muster {
 struct FailureDetectorSettings {
     std::chrono::milliseconds heartbeat_interval{1000};         ///< > 0; also the first heartbeat estimate
     double threshold = 8.0;                                     ///< phi; 12 suggested for noisy clouds
-    std::size_t max_sample_size = 1000;                         ///< >= 1
+    std::size_t max_sample_size = 1000;                         ///< 1 to 100 000
     std::chrono::milliseconds min_std_deviation{100};           ///< > 0
     std::chrono::milliseconds acceptable_heartbeat_pause{3000}; ///< >= 0
     std::size_t monitored_by_nr_of_members = 9;                 ///< > 0
@@ -44,6 +44,7 @@ struct EagerSettings {
     std::chrono::milliseconds evidence_rank_delay{15};
 };
 
+/// Durations are at most a year (setting_duration_max), those of EagerSettings at most an hour. Names are UTF-8 without control characters.
 struct ClusterSettings {
     std::vector<Address> seed_nodes;
     std::chrono::milliseconds seed_node_timeout{5000};

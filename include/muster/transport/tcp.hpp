@@ -11,7 +11,7 @@ class Runtime;
 
 namespace muster {
 
-/// Every limit of the transport, and what happens at it.
+/// Every limit of the transport, and what happens at it. Durations are above 0 and at most a year (setting_duration_max).
 struct TcpTransportOptions {
     std::string cluster_name;              ///< peers of another one are refused in the handshake
     std::string protocol = "akka.tcp";     ///< scheme of this node's Address
