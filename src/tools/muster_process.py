@@ -33,14 +33,14 @@ class Node:
 
     running = set()
 
-    def __init__(self, command, name="", log_path=None):
+    def __init__(self, command, name="", log_path=None, stderr=None):
         self.name = name
         self.command = command
         self.lines = []
         self.changed = threading.Condition()
         self.log = open(log_path, "ab") if log_path else subprocess.DEVNULL
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log if stderr is None else stderr, start_new_session=True)
         Node.running.add(self)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

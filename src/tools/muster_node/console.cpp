@@ -1,92 +1,80 @@
 #include "console.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <muster/ensure.hpp>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
 namespace muster::tools {
+namespace {
 
-Console::Console() {
+sigset_t console_signals() noexcept {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    MUSTER_ENSURE(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0, "SIGTERM and SIGINT can be blocked");
-    std::signal(SIGPIPE, SIG_IGN);
-    signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    MUSTER_ENSURE(signal_fd_ >= 0 && wake_fd_ >= 0, "a process can open two more descriptors at its start");
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+    return signals;
 }
+
+LineWriter::Options output_options() {
+    return {.thread_name = "muster-stdout",
+            .queue_bytes_max = Console::output_bytes_max,
+            .end_timeout = std::chrono::seconds{1},
+            .dropped_line = [](std::uint64_t lines) {
+                return fmt::format(R"({{"event":"output_dropped","lines":{}}})", lines);
+            }};
+}
+
+} // namespace
+
+bool Console::fill_standard_descriptors() noexcept {
+    for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+        if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+        // The lowest free number is this one, since those below are open.
+        if (::open("/dev/null", O_RDWR) != descriptor) return false;
+    }
+    return true;
+}
+
+void Console::block_signals() noexcept {
+    const sigset_t signals = console_signals();
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+Console::Console() : output_(STDOUT_FILENO, output_options()) {}
 
 Console::~Console() {
-    {
-        const std::lock_guard lock(mutex_);
-        ending_ = true;
-    }
-    wake();
-    if (thread_.joinable()) thread_.join();
-    ::close(signal_fd_);
-    ::close(wake_fd_);
+    stop();
+    if (signal_fd_ >= 0) ::close(signal_fd_);
+    if (stop_fd_ >= 0) ::close(stop_fd_);
 }
 
-void Console::start(Callbacks callbacks) {
+result<void> Console::start(Callbacks callbacks) {
     callbacks_ = std::move(callbacks);
+    const sigset_t signals = console_signals();
+    signal_fd_ = ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    stop_fd_ = signal_fd_ < 0 ? -1 : ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (stop_fd_ < 0)
+        return Error{Errc::limit_reached, "the console: " + std::generic_category().message(errno), "raise the limit of open files", {}};
     thread_ = std::thread([this] {
         pthread_setname_np(pthread_self(), "console");
         run();
     });
+    return {};
 }
 
-void Console::wake() noexcept {
+void Console::stop() {
+    if (!thread_.joinable()) return;
     const std::uint64_t one = 1;
-    // A full counter means that a wake-up is pending already.
-    [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
-}
-
-void Console::print(std::string line) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (lines_.size() >= lines_max) {
-            ++dropped_;
-            return;
-        }
-        lines_.push_back(std::move(line));
-    }
-    wake();
-}
-
-void Console::take_queued_lines() {
-    const std::lock_guard lock(mutex_);
-    while (!lines_.empty() && output_.size() < 256 * 1024) {
-        output_ += lines_.front();
-        output_ += '\n';
-        lines_.pop_front();
-    }
-    if (dropped_ != 0 && lines_.empty()) {
-        output_ += fmt::format("{{\"event\":\"output_dropped\",\"lines\":{}}}\n", std::exchange(dropped_, 0));
-    }
-}
-
-void Console::write_output() {
-    pollfd writable{STDOUT_FILENO, POLLOUT, 0};
-    while (!output_.empty() && ::poll(&writable, 1, 0) == 1) {
-        // At most PIPE_BUF at a time: a writable pipe takes that much without blocking.
-        const auto written = ::write(STDOUT_FILENO, output_.data(), std::min<std::size_t>(output_.size(), 4096));
-        if (written < 0 && errno != EINTR && errno != EAGAIN) {
-            output_.clear(); // nobody will ever read it: the node goes on without stdout
-            return;
-        }
-        if (written > 0) output_.erase(0, static_cast<std::size_t>(written));
-    }
+    [[maybe_unused]] const auto written = ::write(stop_fd_, &one, sizeof one);
+    thread_.join();
 }
 
 void Console::split_lines() {
@@ -121,26 +109,10 @@ void Console::read_signals() {
 }
 
 void Console::run() {
-    int idle_polls_at_end = 0;
     for (;;) {
-        take_queued_lines();
-        write_output();
-        bool ending = false;
-        {
-            const std::lock_guard lock(mutex_);
-            ending = ending_;
-            if (ending && lines_.empty() && output_.empty()) return;
-        }
-        if (ending && ++idle_polls_at_end > 100) return;
-        pollfd fds[] = {{wake_fd_, POLLIN, 0},
-                        {signal_fd_, POLLIN, 0},
-                        {input_open_ ? STDIN_FILENO : -1, POLLIN, 0},
-                        {output_.empty() ? -1 : STDOUT_FILENO, POLLOUT, 0}};
-        if (::poll(fds, 4, ending ? 10 : -1) < 0) continue;
-        if (fds[0].revents != 0) {
-            std::uint64_t count = 0;
-            [[maybe_unused]] const auto got = ::read(wake_fd_, &count, sizeof count);
-        }
+        pollfd fds[] = {{stop_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {input_open_ ? STDIN_FILENO : -1, POLLIN, 0}};
+        if (::poll(fds, 3, -1) < 0) continue;
+        if (fds[0].revents != 0) return;
         if (fds[1].revents != 0) read_signals();
         if (fds[2].revents != 0) input_open_ = read_input();
     }

@@ -1,12 +1,11 @@
 #pragma once
-/// stdin, stdout and signals of a tool on one thread of their own, so that a slow reader of stdout or a waiting terminal never
-/// holds up the event loop.
-#include <chrono>
-#include <cstdint>
-#include <deque>
+/// stdin, stdout and signals of a tool, none of which ever holds up the event loop: stdin and signals are read on the thread "console",
+/// stdout is written by the thread "muster-stdout". A terminal that is stopped and a pipe that nobody reads stop only the latter.
 #include <functional>
-#include <mutex>
+#include <muster/error.hpp>
+#include <muster/line_writer.hpp>
 #include <string>
+#include <string_view>
 #include <thread>
 
 namespace muster::tools {
@@ -15,42 +14,46 @@ class Console {
 public:
     struct Callbacks {
         std::function<void(std::string line)> on_line; ///< a line of stdin; on the console's thread
-        std::function<void(int signal)> on_signal;     ///< SIGTERM or SIGINT; on the console's thread
+        std::function<void(int signal)> on_signal;     ///< SIGTERM, SIGINT or SIGHUP; on the console's thread
     };
-    /// Blocks SIGTERM and SIGINT in the calling thread and those it starts, and ignores SIGPIPE: construct it first in main().
+    /// Bytes of lines that nobody has read yet; beyond them new lines are dropped and counted.
+    static constexpr std::size_t output_bytes_max = 16 * 1024 * 1024;
+
+    /// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed: the next file, socket or eventfd would take its place. False
+    /// when that fails. First in main().
+    static bool fill_standard_descriptors() noexcept;
+    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread and those it starts, and ignores SIGPIPE. In main(), before any thread.
+    static void block_signals() noexcept;
+
     Console();
-    /// Writes what is queued (for at most a second, should nobody read), then ends the thread.
+    /// stop(); then writes what is queued, for at most a second, should nobody read.
     ~Console();
     Console(const Console&) = delete;
     Console& operator=(const Console&) = delete;
 
-    void start(Callbacks callbacks);
-    /// Queues a line for stdout. Any thread, never blocks. Beyond `lines_max` unread lines new ones are dropped and counted; the
-    /// count is printed once there is room again.
-    void print(std::string line);
+    /// Errors: no descriptor left.
+    result<void> start(Callbacks callbacks);
+    /// No callback is called any more.
+    void stop();
+    /// Queues a line for stdout. Any thread, never blocks. `{"event":"output_dropped",..}` says how many did not fit.
+    void print(std::string_view line) { output_.write(line); }
+    /// The same for lines of which peers decide how many there are: they get half of the queue, so that events still find room.
+    void print_from_peer(std::string_view line) { output_.write(line, output_bytes_max / 2); }
 
 private:
-    static constexpr std::size_t lines_max = 100'000;
     static constexpr std::size_t input_line_max = 64 * 1024;
     void run();
     bool read_input();
     void read_signals();
-    void take_queued_lines();
-    void write_output();
     void split_lines();
-    void wake() noexcept;
 
     Callbacks callbacks_;
+    LineWriter output_;
     int signal_fd_ = -1;
-    int wake_fd_ = -1;
+    int stop_fd_ = -1;
     bool input_open_ = true;
     bool discarding_ = false; ///< in the middle of an input line that was too long
     std::string input_;
-    std::string output_; ///< being written
-    std::mutex mutex_;
-    std::deque<std::string> lines_;
-    std::uint64_t dropped_ = 0;
-    bool ending_ = false;
     std::thread thread_;
 };
 

@@ -2,9 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <chrono>
-#include <fmt/chrono.h>
-#include <fmt/format.h>
+#include <muster/utf8.hpp>
 
 namespace muster::tools {
 namespace json = boost::json;
@@ -16,7 +14,7 @@ json::value address_or_null(const std::optional<UniqueAddress>& node) {
 
 void add_member(json::object& line, const Member& member) {
     line["address"] = member.address().host_port();
-    line["uid"] = member.unique_address().uid().value;
+    line["uid"] = uid_text(member.unique_address().uid());
     line["status"] = to_string(member.status());
     json::array roles;
     for (const auto& role : member.roles()) roles.emplace_back(role);
@@ -58,11 +56,11 @@ struct EventFields {
 
 } // namespace
 
+std::string uid_text(Uid uid) { return std::to_string(uid.value); }
+
 json::object json_line(WallTime at, std::string_view event) {
-    using namespace std::chrono;
-    const sys_time<milliseconds> time{milliseconds(at.ms)};
     json::object line;
-    line["at"] = fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(system_clock::to_time_t(time)), at.ms % 1000);
+    line["at"] = to_utc(at);
     line["event"] = event;
     return line;
 }
@@ -84,7 +82,7 @@ json::object to_json(const Member& member, ReachabilityStatus reachability, bool
 json::object status_json(WallTime at, const DaemonSnapshot& snapshot) {
     auto line = json_line(at, "status");
     line["self"] = snapshot.self().address().host_port();
-    line["uid"] = snapshot.self().uid().value;
+    line["uid"] = uid_text(snapshot.self().uid());
     line["self_status"] = to_string(snapshot.self_status());
     line["leader"] = address_or_null(snapshot.leader);
     line["joined"] = snapshot.joined;
@@ -102,6 +100,6 @@ json::object status_json(WallTime at, const DaemonSnapshot& snapshot) {
     return line;
 }
 
-std::string to_text(const json::object& line) { return json::serialize(line); }
+std::string to_text(const json::object& line) { return to_utf8(json::serialize(line)); }
 
 } // namespace muster::tools

@@ -3,10 +3,29 @@
 #include "options.hpp"
 
 #include <cstdio>
+#include <exception>
+#include <muster/line_writer.hpp>
+#include <string>
 #include <variant>
 
+namespace {
+
+using namespace muster::tools;
+
+ExitCode run_node(NodeOptions options) try {
+    NodeApp app(std::move(options));
+    return app.run();
+} catch (const std::exception& error) {
+    // No descriptor, thread or memory left, where no function of ours says it with an Error.
+    muster::stderr_lines().write(std::string("muster-node: ") + error.what());
+    return ExitCode::CannotStart;
+}
+
+} // namespace
+
 int main(int argc, char** argv) {
-    using namespace muster::tools;
+    if (!Console::fill_standard_descriptors()) return static_cast<int>(ExitCode::CannotStart);
+    Console::block_signals();
     auto parsed = parse_options(argc, argv);
     if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
         if (!early->is_error) {
@@ -16,6 +35,5 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "muster-node: %s\n", early->output.c_str());
         return static_cast<int>(ExitCode::Usage);
     }
-    NodeApp app(std::move(std::get<NodeOptions>(parsed)));
-    return static_cast<int>(app.run());
+    return static_cast<int>(run_node(std::move(std::get<NodeOptions>(parsed))));
 }

@@ -2,12 +2,19 @@
 
 #include "json_lines.hpp"
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
+#include <cerrno>
 #include <charconv>
-#include <cstdio>
+#include <csignal>
+#include <cstring>
 #include <fmt/format.h>
+#include <muster/utf8.hpp>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 
@@ -17,6 +24,8 @@ namespace {
 
 constexpr int listen_retries = 4;
 constexpr auto listen_retry_pause = std::chrono::milliseconds(250);
+/// Of what a peer sent, in one field of a line.
+constexpr std::size_t shown_bytes_max = 1024;
 constexpr std::string_view flood_path = "/system/flood";
 constexpr std::string_view tell_manifest = "text";
 constexpr std::string_view flood_manifest = "flood";
@@ -54,6 +63,27 @@ ExitCode exit_code_of(ShutdownReason reason) {
     return ExitCode::Internal;
 }
 
+bool port_is_taken(const net::Endpoint& at) {
+    const bool v4 = at.family == net::Endpoint::Family::V4;
+    const int socket = ::socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (socket < 0) return false;
+    const int one = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one); // as the listener does
+    sockaddr_in in4{};
+    in4.sin_family = AF_INET;
+    in4.sin_port = htons(at.port);
+    std::memcpy(&in4.sin_addr, at.bytes.data(), sizeof in4.sin_addr);
+    sockaddr_in6 in6{};
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons(at.port);
+    in6.sin6_scope_id = at.scope;
+    std::memcpy(&in6.sin6_addr, at.bytes.data(), sizeof in6.sin6_addr);
+    const auto* const address = v4 ? reinterpret_cast<const sockaddr*>(&in4) : reinterpret_cast<const sockaddr*>(&in6);
+    const bool taken = ::bind(socket, address, v4 ? sizeof in4 : sizeof in6) != 0 && errno == EADDRINUSE;
+    ::close(socket);
+    return taken;
+}
+
 /// "host:port" of the node in "akka.tcp://sys@host:port/user/x".
 std::string_view node_of_path(std::string_view path) {
     const auto at = path.find('@');
@@ -68,23 +98,26 @@ void CountingSink::deliver(std::string_view target_path, std::string_view manife
                            std::optional<std::string_view> sender_path) {
     const auto sender = node_of_path(sender_path.value_or("unknown"));
     auto found = received_.find(sender);
-    if (found == received_.end())
-        found = received_.try_emplace(received_.size() < senders_max ? std::string(sender) : "others").first;
+    if (found == received_.end()) {
+        const bool room = received_.size() < senders_max && sender.size() <= sender_bytes_max;
+        found = received_.try_emplace(room ? std::string(sender) : "others").first;
+    }
     ++found->second.tells;
     found->second.bytes += payload.size();
     if (manifest == flood_manifest) return;
     auto line = json_line(runtime_.wall_now(), "received");
-    line["path"] = target_path;
-    line["manifest"] = manifest;
+    line["path"] = utf8_front(target_path, shown_bytes_max);
+    line["manifest"] = utf8_front(manifest, shown_bytes_max);
     line["bytes"] = payload.size();
-    line["text"] = payload.text().substr(0, 1024);
-    line["from"] = sender;
-    console_.print(to_text(line));
+    line["text"] = utf8_front(payload.text(), shown_bytes_max);
+    line["from"] = utf8_front(sender, shown_bytes_max);
+    console_.print_from_peer(to_text(line));
 }
 
 NodeApp::NodeApp(NodeOptions options) : options_(std::move(options)) {}
 
 NodeApp::~NodeApp() {
+    console_.stop(); // its thread posts to the Runtime
     node_.reset();
     events_ = {};
     runtime_.reset(); // destroys what still runs on it, the tasks included
@@ -98,25 +131,34 @@ void NodeApp::print_error(std::string message) {
     print(line);
 }
 
+/// On stderr, in order with the log and without waiting for a reader.
+void NodeApp::say(const std::string& text) { stderr_lines().write("muster-node: " + text); }
+
+/// The kernel takes an io_uring process that was killed apart in the background, and its listening socket with it: whoever is
+/// restarted at once finds the port taken for a moment. Asked with a socket of our own, so that only the real attempt is logged.
+void NodeApp::wait_for_port() {
+    const auto& transport = options_.node.transport;
+    const auto endpoint = net::Endpoint::parse(transport.listen_host, transport.listen_port);
+    if (!endpoint || transport.listen_port == 0) return;
+    for (int attempt = 0; attempt < listen_retries && port_is_taken(*endpoint); ++attempt) std::this_thread::sleep_for(listen_retry_pause);
+}
+
 bool NodeApp::start() {
     net::RuntimeOptions runtime_options;
     runtime_options.log.level = options_.log_level;
     auto runtime = make_runtime(options_.backend, std::move(runtime_options));
     if (!runtime) {
-        std::fprintf(stderr, "muster-node: %s\n", runtime.error().message().c_str());
+        say(runtime.error().message());
         return false;
     }
     runtime_ = std::move(*runtime);
     sink_ = std::make_shared<CountingSink>(console_, *runtime_);
+    wait_for_port();
     auto node = ClusterRemoteAdapter::start(*runtime_, options_.node, sink_);
-    // The kernel takes an io_uring process that was killed apart in the background, and its listening socket with it: whoever is
-    // restarted at once finds the port taken for a moment.
-    for (int attempt = 0; attempt < listen_retries && !node && node.error() == Errc::address_in_use; ++attempt) {
-        std::this_thread::sleep_for(listen_retry_pause);
-        node = ClusterRemoteAdapter::start(*runtime_, options_.node, sink_);
-    }
     if (!node) {
-        std::fprintf(stderr, "muster-node: %s\n", node.error().message().c_str());
+        // A listener that failed has been logged, which is one line as well.
+        const bool logged = runtime_->metrics().value("transport.listens.failed") != 0 && runtime_->log().enabled(LogLevel::Error);
+        if (!logged) say(node.error().message());
         return false;
     }
     node_.emplace(std::move(*node));
@@ -131,20 +173,26 @@ void NodeApp::subscribe() {
     node_->daemon().on_stopped([this](ShutdownReason reason) { on_stopped(reason); });
 }
 
+bool NodeApp::start_console() {
+    auto started = console_.start({[this](std::string text) {
+                                       runtime_->post([this, text = std::move(text)] { on_line(text); });
+                                   },
+                                   [this](int signal) { runtime_->post([this, signal] { on_signal(signal); }); }});
+    if (!started) say(started.error().message());
+    return bool(started);
+}
+
 ExitCode NodeApp::run() {
-    if (!start()) return ExitCode::CannotStart;
+    if (!start() || !start_console()) return ExitCode::CannotStart;
     subscribe();
     auto line = json_line(runtime_->wall_now(), "listening");
     line["address"] = node_->address().host_port();
-    line["uid"] = node_->daemon().unique_address().uid().value;
+    line["uid"] = uid_text(node_->daemon().unique_address().uid());
     line["cluster"] = node_->address().system;
+    line["takes"] = options_.node.transport.listen_host.find(':') == std::string::npos ? "IPv4" : "IPv6 only";
     line["backend"] = runtime_->backend();
     line["pid"] = ::getpid();
     print(line);
-    console_.start({[this](std::string text) {
-                        runtime_->post([this, text = std::move(text)] { on_line(text); });
-                    },
-                    [this](int signal) { runtime_->post([this, signal] { on_signal(signal); }); }});
     if (options_.found_cluster) node_->daemon().join(node_->address());
     schedule_status();
     runtime_->run();
@@ -180,14 +228,17 @@ void NodeApp::print_members() {
     }
 }
 
-void NodeApp::on_signal(int) { stop_gracefully(); }
+void NodeApp::on_signal(int signal) {
+    if (signal != SIGHUP) return stop_gracefully();
+    // A terminal that closes is no reason to leave the cluster.
+    runtime_->log().warning("muster_node.signal.ignored", {}, {{"signal", "SIGHUP"}});
+}
 
 void NodeApp::stop_gracefully() {
     if (stopping_) return;
     stopping_ = true;
     runtime_->schedule(runtime_->monotonic_now() + options_.exit_deadline, [this] {
-        std::fprintf(stderr, "muster-node: not stopped within --exit-deadline (%lld ms)\n",
-                     static_cast<long long>(options_.exit_deadline.count()));
+        say(fmt::format("not stopped within --exit-deadline ({} ms)", options_.exit_deadline.count()));
         exit_code_ = ExitCode::Deadline;
         runtime_->stop();
     });
@@ -272,6 +323,9 @@ net::Task<void> NodeApp::flood(Address to, std::uint64_t count, std::size_t byte
 void NodeApp::on_line(const std::string& text) {
     const auto words = split(text);
     if (words.empty()) return;
+    static constexpr std::array<std::string_view, 6> alone{"status", "members", "why", "decisions", "metrics", "help"};
+    if (words.size() > 1 && std::ranges::find(alone, words[0]) != alone.end())
+        return print_error(fmt::format("{} takes no argument, got '{}'", words[0], words[1]));
     auto& daemon = node_->daemon();
     const auto with_address = [&](auto action) {
         if (words.size() != 2) return print_error(fmt::format("write: {} ADDRESS", words[0]));
@@ -303,15 +357,22 @@ void NodeApp::on_line(const std::string& text) {
     } else if (words[0] == "decisions") {
         for (const auto& decision : daemon.decisions()) {
             auto line = json_line(runtime_->wall_now(), "decision");
-            line["record"] = json::parse(decision->to_json());
+            boost::system::error_code failed;
+            line["record"] = json::parse(to_utf8(decision->to_json()), failed);
             print(line);
         }
     } else if (words[0] == "metrics") {
         auto line = json_line(runtime_->wall_now(), "metrics");
         for (const auto& metric : runtime_->metrics().snapshot()) line[metric.name] = metric.value;
         print(line);
+    } else if (words[0] == "help") {
+        auto line = json_line(runtime_->wall_now(), "help");
+        json::array commands;
+        for (const auto& [usage, meaning] : command_help()) commands.push_back(json::object{{"command", usage}, {"meaning", meaning}});
+        line["commands"] = std::move(commands);
+        print(line);
     } else {
-        print_error(fmt::format("unknown command '{}'; see muster-node --help", words[0]));
+        print_error(fmt::format("unknown command '{}'; help lists them", words[0]));
     }
 }
 

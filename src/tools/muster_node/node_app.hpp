@@ -29,6 +29,7 @@ public:
 
 private:
     static constexpr std::size_t senders_max = 10'000;
+    static constexpr std::size_t sender_bytes_max = 300; ///< a host's name and a port; longer ones count as "others"
     Console& console_;
     net::Runtime& runtime_;
     std::map<std::string, Received, std::less<>> received_;
@@ -43,6 +44,9 @@ public:
 
 private:
     bool start();
+    bool start_console();
+    void wait_for_port();
+    static void say(const std::string& text);
     void subscribe();
     void print(const boost::json::object& line);
     void print_error(std::string message);
@@ -60,7 +64,7 @@ private:
     std::optional<Address> address_of(std::string_view text);
 
     NodeOptions options_;
-    Console console_; ///< first: blocks the signals for every later thread
+    Console console_;
     std::unique_ptr<net::Runtime> runtime_;
     std::shared_ptr<CountingSink> sink_;
     std::optional<ClusterRemoteAdapter> node_;

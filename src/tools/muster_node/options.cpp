@@ -1,13 +1,19 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <fmt/format.h>
+#include <iterator>
+#include <limits>
 #include <map>
 #include <memory>
 #include <muster/cluster/lease.hpp>
 #include <muster/net/endpoint.hpp>
+#include <muster/setting_limits.hpp>
+#include <muster/utf8.hpp>
 #include <muster/version.hpp>
 
 namespace muster::tools {
@@ -25,6 +31,17 @@ const CLI::Validator one_or_more(
     },
     "POSITIVE");
 
+/// Each alone and sums of many of them fit the 64 bits of the clock.
+constexpr milliseconds duration_max = setting_duration_max;
+const std::string duration_range = fmt::format("use at most {}h", duration_max / std::chrono::hours{1});
+const CLI::Validator at_most_duration_max(
+    [](std::string& text) {
+        std::int64_t ms = 0;
+        const auto [rest, code] = std::from_chars(text.data(), text.data() + text.size(), ms);
+        return code != std::errc{} || ms > duration_max.count() ? text + " ms is too long; " + duration_range : std::string();
+    },
+    "");
+
 /// "250ms", "5s", "2m" or a plain number of milliseconds; what CLI11 prints on anything else names flag and value.
 CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& target, const std::string& help) {
     return app
@@ -34,6 +51,7 @@ CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& 
                         {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
                     CLI::AsNumberWithUnit::CASE_SENSITIVE))
         ->check(not_negative)
+        ->check(at_most_duration_max)
         ->type_name("DURATION")
         ->default_str(fmt::format("{}ms", target.count()));
 }
@@ -85,6 +103,10 @@ Address parse_address(const std::string& flag, const std::string& text, const st
     }
     auto parsed = Address::parse(text);
     if (!parsed) throw CLI::ValidationError(flag, parsed.error().message());
+    if (!parsed->host || !parsed->port)
+        throw CLI::ValidationError(flag, fmt::format("'{}' has no host and port", text));
+    if (parsed->protocol != protocol)
+        throw CLI::ValidationError(flag, fmt::format("'{}' is of protocol '{}', this node is of '{}'", text, parsed->protocol, protocol));
     if (parsed->system != cluster)
         throw CLI::ValidationError(flag, fmt::format("'{}' is of cluster '{}', this node is of '{}'", text,
                                                      parsed->system, cluster));
@@ -134,6 +156,8 @@ milliseconds parse_duration(const std::string& flag, const std::string& text) {
     const std::map<std::string_view, std::int64_t> units{{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
     if (code != std::errc{} || number < 0 || !units.contains(unit))
         throw CLI::ValidationError(flag, fmt::format("'{}' is neither on, off nor a duration like 500ms or 7s", text));
+    if (number > duration_max.count() / units.at(unit))
+        throw CLI::ValidationError(flag, fmt::format("'{}' is too long; {}", text, duration_range));
     return milliseconds(number * units.at(unit));
 }
 
@@ -142,7 +166,7 @@ void add_cluster_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
     auto& cluster = options.node.daemon.cluster;
     app.add_option("--cluster", transport.cluster_name, "name of the cluster; peers of another one are refused")
         ->capture_default_str();
-    app.add_option("--listen", raw.listen, "literal address and port to bind; port 0: the system chooses")
+    app.add_option("--listen", raw.listen, "literal address and port to bind; port 0: the system chooses; [::] takes IPv6 only, 0.0.0.0 IPv4 only")
         ->type_name("HOST:PORT")
         ->capture_default_str();
     app.add_option("--advertise", raw.advertise, "host[:port] by which other nodes reach this one; default: --listen")
@@ -239,6 +263,10 @@ void apply_lease(const RawFlags& raw, NodeOptions& options, SbrSettings& sbr) {
 
 void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     if (raw.strategy == "off") return;
+    if (raw.strategy == "keep-referee" && raw.referee.empty())
+        throw CLI::ValidationError("--strategy", "keep-referee needs --referee HOST:PORT, the node that decides");
+    if (raw.strategy == "static-quorum" && sbr.quorum_size == 0)
+        throw CLI::ValidationError("--strategy", "static-quorum needs --quorum-size, more than half of the members there are meant to be");
     sbr.strategy = raw.strategy;
     sbr.down_if_alone = !raw.keep_when_alone;
     if (raw.indirect == "all" || (raw.indirect.empty() && raw.classic)) sbr.indirect = SbrSettings::Indirect::All;
@@ -253,6 +281,8 @@ void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
                                     options.node.transport.cluster_name);
     for (const auto& text : raw.weights) {
         const auto [role, weight] = parse_assignment("--weight", text);
+        if (weight > std::numeric_limits<std::uint32_t>::max())
+            throw CLI::ValidationError("--weight", fmt::format("'{}': use at most {}", text, std::numeric_limits<std::uint32_t>::max()));
         sbr.weights[role] = static_cast<std::uint32_t>(weight);
     }
     apply_lease(raw, options, sbr);
@@ -315,22 +345,88 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     apply_exit_deadline(options);
 }
 
-constexpr const char* footer = R"(Commands, one per line on stdin (ADDRESS is host:port or a whole address):
-  leave [ADDRESS]            leave gracefully: this node, or another
-  down ADDRESS               declare a node dead
-  join ADDRESS               join the cluster of that node
-  tell ADDRESS PATH TEXT     send TEXT to the actor PATH there
-  flood ADDRESS COUNT BYTES  send COUNT tells of BYTES bytes
-  status                     print the status line
-  members                    print a line per member
-  metrics                    print every counter
-  why                        print why the cluster has not converged
-  decisions                  print the resolver's latest decisions, with what they were made from
-Output: one JSON object per line on stdout, "at" in UTC; the log on stderr.
+using CommandHelp = std::pair<std::string_view, std::string_view>;
+constexpr std::array<CommandHelp, 11> commands{{
+    {"leave [ADDRESS]", "leave gracefully: this node, or another"},
+    {"down ADDRESS", "declare a node dead"},
+    {"join ADDRESS", "join the cluster of that node"},
+    {"tell ADDRESS PATH TEXT", "send TEXT to the actor PATH there"},
+    {"flood ADDRESS COUNT BYTES", "send COUNT tells of BYTES bytes"},
+    {"status", "print the status line"},
+    {"members", "print a line per member"},
+    {"metrics", "print every counter"},
+    {"why", "print why the cluster has not converged"},
+    {"decisions", "print the resolver's latest decisions, with what they were made from"},
+    {"help", "print these commands"},
+}};
+
+std::string footer() {
+    std::string text = "Commands, one per line on stdin (ADDRESS is host:port or a whole address):\n";
+    for (const auto& [usage, meaning] : commands) text += fmt::format("  {:<26} {}\n", usage, meaning);
+    return text + R"(Output: one JSON object per line on stdout, "at" in UTC; the log on stderr.
 Exit codes: 0 stopped, 1 internal error, 2 bad flag, 3 cannot start, 4 downed, 5 join unsuccessful,
   6 incompatible configuration, 7 not stopped within --exit-deadline, 8 could not leave in time.)";
+}
+
+/// A setting's name in the library, and the flag that sets it here.
+constexpr std::pair<std::string_view, std::string_view> flags_of_settings[] = {
+    {"cluster_name", "--cluster"},
+    {"listen_host", "--listen"},
+    {"advertised_host", "--advertise"},
+    {"seed-nodes", "--seed"},
+    {"seed-node-timeout", "--seed-timeout"},
+    {"roles", "--role"},
+    {"app-version", "--app-version"},
+    {"multi-data-center.self-data-center", "--dc"},
+    {"min-nr-of-members", "--min-members"},
+    {"allow-weakly-up-members", "--weakly-up-after"},
+    {"gossip-interval", "--gossip-interval"},
+    {"leader-actions-interval", "--leader-interval"},
+    {"unreachable-nodes-reaper-interval", "--reaper-interval"},
+    {"periodic-tasks-initial-delay", "--initial-delay"},
+    {"quarantine-removed-node-after", "--quarantine-removed-after"},
+    {"failure-detector.heartbeat-interval", "--heartbeat-interval"},
+    {"failure-detector.acceptable-heartbeat-pause", "--acceptable-pause"},
+    {"failure-detector.threshold", "--phi-threshold"},
+    {"split-brain-resolver.active-strategy", "--strategy"},
+    {"split-brain-resolver.stable-after", "--stable-after"},
+    {"split-brain-resolver.down-all-when-unstable", "--down-all-when-unstable"},
+    {"split-brain-resolver.role", "--sbr-role"},
+    {"split-brain-resolver.weights", "--weight"},
+    {"split-brain-resolver.static-quorum.quorum-size", "--quorum-size"},
+    {"split-brain-resolver.keep-referee.referee", "--referee"},
+    {"split-brain-resolver.lease-majority.lease-implementation", "--lease-file"},
+};
+
+/// Whatever bytes the flag's value has.
+std::string on_one_line(std::string_view text) {
+    std::string line;
+    for (const char c : text) {
+        if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f)
+            line += c;
+        else
+            line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+    return to_utf8(line);
+}
+
+/// The library's words for a bad setting, with the flag in place of the setting.
+std::string in_terms_of_flags(Error error) {
+    constexpr std::string_view front = "setting ";
+    if (!error.subject.starts_with(front)) return error.message();
+    const std::string rest = error.subject.substr(front.size());
+    const std::string name = rest.substr(0, rest.find(' '));
+    const auto* const known = std::ranges::find(flags_of_settings, name, &std::pair<std::string_view, std::string_view>::first);
+    if (known != std::end(flags_of_settings))
+        error.subject = std::string(known->second) + rest.substr(name.size());
+    else if (name.starts_with("role.") && name.ends_with(".min-nr-of-members"))
+        error.subject = "--role-min-members" + rest.substr(name.size());
+    return error.message();
+}
 
 } // namespace
+
+std::span<const std::pair<std::string_view, std::string_view>> command_help() noexcept { return commands; }
 
 std::variant<NodeOptions, EarlyExit> parse_options(int argc, const char* const* argv) {
     NodeOptions options;
@@ -338,7 +434,7 @@ std::variant<NodeOptions, EarlyExit> parse_options(int argc, const char* const* 
     RawFlags raw;
     SbrSettings sbr;
     CLI::App app{"One node of a muster cluster", "muster-node"};
-    app.footer(footer);
+    app.footer(footer());
     app.set_version_flag("--version", fmt::format("muster-node {}", version()));
     add_cluster_flags(app, raw, options);
     add_timing_flags(app, raw, options);
@@ -347,14 +443,14 @@ std::variant<NodeOptions, EarlyExit> parse_options(int argc, const char* const* 
     try {
         app.parse(argc, argv);
         apply(raw, options, std::move(sbr));
-        if (auto ok = options.node.daemon.validate(); !ok) return EarlyExit{ok.error().message(), true};
-        if (auto ok = options.node.transport.validate(); !ok) return EarlyExit{ok.error().message(), true};
+        if (auto ok = options.node.daemon.validate(); !ok) return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
+        if (auto ok = options.node.transport.validate(); !ok) return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
     } catch (const CLI::CallForHelp&) {
         return EarlyExit{app.help(), false};
     } catch (const CLI::CallForVersion&) {
         return EarlyExit{app.version() + "\n", false};
     } catch (const CLI::ParseError& error) {
-        return EarlyExit{error.what(), true};
+        return EarlyExit{on_one_line(error.what()), true};
     }
     return options;
 }

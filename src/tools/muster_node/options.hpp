@@ -4,7 +4,10 @@
 #include <muster/log.hpp>
 #include <muster/node/remote_adapter.hpp>
 #include <muster/runtime.hpp>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 namespace muster::tools {
@@ -30,6 +33,9 @@ struct NodeOptions {
     bool found_cluster = false;                      ///< no seeds: begin a cluster of its own
     RemoteAdapterConfig node;
 };
+
+/// The commands on stdin, each with what it does.
+std::span<const std::pair<std::string_view, std::string_view>> command_help() noexcept;
 
 /// Either options, or what to print and exit with (help, version, or a one-line error).
 struct EarlyExit {
