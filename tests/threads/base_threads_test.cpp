@@ -2,15 +2,18 @@
 // missing lock or a wrong memory order is a failure even where the numbers come out right.
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
+#include <muster/line_writer.hpp>
 #include <muster/log.hpp>
 #include <muster/metrics.hpp>
 
+#include <array>
 #include <atomic>
 #include <barrier>
 #include <gtest/gtest.h>
 #include <set>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -145,6 +148,45 @@ TEST(LoggerThreads, RecordsReachTheSinkOneAtATimeAndNoneIsLost) {
     }
     EXPECT_EQ(sink->written + sink->suppressed, std::uint64_t{thread_count} * rounds + 1);
     EXPECT_LT(sink->written, std::uint64_t{thread_count} * rounds);
+}
+
+TEST(LineWriterThreads, EveryLineIsWrittenWholeAndInItsThreadsOrderOrCounted) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    std::vector<int> seen(thread_count, -1);
+    std::uint64_t read = 0;
+    std::jthread reader{[&] {
+        std::string line;
+        std::array<char, 4096> part{};
+        for (ssize_t got = 0; (got = ::read(ends[0], part.data(), part.size())) > 0;) {
+            for (const char c : std::string_view{part.data(), static_cast<std::size_t>(got)}) {
+                if (c != '\n') {
+                    line += c;
+                    continue;
+                }
+                const auto thread = static_cast<std::size_t>(line.at(0) - '0');
+                const int number = std::stoi(line.substr(2));
+                EXPECT_GT(number, seen.at(thread));
+                seen.at(thread) = number;
+                ++read;
+                line.clear();
+            }
+        }
+    }};
+    {
+        muster::LineWriter lines{ends[1], {.queue_bytes_max = 64 * 1024, .end_timeout = std::chrono::minutes{1}}};
+        run_together([&lines](int thread) {
+            for (int i = 0; i < rounds; ++i) {
+                lines.write(std::to_string(thread) + ' ' + std::to_string(i));
+                if (i % 500 == 0) lines.flush(std::chrono::minutes{1});
+            }
+        });
+        ASSERT_TRUE(lines.flush(std::chrono::minutes{1}));
+        ::close(ends[1]);
+        reader.join();
+        EXPECT_EQ(read + lines.dropped(), std::uint64_t{thread_count} * rounds);
+    }
+    ::close(ends[0]);
 }
 
 TEST(MemoryLogSinkThreads, MayBeReadWhileItIsWritten) {

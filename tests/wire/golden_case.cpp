@@ -12,9 +12,8 @@
 #include <iterator>
 #include <sstream>
 #include <stdexcept>
-#ifdef MUSTER_HAS_LIBCRYPTO
-#include <openssl/sha.h>
-#endif
+
+#include "sha256.hpp"
 
 namespace muster::wire::golden {
 namespace {
@@ -209,19 +208,9 @@ std::string debug(const RemoteTell& tell) {
 }
 
 std::string sha256_difference(const json::object& frame, std::span<const std::byte> bytes) {
-#ifdef MUSTER_HAS_LIBCRYPTO
     const auto* expected = frame.if_contains("frame_sha256");
     if (expected == nullptr) return {};
-    std::array<std::byte, SHA256_DIGEST_LENGTH> digest{};
-    SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-           reinterpret_cast<unsigned char*>(digest.data()));
-    std::string hex;
-    for (const std::byte b : digest) hex += fmt::format("{:02x}", std::to_integer<unsigned>(b));
-    if (hex != text_of(*expected)) return "the encoded frame has another SHA-256";
-#else
-    (void)frame;
-    (void)bytes;
-#endif
+    if (sha256_hex(bytes) != text_of(*expected)) return "the encoded frame has another SHA-256";
     return {};
 }
 
