@@ -162,6 +162,7 @@ void ClusterCore::on_new_incarnation(const UniqueAddress& self, const Now& now, 
     MUSTER_CORE_INPUT(on_new_incarnation(self, now, out));
 }
 void ClusterCore::expect_app_version() { impl_->joining.version_pending = true; }
+void ClusterCore::expect_proofs() { impl_->joining.proofs_expected = true; }
 void ClusterCore::app_version(AppVersion version, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(app_version(std::move(version), now, out));
 }

@@ -378,6 +378,10 @@ void ClusterCore::Impl::on_join_batch_timer(const Now& now, Effects& out) {
     for (Join& m : std::exchange(eager.waiting_joins, {})) {
         // What was true when it arrived may have changed while it waited.
         if (!is_initialized() || !is_join_acceptable(m, out) || answer_known_joiner(m, now, out)) continue;
+        if (!is_proven(m.node)) {
+            hold_until_proven(m, now, out);
+            continue;
+        }
         // Of two incarnations of one address the first wins; the other one asks again and replaces it.
         if (addresses.insert(m.node.address()).second) admitted.push_back(std::move(m));
     }

@@ -19,7 +19,16 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
     if (peer == self) return;
     LinkState& link = link_of(peer);
     switch (event) {
-    case LinkEvent::Established: on_established(peer, link, now); break;
+    case LinkEvent::Established:
+        on_opened(peer, link, now);
+        link.replaced = false;
+        link.proven = true;
+        break;
+    case LinkEvent::Accepted: on_opened(peer, link, now); break;
+    case LinkEvent::Answered:
+        link.replaced = false;
+        link.proven = true;
+        break;
     case LinkEvent::EndedWithoutGoodbye:
     case LinkEvent::GoodbyeLink:
     case LinkEvent::GoodbyeStopping:
@@ -36,11 +45,16 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
             link.refused_twice = true;
         }
         break;
-    case LinkEvent::OtherIncarnation: link.replaced = true; break;
+    case LinkEvent::OtherIncarnation:
+        link.replaced = true;
+        link.proven = false;
+        break;
     }
     consider_evidence(peer, now, out);
     if (event == LinkEvent::GoodbyeStopping) eager.look_again = true; // convergence may have waited for it
-    if (event == LinkEvent::Established) consider_predecessors(peer, now, out);
+    if (event != LinkEvent::Established && event != LinkEvent::Answered) return;
+    consider_predecessors(peer, now, out);
+    on_answered(peer, now, out);
 }
 
 LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
@@ -51,13 +65,12 @@ LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
     return links[peer];
 }
 
-void ClusterCore::Impl::on_established(const UniqueAddress& peer, LinkState& link, const Now& now) {
+void ClusterCore::Impl::on_opened(const UniqueAddress& peer, LinkState& link, const Now& now) {
     ++link.open;
     link.was_open = true;
     link.first_refusal.reset();
     link.refused_twice = false;
     link.stopping = false;
-    link.replaced = false;
     evidence_due.erase(peer);
     heartbeats.on_handshake(peer, now.monotonic);
     if (joining.process) joining.process->on_connected(peer.address());
@@ -66,13 +79,18 @@ void ClusterCore::Impl::on_established(const UniqueAddress& peer, LinkState& lin
 void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out) {
     for (const Member& m : gossip().find_all(fresh.address())) {
         if (m.unique_address() == fresh) continue;
-        link_of(m.unique_address()).replaced = true;
+        LinkState& link = link_of(m.unique_address());
+        link.replaced = true;
+        link.proven = false;
         consider_evidence(m.unique_address(), now, out);
     }
     // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
     const UniqueAddress first(fresh.address(), Uid{std::numeric_limits<std::int64_t>::min()});
     for (auto at = links.lower_bound(first); at != links.end() && at->first.address() == fresh.address(); ++at)
-        if (at->first != fresh) at->second.replaced = true;
+        if (at->first != fresh) {
+            at->second.replaced = true;
+            at->second.proven = false;
+        }
 }
 
 bool ClusterCore::Impl::is_link_over(const UniqueAddress& node) const noexcept {

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "join_proof.hpp"
+
 namespace muster {
 
 /// Full gossips sent at once when a node has something to say for the last time (protocol.md §6.5).
@@ -49,6 +51,8 @@ struct JoinState {
     bool version_pending = false;            ///< §1.7
     std::optional<Address> waiting_target;   ///< join() and join_seed_nodes() while version_pending
     std::vector<Address> waiting_seeds;
+    bool proofs_expected = false;            ///< a Join waits until its address has answered
+    UnprovenJoins unproven;
     /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
     std::map<UniqueAddress, Instant> not_member_told;
 };
@@ -62,6 +66,7 @@ struct LinkState {
     bool refused_twice = false;
     bool stopping = false; ///< GoodbyeStopping
     bool replaced = false; ///< another uid answers at its address
+    bool proven = false;   ///< it has answered at its address, and nobody else since
 };
 
 /// What a leaving node still has to hear before it may stop (core_leaving.cpp, protocol.md §11.1).
@@ -170,6 +175,12 @@ struct ClusterCore::Impl {
                               Effects& out);
     /// Rule 5 for all of `joins` in one local change.
     void admit(const std::vector<Join>& joins, const Now& now, Effects& out);
+    /// Whether `node` has answered at its address, as far as that is asked for.
+    bool is_proven(const UniqueAddress& node) const;
+    void hold_until_proven(const Join& m, const Now& now, Effects& out);
+    /// `node` has answered at its address: its Join waits no longer, another one's of that address is void.
+    void on_answered(const UniqueAddress& node, const Now& now, Effects& out);
+    void expire_unproven(const Now& now, Effects& out);
     void answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out);
     void send_welcome(const UniqueAddress& to, Effects& out);
 
@@ -296,7 +307,7 @@ struct ClusterCore::Impl {
 
     // --- core_evidence.cpp
     void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
-    void on_established(const UniqueAddress& peer, LinkState& link, const Now& now);
+    void on_opened(const UniqueAddress& peer, LinkState& link, const Now& now);
     LinkState& link_of(const UniqueAddress& peer);
     bool is_evidence_complete(const UniqueAddress& node, const LinkState& link) const;
     void consider_evidence(const UniqueAddress& node, const Now& now, Effects& out);

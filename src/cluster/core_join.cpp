@@ -93,6 +93,7 @@ void ClusterCore::Impl::on_new_incarnation(const UniqueAddress& fresh, const Now
                                                     settings.multi_dc.cross_dc_connections);
     published = state;
     joining.has_sent_join = false;
+    joining.unproven.clear();
     links.clear();
     heartbeats = HeartbeatMonitor(self, settings);
     phase = CorePhase::Uninitialized;
@@ -345,6 +346,7 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
         if (m.node != self) send_welcome(m.node, out);
         return true;
     }
+    if (!is_proven(m.node)) return false; // a claim changes nothing: on() holds it
     replace_incarnations(incarnations, m.node, now, out);
     return true;
 }
@@ -372,11 +374,50 @@ void ClusterCore::Impl::replace_incarnations(const std::vector<Member>& old, con
 void ClusterCore::Impl::on(const Join& m, const Now& now, Effects& out) {
     if (!is_initialized()) return;
     if (!is_join_acceptable(m, out) || answer_known_joiner(m, now, out)) return;
+    if (!is_proven(m.node)) {
+        hold_until_proven(m, now, out);
+        return;
+    }
     if (!settings.eager.eager_gossip) {
         admit({m}, now, out);
         return;
     }
     batch_join(m, now, out);
+}
+
+bool ClusterCore::Impl::is_proven(const UniqueAddress& node) const {
+    if (!joining.proofs_expected || node == self) return true;
+    const auto link = links.find(node);
+    return link != links.end() && link->second.proven;
+}
+
+void ClusterCore::Impl::hold_until_proven(const Join& m, const Now& now, Effects& out) {
+    if (!joining.unproven.hold(m, now.monotonic)) {
+        count(out, "cluster.join.ignored.too_many_unproven");
+        log(out, LogLevel::Warning, "cluster.join.ignored", m.node.to_string(),
+            {{"reason", "too many others wait for an answer at their address"}});
+        return;
+    }
+    count(out, "cluster.join.unproven");
+    out.emplace_back(effect::Prove{m.node});
+}
+
+void ClusterCore::Impl::on_answered(const UniqueAddress& node, const Now& now, Effects& out) {
+    const UnprovenJoins::Answer answer = joining.unproven.answered(node);
+    if (answer.refuted) {
+        count(out, "cluster.join.ignored.address_taken");
+        log(out, LogLevel::Warning, "cluster.join.ignored", answer.refuted->to_string(),
+            {{"reason", "another process answers at its address"}, {"owner", node.to_string()}});
+    }
+    if (answer.proven) on(*answer.proven, now, out);
+}
+
+void ClusterCore::Impl::expire_unproven(const Now& now, Effects& out) {
+    for (const UniqueAddress& node : joining.unproven.expire(now.monotonic)) {
+        count(out, "cluster.join.ignored.unproven");
+        log(out, LogLevel::Warning, "cluster.join.ignored", node.to_string(),
+            {{"reason", "it did not answer at the address that it advertises"}});
+    }
 }
 
 void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Effects& out) {

@@ -11,6 +11,7 @@ constexpr std::uint64_t stuck_log_every = 60;
 } // namespace
 
 void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
+    expire_unproven(now, out);
     if (!is_initialized()) return;
     if (settings.eager.eager_gossip) apply_acks(now, out);
     if (state->is_leader(self)) {

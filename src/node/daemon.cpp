@@ -126,6 +126,7 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
       core_(transport_->self(), config_.cluster, random_, config_compat(config_, transport_->self().address().system)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
       tasks_(runtime), main_(runtime), shutdown_(shutdown_phases(config_)) {
+    if (transport_->proves_addresses()) core_.expect_proofs();
     make_resolver();
     snapshot_.state = core_.state();
 }
@@ -343,6 +344,8 @@ void Daemon::carry_out(effect::Quarantine& e) {
     for (const Member& successor : core_.state()->latest().find_all(e.node.address()))
         if (successor.unique_address() != e.node) transport_->expect(successor.unique_address());
 }
+
+void Daemon::carry_out(effect::Prove& e) { transport_->prove(e.node); }
 
 void Daemon::carry_out(effect::RunExitingTasks&) { begin_shutdown(ShutdownReason::Leaving); }
 

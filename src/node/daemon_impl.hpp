@@ -92,6 +92,7 @@ private:
     void carry_out(effect::SetTimer& e);
     void carry_out(effect::CancelTimer& e);
     void carry_out(effect::Quarantine& e);
+    void carry_out(effect::Prove& e);
     void carry_out(effect::RunExitingTasks& e);
     void carry_out(effect::Shutdown& e);
     void carry_out(effect::NewIncarnation& e);

@@ -516,6 +516,8 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
                       {{"reason", std::string{wire::to_string(goodbye->reason)}},
                        {"detail", goodbye->detail},
                        {"direction", "outbound"}});
+    if (is_about_address(*goodbye))
+        hub_->log().error("transport.address.denied", peer_text(), {{"self", hub_->self().to_string()}, {"detail", goodbye->detail}});
     if (goodbye->reason == wire::GoodbyeReason::Quarantined) hub_->report_quarantined_by(link.peer);
     return false;
 }

@@ -53,6 +53,10 @@ struct Counters {
           handshakes_refused(m.counter("transport.handshakes.refused")),
           handshakes_failed(m.counter("transport.handshakes.failed")),
           handshakes_timed_out(m.counter("transport.handshakes.timed_out")),
+          claims_questions(m.counter("transport.claims.questions")),
+          claims_taken(m.counter("transport.claims.refused.address_taken")),
+          claims_unanswered(m.counter("transport.claims.refused.unanswered")),
+          claims_too_many(m.counter("transport.claims.refused.too_many")),
           links_half_open(m.counter("transport.links.half_open")),
           links_idle_closed(m.counter("transport.links.idle_closed")),
           links_broken(m.counter("transport.links.broken")),
@@ -114,6 +118,10 @@ struct Counters {
     Counter& handshakes_refused;
     Counter& handshakes_failed;
     Counter& handshakes_timed_out;
+    Counter& claims_questions;
+    Counter& claims_taken;
+    Counter& claims_unanswered;
+    Counter& claims_too_many;
     Counter& links_half_open;
     Counter& links_idle_closed;
     Counter& links_broken;

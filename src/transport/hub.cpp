@@ -253,7 +253,7 @@ void Hub::inbound_established(InboundLink& link) {
         other->close(wire::GoodbyeReason::Superseded, "a later connection took over");
     }
     if (const auto association = this->association(peer.address())) association->seen_alive(peer);
-    report(peer, LinkEvent::Established);
+    report(peer, LinkEvent::Accepted);
 }
 
 void Hub::inbound_ended(InboundLink& link) {
@@ -315,12 +315,48 @@ void Hub::quarantine(const UniqueAddress& node, bool harmless) {
 /// Without it, who never hears from the new process would answer NoRoute for ever.
 void Hub::expect(const UniqueAddress& node) {
     if (quarantined(node) != Quarantined::No) return;
-    std::shared_ptr<Association> association;
-    {
-        const std::scoped_lock lock{table_mutex_};
-        if (const auto found = table_.find(node.address()); found != table_.end()) association = found->second;
-    }
-    if (association) association->expect(node);
+    if (const auto association = known_association(node.address())) association->expect(node);
+}
+
+std::shared_ptr<Association> Hub::known_association(const Address& to) {
+    const std::scoped_lock lock{table_mutex_};
+    const auto found = table_.find(to);
+    return found == table_.end() ? nullptr : found->second;
+}
+
+// --- who lives at an address ------------------------------------------------------------------------------
+
+void Hub::prove(const UniqueAddress& node) {
+    const Address& address = node.address();
+    if (stopping_ || address == self_.address() || !address.host || !address.port || *address.port == 0) return;
+    if (!proving_.insert(node).second) return;
+    auto done = [this, node](Verdict verdict, const std::optional<UniqueAddress>& owner) {
+        proving_.erase(node);
+        if (verdict != Verdict::Owner) turn_away(node, verdict, owner);
+    };
+    claim_check_.settle(node, std::move(done));
+}
+
+void Hub::answered_at_its_address(const UniqueAddress& node) {
+    if (quarantined(node) != Quarantined::No) return;
+    if (const auto association = known_association(node.address())) association->seen_alive(node);
+    report(node, LinkEvent::Answered);
+}
+
+void Hub::turn_away(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner) {
+    const std::string detail = denial(claimant, verdict, owner);
+    const auto links = inbound_;
+    for (const auto& link : links)
+        if (link->established() && link->peer() == claimant) link->close(wire::GoodbyeReason::Overloaded, detail);
+}
+
+/// Counts and logs that a claim does not stand, and answers what the claimant is told.
+std::string Hub::denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner) {
+    const bool taken = verdict == Verdict::AddressTaken;
+    (taken ? counters_.claims_taken : counters_.claims_unanswered).add();
+    log().warning(taken ? "transport.claim.taken" : "transport.claim.unanswered", claimant.address().to_string(),
+                  {{"claimant", claimant.to_string()}, {"owner", owner ? owner->to_string() : std::string{}}});
+    return taken && owner ? taken_detail(claimant, *owner) : unanswered_detail(claimant);
 }
 
 // --- the node's wishes ------------------------------------------------------------------------------------
@@ -344,6 +380,7 @@ void Hub::shutdown(Instant deadline, UniqueFunction<void()> done) {
     }
     handler_ = nullptr;
     listener_->close();
+    claim_check_.stop();
     close_table();
     for (const auto& association : all_associations()) association->shut_down();
     close_inbound(wire::GoodbyeReason::Stopping, {});
@@ -378,6 +415,7 @@ void Hub::abandon() {
     handler_ = nullptr;
     sink_.reset();
     lifeline_->cut();
+    claim_check_.stop();
     close_table();
     for (const auto& association : all_associations()) {
         association->shut_down();

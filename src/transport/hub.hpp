@@ -10,6 +10,7 @@
 #include <muster/wire/envelope.hpp>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 
 #include "answer_route.hpp"
 #include "assembly_budget.hpp"
+#include "claim_check.hpp"
 #include "counters.hpp"
 #include "frame_reader.hpp"
 #include "handshake.hpp"
@@ -68,6 +70,8 @@ public:
     std::shared_ptr<Association> association(const Address& to);
     void quarantine(const UniqueAddress& node, bool harmless);
     void expect(const UniqueAddress& node);
+    /// Asks at `node`'s address who lives there: report() says Answered. Whoever connected as `node` without living there is told so.
+    void prove(const UniqueAddress& node);
     void renew_incarnation(Uid uid);
     void shutdown(Instant deadline, UniqueFunction<void()> done);
     /// The transport is destroyed: aborts everything; the coroutines keep the Hub until they have ended.
@@ -130,6 +134,9 @@ public:
     void report_connect_refused(const Address& peer);
     void report_quarantined_by(const UniqueAddress& peer);
 
+    /// `node` answered a question at its address: what leads to a former incarnation ends.
+    void answered_at_its_address(const UniqueAddress& node);
+    std::string denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
     /// A handshake done by an inbound link: ends older links it replaces and tells the association.
     void inbound_established(InboundLink& link);
     void inbound_ended(InboundLink& link);
@@ -159,6 +166,9 @@ private:
     void sweep();
     void forget_dormant();
     std::vector<std::shared_ptr<Association>> all_associations();
+    /// Null when there is none.
+    std::shared_ptr<Association> known_association(const Address& to);
+    void turn_away(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
     void close_table();
     void close_inbound(wire::GoodbyeReason reason, std::string_view detail);
 
@@ -193,6 +203,8 @@ private:
     AssemblyBudget assembly_;
     StrangerDials stranger_dials_;
     InboundPlaces places_;
+    ClaimCheck claim_check_{*this};
+    std::set<UniqueAddress> proving_;
     std::size_t partial_holds_ = 0;
     std::size_t waiting_for_turn_ = 0;
     net::TimerId sweep_timer_ = net::TimerId::None;

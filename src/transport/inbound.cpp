@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "claims.hpp"
 #include "hub.hpp"
 
 namespace muster::transport {
@@ -196,6 +197,11 @@ net::Task<bool> InboundLink::reply() {
     if (refused) {
         phase_ = Phase::Closing;
         connection_->close(net::Close::Graceful);
+        linger();
+        co_return true;
+    }
+    if (lane_ == question_lane) { // answered: nothing else is said on such a connection
+        phase_ = Phase::Closing;
         linger();
         co_return true;
     }

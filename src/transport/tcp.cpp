@@ -146,6 +146,7 @@ void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell, Un
 }
 
 void TcpClusterTransport::quarantine(const UniqueAddress& node, bool harmless) { impl_->quarantine(node, harmless); }
+void TcpClusterTransport::prove(const UniqueAddress& node) { impl_->prove(node); }
 void TcpClusterTransport::expect(const UniqueAddress& node) { impl_->expect(node); }
 
 void TcpClusterTransport::renew_incarnation(Uid uid) { impl_->renew_incarnation(uid); }

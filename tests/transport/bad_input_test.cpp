@@ -46,7 +46,7 @@ protected:
     std::size_t established_with_friend() const {
         std::size_t count = 0;
         for (const auto& l : victim_->handler.links)
-            count += l.event == LinkEvent::Established && l.peer == friend_->self() ? 1 : 0;
+            count += (l.event == LinkEvent::Established || l.event == LinkEvent::Accepted) && l.peer == friend_->self() ? 1 : 0;
         return count;
     }
     std::uint16_t port() const { return *victim_->address().port; }
@@ -63,7 +63,7 @@ protected:
         raw.send(hello());
         ASSERT_TRUE(run_until([&] { return raw.first<wire::HelloReply>().has_value(); }));
         ASSERT_TRUE(std::holds_alternative<wire::HelloAccepted>(raw.first<wire::HelloReply>()->answer));
-        ASSERT_TRUE(victim_->handler.saw(raw_self_, LinkEvent::Established));
+        ASSERT_TRUE(victim_->handler.saw(raw_self_, LinkEvent::Accepted));
     }
     /// The raw peer was told why, and the connection is over.
     void expect_goodbye(RawPeer& raw) {
@@ -420,7 +420,7 @@ TEST_P(BadInput, AHelloInOurOwnNameIsRefused) {
     other.from = victim_->self();
     raw.send(other);
     expect_refused(raw, wire::RefusalReason::WrongAddress);
-    EXPECT_FALSE(victim_->handler.saw(victim_->self(), LinkEvent::Established));
+    EXPECT_FALSE(victim_->handler.saw(victim_->self(), LinkEvent::Accepted));
 }
 
 TEST_P(BadInput, ThatThisNodeIsQuarantinedIsNotBelievedOfAConnectionItDidNotDial) {

@@ -73,7 +73,7 @@ TEST_P(Drops, WhatArrivesAfterThisSideSaidGoodbyeIsCounted) {
     RawPeer raw{*runtime_};
     const UniqueAddress self{Address::remote("akka.tcp", "test", "10.9.8.7", 1234), Uid{42}};
     connect_as(raw, self, a->self());
-    ASSERT_TRUE(run_until([&] { return a->handler.saw(self, LinkEvent::Established); }));
+    ASSERT_TRUE(run_until([&] { return a->handler.saw(self, LinkEvent::Accepted); }));
     a->transport->quarantine(self, false);
     ASSERT_TRUE(run_until([&] { return raw.first<wire::Goodbye>().has_value(); }));
     const std::string tell{wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of("text"), {}}).value().text()};

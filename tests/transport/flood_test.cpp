@@ -26,7 +26,7 @@ protected:
         hello.to = victim_->address();
         raw.send(hello);
         ASSERT_TRUE(run_until([&] { return raw.first<wire::HelloReply>().has_value(); }));
-        ASSERT_TRUE(victim_->handler.saw(raw_self_, LinkEvent::Established));
+        ASSERT_TRUE(victim_->handler.saw(raw_self_, LinkEvent::Accepted));
     }
     static std::string bytes_of(const ClusterMessage& message) {
         return std::string{wire::encode_frame(wire::ClusterFrame{message}).value().text()};

@@ -15,6 +15,8 @@ std::ostream& operator<<(std::ostream& out, LinkEvent event) {
     case LinkEvent::GoodbyeStopping: return out << "GoodbyeStopping";
     case LinkEvent::ReconnectRefused: return out << "ReconnectRefused";
     case LinkEvent::OtherIncarnation: return out << "OtherIncarnation";
+    case LinkEvent::Accepted: return out << "Accepted";
+    case LinkEvent::Answered: return out << "Answered";
     }
     return out << "?";
 }

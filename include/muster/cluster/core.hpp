@@ -20,15 +20,18 @@ namespace muster {
 class HeartbeatMonitor; // cluster/heartbeat.hpp
 
 /// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
-/// connection, of either direction, reports Established once and then exactly one of the three ends; the core
-/// counts them to know whether any connection with that incarnation is open.
+/// connection reports Established or Accepted once and then exactly one of the three ends; the core counts them to
+/// know whether any connection with that incarnation is open. Who dialled matters: an incarnation that was dialled
+/// at its address has proven to live there, one that connects only says so (protocol.md §5.6).
 enum class LinkEvent : std::uint8_t {
-    Established, ///< a handshake from or with exactly this incarnation
+    Established, ///< this node dialled the address, and exactly this incarnation shook hands
     EndedWithoutGoodbye,
     GoodbyeLink,      ///< idle or lane close: says nothing
     GoodbyeStopping,  ///< the process says it stops
     ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
     OtherIncarnation, ///< a handshake at its address named another uid
+    Accepted,         ///< this incarnation, as it calls itself, connected to this node
+    Answered,         ///< asked at its address who lives there, exactly this incarnation answered; no connection is left of it
 };
 
 class ClusterCore {
@@ -87,6 +90,9 @@ public:
     /// are ignored. Call before the first join.
     void expect_app_version();
     void app_version(AppVersion version, const Now& now, Effects& out);
+    /// §5.6: from now on a Join waits until on_link() said Established or Answered of its node; effect::Prove asks for it. For nodes
+    /// with connections. Without this, as where messages come through no connections, every Join counts as proven.
+    void expect_proofs();
 
     // --- messages
     // -------------------------------------------------------------------------------------------------------

@@ -69,6 +69,10 @@ struct Quarantine {
     UniqueAddress node;
     bool harmless{};
 };
+/// Find out whether exactly this incarnation answers at its address: on_link() says so (protocol.md §5.6). No answer is none.
+struct Prove {
+    UniqueAddress node;
+};
 /// Self was seen Exiting: run the application's hand-over, then call ClusterCore::exiting_completed.
 struct RunExitingTasks {};
 /// Start coordinated shutdown.
@@ -112,7 +116,7 @@ struct Record {
 using Effect = std::variant<effect::Send, effect::Publish, effect::SetTimer, effect::CancelTimer,
                             effect::Quarantine, effect::RunExitingTasks, effect::Shutdown,
                             effect::NewIncarnation, effect::Log, effect::Count, effect::Down,
-                            effect::LeaseCheck, effect::LeaseAcquire, effect::LeaseRelease, effect::Record>;
+                            effect::LeaseCheck, effect::LeaseAcquire, effect::LeaseRelease, effect::Record, effect::Prove>;
 using Effects = std::vector<Effect>;
 
 } // namespace muster

@@ -63,6 +63,8 @@ public:
     void tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) override;
     void quarantine(const UniqueAddress& node, bool harmless) override;
     void expect(const UniqueAddress& node) override;
+    bool proves_addresses() const noexcept override { return true; }
+    void prove(const UniqueAddress& node) override;
     void renew_incarnation(Uid uid) override;
     void shutdown(Instant deadline, UniqueFunction<void()> done) override;
     /// The reference's name of tell().

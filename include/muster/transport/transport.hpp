@@ -107,6 +107,11 @@ public:
     virtual void quarantine(const UniqueAddress& node, bool harmless) = 0;
     /// This incarnation is a member: if a former one at its address was quarantined, tells to the address are for this one from now on.
     virtual void expect(const UniqueAddress& node) { static_cast<void>(node); }
+    /// Whether a peer may live elsewhere than it says, so that prove() is worth calling. False: every peer counts as proven (a transport
+    /// without connections, which cannot be lied to about addresses).
+    virtual bool proves_addresses() const noexcept { return false; }
+    /// Asks who lives at `node`'s address. Whoever answers is reported by on_link(Answered); no answer is no report.
+    virtual void prove(const UniqueAddress& node) { static_cast<void>(node); }
     /// Closes all connections and goes on under another uid (protocol.md §5.6, first seed).
     virtual void renew_incarnation(Uid uid) = 0;
     /// Flushes what was accepted, says Goodbye{stopping}, closes everything; `done` once, at `deadline` at the latest.

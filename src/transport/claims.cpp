@@ -1,0 +1,83 @@
+#include "claims.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace muster::transport {
+namespace {
+
+constexpr std::string_view taken_prefix = "address-taken: ";
+constexpr std::string_view unanswered_prefix = "address-unanswered: ";
+
+} // namespace
+
+std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cluster_name, const wire::HelloReply& reply) {
+    if (reply.cluster_name != cluster_name || reply.from.address() != asked) return std::nullopt;
+    return reply.from;
+}
+
+std::string taken_detail(const UniqueAddress& claimant, const UniqueAddress& owner) {
+    return fmt::format("{}{} answers there, not {}: advertise another address", taken_prefix, owner.to_string(), claimant.to_string());
+}
+
+std::string unanswered_detail(const UniqueAddress& claimant) {
+    return fmt::format("{}nobody answered as {}: peers must be able to dial the advertised address", unanswered_prefix,
+                       claimant.to_string());
+}
+
+bool is_about_address(const wire::Goodbye& goodbye) noexcept {
+    return goodbye.reason == wire::GoodbyeReason::Overloaded &&
+           (goodbye.detail.starts_with(taken_prefix) || goodbye.detail.starts_with(unanswered_prefix));
+}
+
+std::optional<Claims::Id> Claims::add(const UniqueAddress& claimed) {
+    if (waiting_.size() >= waiting_max) return std::nullopt;
+    waiting_.emplace(next_, Waiting{claimed});
+    return next_++;
+}
+
+std::optional<Address> Claims::next_question(Instant now) {
+    std::erase_if(paused_, [now](const auto& entry) { return entry.second <= now; });
+    if (asked_.size() >= asked_max) return std::nullopt;
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [this](const auto& entry) {
+        const Address& address = entry.second.claimed.address();
+        return !asked_.contains(address) && !paused_.contains(address);
+    });
+    if (first == waiting_.end()) return std::nullopt;
+    Address address = first->second.claimed.address();
+    asked_.insert(address);
+    for (auto& [id, claim] : waiting_)
+        if (claim.claimed.address() == address) claim.asked_for = true;
+    return address;
+}
+
+std::optional<Instant> Claims::next_time() const {
+    std::optional<Instant> earliest;
+    for (const auto& [id, claim] : waiting_) {
+        const auto paused = paused_.find(claim.claimed.address());
+        if (paused != paused_.end() && (!earliest || paused->second < *earliest)) earliest = paused->second;
+    }
+    return earliest;
+}
+
+std::vector<Claims::Settled> Claims::answered(const Address& address, const std::optional<UniqueAddress>& answer, Instant now) {
+    asked_.erase(address);
+    std::vector<Settled> settled;
+    bool stood = false;
+    for (auto at = waiting_.begin(); at != waiting_.end();) {
+        const auto& [id, claim] = *at;
+        const bool is_owner = answer == claim.claimed;
+        if (claim.claimed.address() != address || !(is_owner || claim.asked_for)) {
+            ++at;
+            continue;
+        }
+        stood = stood || is_owner;
+        settled.push_back({id, claim.claimed, is_owner ? Verdict::Owner : answer ? Verdict::AddressTaken : Verdict::Unanswered});
+        at = waiting_.erase(at);
+    }
+    // Bounded by the questions that can be over within a pause.
+    if (!stood) paused_.insert_or_assign(address, now + pause);
+    return settled;
+}
+
+} // namespace muster::transport
