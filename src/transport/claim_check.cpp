@@ -9,6 +9,8 @@
 
 namespace muster::transport {
 
+ClaimCheck::ClaimCheck(Hub& hub) : hub_(hub), questions_(hub.runtime()) {}
+
 void ClaimCheck::settle(const UniqueAddress& claimed, Done done) {
     const auto id = stopped_ ? std::nullopt : claims_.add(claimed);
     if (!id) {
@@ -23,15 +25,18 @@ void ClaimCheck::settle(const UniqueAddress& claimed, Done done) {
 void ClaimCheck::stop() {
     stopped_ = true;
     waiting_.clear();
+    questions_.cancel();
     if (timer_ != net::TimerId::None) hub_.runtime().cancel(std::exchange(timer_, net::TimerId::None));
 }
+
+net::Task<void> ClaimCheck::join() { co_await questions_.join(); }
 
 void ClaimCheck::ask_next() {
     if (stopped_) return;
     const Instant now = hub_.now();
     while (auto address = claims_.next_question(now)) {
         hub_.counters().claims_questions.add();
-        hub_.tasks().spawn(ask(hub_.shared_from_this(), std::move(*address)));
+        questions_.spawn(ask(hub_.shared_from_this(), std::move(*address)));
     }
     const auto at = claims_.next_time();
     if (!at || timer_ != net::TimerId::None) return;
@@ -56,7 +61,7 @@ net::Task<std::optional<UniqueAddress>> ClaimCheck::answer_from(Address address)
     const AbortAt enough{hub_.runtime(), deadline, connection};
     const auto reply = co_await shake_hands(connection, address);
     if (!reply) co_return std::nullopt;
-    if (!hub_.tasks().stopping()) hub_.farewell(connection, hub_.encode_goodbye(wire::GoodbyeReason::Link, {}));
+    if (!stopped_) hub_.farewell(connection, hub_.encode_goodbye(wire::GoodbyeReason::Link, {}));
     co_return answer_of(address, hub_.identity().cluster_name, *reply);
 }
 

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <muster/net/runtime.hpp>
+#include <muster/net/task_group.hpp>
 #include <muster/unique_function.hpp>
 #include <optional>
 
@@ -20,12 +21,13 @@ public:
     /// `owner`: who answered, if anybody did.
     using Done = UniqueFunction<void(Verdict verdict, const std::optional<UniqueAddress>& owner)>;
 
-    explicit ClaimCheck(Hub& hub) : hub_(hub) {}
+    explicit ClaimCheck(Hub& hub);
 
     /// Calls `done` once, unless the Hub ends before; at once (Unanswered) when too many claims wait.
     void settle(const UniqueAddress& claimed, Done done);
-    /// Nothing is asked any more.
+    /// Nothing is asked any more, and no answer awaited.
     void stop();
+    net::Task<void> join();
 
 private:
     void ask_next();
@@ -38,6 +40,7 @@ private:
     Hub& hub_;
     Claims claims_;
     std::map<Claims::Id, Done> waiting_;
+    net::TaskGroup questions_;
     net::TimerId timer_ = net::TimerId::None;
     bool stopped_ = false;
 };

@@ -337,6 +337,13 @@ void Hub::prove(const UniqueAddress& node) {
     claim_check_.settle(node, std::move(done));
 }
 
+bool Hub::is_claimed(const UniqueAddress& peer) {
+    const auto association = known_association(peer.address());
+    if (association && is_claim(peer, association->known())) return true;
+    return std::any_of(inbound_.begin(), inbound_.end(),
+                       [&](const auto& link) { return link->established() && is_claim(peer, link->peer()); });
+}
+
 void Hub::answered_at_its_address(const UniqueAddress& node) {
     if (quarantined(node) != Quarantined::No) return;
     if (const auto association = known_association(node.address())) association->seen_alive(node);
@@ -399,6 +406,7 @@ net::Task<void> Hub::finish(std::shared_ptr<Hub> hub, Instant deadline, UniqueFu
         }
     };
     const net::TimerId timer = hub->runtime_.schedule(deadline, std::move(late));
+    co_await hub->claim_check_.join();
     co_await hub->tasks_.join();
     hub->runtime_.cancel(timer);
     hub->tasks_.cancel(); // nothing starts any more
@@ -429,7 +437,10 @@ void Hub::abandon() {
     asio::co_spawn(runtime_.executor(), outlive(shared_from_this()), std::move(ended));
 }
 
-net::Task<void> Hub::outlive(std::shared_ptr<Hub> hub) { co_await hub->tasks_.join(); }
+net::Task<void> Hub::outlive(std::shared_ptr<Hub> hub) {
+    co_await hub->claim_check_.join();
+    co_await hub->tasks_.join();
+}
 
 // --- small things -----------------------------------------------------------------------------------------
 

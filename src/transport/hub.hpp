@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "answer_route.hpp"
@@ -136,6 +137,9 @@ public:
 
     /// `node` answered a question at its address: what leads to a former incarnation ends.
     void answered_at_its_address(const UniqueAddress& node);
+    /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this node knows.
+    bool is_claimed(const UniqueAddress& peer);
+    void settle_claim(const UniqueAddress& peer, ClaimCheck::Done done) { claim_check_.settle(peer, std::move(done)); }
     std::string denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
     /// A handshake done by an inbound link: ends older links it replaces and tells the association.
     void inbound_established(InboundLink& link);

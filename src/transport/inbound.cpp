@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "claims.hpp"
 #include "hub.hpp"
 
 namespace muster::transport {
@@ -206,6 +205,12 @@ net::Task<bool> InboundLink::reply() {
         co_return true;
     }
     deadline_.reset();
+    if (hub_.is_claimed(peer_)) co_await await_verdict();
+    if (hub_.tasks().stopping()) co_return false;
+    if (claim_ && claim_->verdict != Verdict::Owner) {
+        turned_away();
+        co_return true;
+    }
     reader_.set_frame_bytes_max(hub_.options().frame_bytes_max);
     phase_ = Phase::Open;
     was_open_ = true;
@@ -216,6 +221,33 @@ net::Task<bool> InboundLink::reply() {
         close(reason, closing_detail_);
     }
     co_return true;
+}
+
+/// The peer has its answer; what waits is believing it: nothing it says is looked at before the address has answered. That the bytes stay
+/// where they are bounds them, and keeps their order.
+net::Task<void> InboundLink::await_verdict() {
+    claim_ = std::make_shared<PendingClaim>(hub_.runtime());
+    auto done = [claim = claim_](Verdict verdict, const std::optional<UniqueAddress>& owner) {
+        claim->verdict = verdict;
+        claim->owner = owner;
+        claim->settled.notify();
+    };
+    hub_.settle_claim(peer_, std::move(done));
+    const Instant deadline = hub_.now() + hub_.options().handshake_timeout;
+    while (!claim_->verdict && !closing_ && !hub_.tasks().stopping()) {
+        auto woken = co_await claim_->settled.wait_until(deadline);
+        if (!woken) break;
+    }
+}
+
+void InboundLink::turned_away() {
+    phase_ = Phase::Open; // close() has something to say then
+    if (closing_) {
+        const wire::GoodbyeReason reason = *std::exchange(closing_, std::nullopt);
+        close(reason, std::string{closing_detail_});
+        return;
+    }
+    close(wire::GoodbyeReason::Overloaded, hub_.denial(peer_, claim_->verdict.value_or(Verdict::Unanswered), claim_->owner));
 }
 
 // --- frames -----------------------------------------------------------------------------------------------
@@ -424,6 +456,7 @@ void InboundLink::close(wire::GoodbyeReason reason, std::string_view detail) {
     }
     closing_ = reason;
     closing_detail_ = detail;
+    if (claim_) claim_->settled.notify();
     if (phase_ == Phase::Replying) return; // reply() goes on from here
     phase_ = Phase::Closing;
     linger();

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <muster/net/runtime.hpp>
+#include <muster/net/task_group.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "answer_rate.hpp"
+#include "claims.hpp"
 #include "frame_reader.hpp"
 #include "retained.hpp"
 #include "speaker.hpp"
@@ -64,6 +66,8 @@ private:
     void set_acquainted(bool acquainted);
     void no_room();
     void out_of_memory();
+    net::Task<void> await_verdict();
+    void turned_away();
     net::Task<void> say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub);
     bool on_frame(const FrameReader::Frame& frame);
     bool on_rare_frame(const FrameReader::Frame& frame);
@@ -104,6 +108,15 @@ private:
     std::optional<Instant> frame_began_; ///< whose end has not arrived
 
     wire::HelloReply reply_; ///< decided, to be sent
+
+    /// While the peer's address, known as another incarnation's, is asked who lives there. Shared with whoever brings the verdict.
+    struct PendingClaim {
+        explicit PendingClaim(net::Runtime& runtime) : settled(runtime) {}
+        net::Signal settled;
+        std::optional<Verdict> verdict;
+        std::optional<UniqueAddress> owner;
+    };
+    std::shared_ptr<PendingClaim> claim_;
 
     ReceiveLease* lease_ = nullptr;
     Slice view_; ///< holds our reference on lease_; looks at the payload being delivered

@@ -44,6 +44,7 @@ net::Task<void> RawPeer::accept_task() {
 }
 
 void RawPeer::take(std::unique_ptr<net::Connection> connection) {
+    if (keeps_ && connection_) kept_.push_back(std::move(connection_));
     connection_ = std::move(connection);
     received_.clear();
     end_.reset();

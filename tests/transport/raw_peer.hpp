@@ -24,6 +24,8 @@ public:
     /// Reads nothing from the next connection on, so that the other side's send buffer fills up.
     void stop_reading() { reading_ = false; }
     void start_reading() { reading_ = true; }
+    /// A further connection accepted does not end the one before.
+    void keep_connections() { keeps_ = true; }
 
     /// Sends now, or as soon as there is a connection.
     void send(std::string bytes);
@@ -59,6 +61,8 @@ private:
     std::string unsent_;
     std::string received_;
     std::optional<Errc> end_;
+    std::vector<std::shared_ptr<net::Connection>> kept_;
+    bool keeps_ = false;
     bool reading_ = true;
     bool sending_ = false;
     std::size_t accepted_ = 0;
