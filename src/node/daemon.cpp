@@ -51,7 +51,12 @@ ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_
         }
     };
     if (config.sbr) {
-        compare(config.sbr->config_deciding(cluster_name), KeyDifference::Refuse);
+        // Each data center decides for itself: a quorum's size, for one, depends on how many members it has.
+        const std::string& center = config.cluster.multi_dc.self_data_center;
+        std::map<std::string, std::string> deciding;
+        for (auto& [key, value] : config.sbr->config_deciding(cluster_name))
+            deciding.emplace(center == "default" ? key : key + '@' + center, value);
+        compare(deciding, KeyDifference::Refuse);
         compare(config.sbr->config_timing(), KeyDifference::Warn);
     }
     compare(config.join_settings, KeyDifference::Refuse);
