@@ -1,12 +1,14 @@
 // By how much does a flood on one connection delay a heartbeat on another?
 //
-// Three processes over 127.0.0.1: the victim, a whole node that is a cluster by itself; a prober, whose heartbeats it answers; and a
-// flooder, which shakes hands as anybody may and then writes one kind of frame as fast as the victim takes them.
+// Three processes over 127.0.0.1: the victim, a whole node that is a cluster by itself; a prober, whose
+// heartbeats it answers; and a flooder, which shakes hands as anybody may and then writes one kind of frame
+// as fast as the victim takes them.
 //   flood_delay flood=heartbeat backend=uring
-// flood=heartbeat|init_join|join|gossip_status|not_member|unknown_sender|tell (unknown_sender: heartbeats in the name of ever other nodes),
-// seconds=3 (without the flood, and as long with it), every=2000 (microseconds between two heartbeats), floods=1 (connections that flood),
-// load=0 (processes that do nothing but burn a core), backend=auto|uring|epoll, p99_max=0 (microseconds: a longer extra delay is exit
-// status 1). Prints one JSON line; the delays are of round trips, in microseconds.
+// flood=heartbeat|init_join|join|gossip_status|not_member|unknown_sender|tell (unknown_sender: heartbeats in
+// the name of ever other nodes), seconds=3 (without the flood, and as long with it), every=2000 (microseconds
+// between two heartbeats), floods=1 (connections that flood), load=0 (processes that do nothing but burn a
+// core), backend=auto|uring|epoll, p99_max=0 (microseconds: a longer extra delay is exit status 1). Prints
+// one JSON line; the delays are of round trips, in microseconds.
 #include <algorithm>
 #include <arpa/inet.h>
 #include <atomic>
@@ -83,7 +85,8 @@ struct Shared {
 
 std::unique_ptr<net::Runtime> make_runtime_for(const Options& options) {
     const std::string backend = options.text("backend", "auto");
-    if (backend != "auto" && backend != "uring" && backend != "epoll") fail("backend: use auto, uring or epoll");
+    if (backend != "auto" && backend != "uring" && backend != "epoll")
+        fail("backend: use auto, uring or epoll");
     const auto quiet = std::make_shared<MemoryLogSink>();
     if (backend != "epoll") {
         uring::Options uring_options;
@@ -127,7 +130,8 @@ int suffer(const Options& options, Shared& shared) {
     shared.dropped_rate = runtime->metrics().value("transport.messages.dropped.rate");
     shared.turns_over = runtime->metrics().value("transport.turns.over");
     shared.lateness_p99_ns = runtime->metrics().histogram("runtime.timer.lateness_ns").quantile(0.99);
-    shared.connects = runtime->metrics().value("net.connect.opened") + runtime->metrics().value("net.connect.failed");
+    shared.connects =
+        runtime->metrics().value("net.connect.opened") + runtime->metrics().value("net.connect.failed");
     std::_Exit(0);
 }
 
@@ -155,17 +159,20 @@ std::string frame_of(const wire::ClusterFrame& frame) {
     return std::string{encoded->text()};
 }
 
-std::string flood_frame(const std::string& kind, const UniqueAddress& self, const UniqueAddress& victim, int number) {
+std::string flood_frame(const std::string& kind, const UniqueAddress& self, const UniqueAddress& victim,
+                        int number) {
     if (kind == "heartbeat") return frame_of(ClusterMessage{Heartbeat{self.address(), number, number}});
     if (kind == "unknown_sender")
         return frame_of(ClusterMessage{Heartbeat{address_of(1024 + number % 60'000), number, number}});
     if (kind == "init_join") return frame_of(ClusterMessage{InitJoin{self.address(), {}}});
-    if (kind == "join") return frame_of(ClusterMessage{Join{UniqueAddress{self.address(), Uid{number}}, {}, {}}});
+    if (kind == "join")
+        return frame_of(ClusterMessage{Join{UniqueAddress{self.address(), Uid{number}}, {}, {}}});
     if (kind == "not_member") return frame_of(ClusterMessage{NotMember{self, victim}});
     if (kind == "gossip_status") return frame_of(ClusterMessage{GossipStatus{self, victim, {}, {}, {}}});
     if (kind == "tell") {
         const std::string text(64, 'x');
-        return frame_of(wire::RemoteTell{"akka.tcp://bench@127.0.0.1:1/user/sink", "text", Slice::copy_of(text), {}});
+        return frame_of(
+            wire::RemoteTell{"akka.tcp://bench@127.0.0.1:1/user/sink", "text", Slice::copy_of(text), {}});
     }
     fail("flood: use heartbeat, unknown_sender, init_join, join, not_member, gossip_status or tell");
 }
@@ -199,7 +206,8 @@ int flood(const Options& options, Shared& shared) {
     std::string bytes;
     std::uint64_t frames = 0;
     while (bytes.size() < 256 * 1024) {
-        bytes += flood_frame(kind, self, UniqueAddress{address_of(shared.port), Uid{1}}, static_cast<int>(frames));
+        bytes +=
+            flood_frame(kind, self, UniqueAddress{address_of(shared.port), Uid{1}}, static_cast<int>(frames));
         ++frames;
     }
     while (!shared.flood && !shared.done) usleep(500);
@@ -236,14 +244,16 @@ struct Measured {
     }
 };
 
-Measured probe(net::Runtime& runtime, TcpClusterTransport& transport, Prober& prober, const Address& to, Duration every, Duration time) {
+Measured probe(net::Runtime& runtime, TcpClusterTransport& transport, Prober& prober, const Address& to,
+               Duration every, Duration time) {
     Measured measured;
     prober.round_trips = &measured.round_trips;
     const Instant end = runtime.monotonic_now() + time;
     for (Instant next = runtime.monotonic_now(); next < end; next += every) {
         runtime.run_until(next);
         const Instant now = runtime.monotonic_now();
-        transport.send(to, Heartbeat{transport.self().address(), static_cast<std::int64_t>(++measured.sent), now.time_since_epoch().count()});
+        transport.send(to, Heartbeat{transport.self().address(), static_cast<std::int64_t>(++measured.sent),
+                                     now.time_since_epoch().count()});
     }
     const Instant patience = runtime.monotonic_now() + 3s;
     while (measured.round_trips.size() < measured.sent && runtime.monotonic_now() < patience)
@@ -272,13 +282,15 @@ int measure(const Options& options, Shared& shared) {
     shared.done = true;
     usleep(200'000);
     const double extra_p99 = during.at(0.99) - before.at(0.99);
-    fmt::print("{{\"flood\":\"{}\",\"floods\":{},\"load\":{},\"backend\":\"{}\",\"n\":{},\"before_p50_us\":{:.0f},\"before_p99_us\":{:.0f},"
-               "\"p50_us\":{:.0f},\"p99_us\":{:.0f},\"max_us\":{:.0f},\"extra_p99_us\":{:.0f},\"unanswered\":{},\"flooded\":{},"
+    fmt::print("{{\"flood\":\"{}\",\"floods\":{},\"load\":{},\"backend\":\"{}\",\"n\":{},\"before_p50_us\":{:"
+               ".0f},\"before_p99_us\":{:.0f},"
+               "\"p50_us\":{:.0f},\"p99_us\":{:.0f},\"max_us\":{:.0f},\"extra_p99_us\":{:.0f},\"unanswered\":"
+               "{},\"flooded\":{},"
                "\"dropped_rate\":{},\"turns_over\":{},\"lateness_p99_us\":{},\"connects\":{}}}\n",
-               options.text("flood", "heartbeat"), options.number("floods", 1), options.number("load", 0), shared.backend, during.sent,
-               before.at(0.5), before.at(0.99), during.at(0.5), during.at(0.99), during.at(1), extra_p99,
-               during.sent - during.round_trips.size(), shared.flooded.load(), shared.dropped_rate, shared.turns_over,
-               shared.lateness_p99_ns / 1000, shared.connects);
+               options.text("flood", "heartbeat"), options.number("floods", 1), options.number("load", 0),
+               shared.backend, during.sent, before.at(0.5), before.at(0.99), during.at(0.5), during.at(0.99),
+               during.at(1), extra_p99, during.sent - during.round_trips.size(), shared.flooded.load(),
+               shared.dropped_rate, shared.turns_over, shared.lateness_p99_ns / 1000, shared.connects);
     std::fflush(stdout);
     const auto limit = static_cast<double>(options.number("p99_max", 0));
     return limit > 0 && (extra_p99 > limit || during.round_trips.size() < during.sent) ? 1 : 0;
@@ -311,11 +323,13 @@ int main(int argc, char** argv) {
     for (long i = 0; i < options.number("floods", 1); ++i) start([&] { return flood(options, shared); });
     for (long i = 0; i < options.number("load", 0); ++i)
         start([&] {
-            while (!shared.done) {}
+            while (!shared.done) {
+            }
             return 0;
         });
     const int status = measure(options, shared);
     shared.done = true;
-    while (waitpid(-1, nullptr, 0) > 0) {}
+    while (waitpid(-1, nullptr, 0) > 0) {
+    }
     return status;
 }

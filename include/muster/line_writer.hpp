@@ -11,9 +11,9 @@
 
 namespace muster {
 
-/// A bounded queue of lines before one descriptor, with a thread of its own that is started by the first line. A full pipe, a
-/// stopped terminal or a hanging disk blocks that thread and nobody else. Lines reach the descriptor in the order of write().
-/// Thread-safe. The descriptor stays the caller's.
+/// A bounded queue of lines before one descriptor, with a thread of its own that is started by the first
+/// line. A full pipe, a stopped terminal or a hanging disk blocks that thread and nobody else. Lines reach
+/// the descriptor in the order of write(). Thread-safe. The descriptor stays the caller's.
 class LineWriter {
 public:
     struct Options {
@@ -22,7 +22,8 @@ public:
         std::size_t queue_bytes_max = 1024 * 1024;
         /// end() waits at most that long for the reader, 0 or more.
         std::chrono::milliseconds end_timeout{500};
-        /// What is written about dropped lines where they are missing, as soon as there is room; empty: nothing.
+        /// What is written about dropped lines where they are missing, as soon as there is room; empty:
+        /// nothing.
         std::function<std::string(std::uint64_t lines)> dropped_line;
     };
     LineWriter(int descriptor, Options options);
@@ -32,12 +33,13 @@ public:
 
     /// Queues `line` and a line break. False when it was dropped. Never blocks.
     bool write(std::string_view line) noexcept { return write(line, options_->queue_bytes_max); }
-    /// The same for lines that may use only the first `queue_bytes_max` bytes of the queue: the rest stays free for others.
+    /// The same for lines that may use only the first `queue_bytes_max` bytes of the queue: the rest stays
+    /// free for others.
     bool write(std::string_view line, std::size_t queue_bytes_max) noexcept;
     /// Waits until everything is written that was queued before. False when that took longer.
     bool flush(std::chrono::milliseconds timeout) noexcept;
-    /// Writes what is queued for at most `end_timeout` and drops the rest. A later line is written by its caller if the descriptor
-    /// takes it at once, and dropped otherwise.
+    /// Writes what is queued for at most `end_timeout` and drops the rest. A later line is written by its
+    /// caller if the descriptor takes it at once, and dropped otherwise.
     void end() noexcept;
     /// Lines dropped so far, for want of room or because the descriptor refused them.
     std::uint64_t dropped() const noexcept;
@@ -48,16 +50,16 @@ private:
     const Options* options_;
 };
 
-/// The queue before stderr (1 MiB, thread "muster-log") that stderr_log_sink() writes to, for a program's own lines in the same order.
-/// Ended when static objects are destroyed.
+/// The queue before stderr (1 MiB, thread "muster-log") that stderr_log_sink() writes to, for a program's own
+/// lines in the same order. Ended when static objects are destroyed.
 LineWriter& stderr_lines();
 
 namespace detail {
-/// Until every LineWriter of this process has written what it had queued, or `timeout` has passed. Takes no lock and allocates
-/// nothing: for a process that is about to abort.
+/// Until every LineWriter of this process has written what it had queued, or `timeout` has passed. Takes no
+/// lock and allocates nothing: for a process that is about to abort.
 void wait_for_lines(std::chrono::milliseconds timeout) noexcept;
-/// Writes `text` to `descriptor` for at most about `timeout`, whatever hangs behind it. Takes no lock, allocates nothing, and takes
-/// over SIGALRM: for a process that is about to abort.
+/// Writes `text` to `descriptor` for at most about `timeout`, whatever hangs behind it. Takes no lock,
+/// allocates nothing, and takes over SIGALRM: for a process that is about to abort.
 void write_last_words(int descriptor, std::string_view text, std::chrono::milliseconds timeout) noexcept;
 } // namespace detail
 

@@ -6,8 +6,8 @@
 
 namespace muster {
 
-/// Bytes of the character that `text` begins with, 1 to 4; 0 when it is empty or does not begin with one (overlong forms, surrogates and
-/// what lies beyond U+10FFFF are none).
+/// Bytes of the character that `text` begins with, 1 to 4; 0 when it is empty or does not begin with one
+/// (overlong forms, surrogates and what lies beyond U+10FFFF are none).
 std::size_t utf8_character(std::string_view text) noexcept;
 bool is_utf8(std::string_view text) noexcept;
 /// `text` with U+FFFD in place of every byte that belongs to no character.

@@ -16,8 +16,8 @@
 namespace muster {
 namespace {
 
-/// What one write(2) takes at most, unless a single line is longer: a pipe takes that much whole (PIPE_BUF), so that the lines of
-/// several processes do not mix.
+/// What one write(2) takes at most, unless a single line is longer: a pipe takes that much whole (PIPE_BUF),
+/// so that the lines of several processes do not mix.
 constexpr std::size_t write_bytes_max = 4096;
 
 /// Of all writers together. Beside their queues, since who aborts may be the one who holds a queue's lock.
@@ -94,7 +94,8 @@ struct LineWriter::State {
 
 /// With the lock held. False when the system has no thread for us.
 bool LineWriter::State::start(const std::shared_ptr<State>& self) noexcept {
-    // Signals belong to the threads of the program. Blocked, SIGTTOU does not stop it for writing to its terminal, nor SIGPIPE end it.
+    // Signals belong to the threads of the program. Blocked, SIGTTOU does not stop it for writing to its
+    // terminal, nor SIGPIPE end it.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);

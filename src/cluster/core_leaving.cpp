@@ -1,4 +1,5 @@
-// A leave that loses nobody (protocol.md §11.1): who leaves stays a full member until it may go, and who cannot go says so.
+// A leave that loses nobody (protocol.md §11.1): who leaves stays a full member until it may go, and who
+// cannot go says so.
 #include "core_impl.hpp"
 #include <algorithm>
 
@@ -17,8 +18,10 @@ bool ClusterCore::Impl::is_anybody_unreachable() const {
 }
 
 bool ClusterCore::Impl::hold_leave(const Address& node, Effects& out) {
-    if (!settings.patient_leave || node != self.address() || !is_member(self) || !is_anybody_unreachable()) return false;
-    // A Leaving member counts as gone on one side of a split and as there on the other: it would take the others along.
+    if (!settings.patient_leave || node != self.address() || !is_member(self) || !is_anybody_unreachable())
+        return false;
+    // A Leaving member counts as gone on one side of a split and as there on the other: it would take the
+    // others along.
     switch (self_status()) {
     case MemberStatus::Leaving:
     case MemberStatus::Exiting:
@@ -39,7 +42,9 @@ void ClusterCore::Impl::leave_now(const Now& now, Effects& out) {
 void ClusterCore::Impl::give_up_leaving(const Now& now, Effects& out) {
     leaving.held = false;
     const MemberStatus status = self_status();
-    if (!is_initialized() || !is_member(self) || status == MemberStatus::Exiting || status == MemberStatus::Down) return;
+    if (!is_initialized() || !is_member(self) || status == MemberStatus::Exiting ||
+        status == MemberStatus::Down)
+        return;
     // The others must not take it for a member that died: they would count it on the other side of a split.
     leaving.given_up = true;
     log(out, LogLevel::Error, "cluster.leave.given_up", self.to_string(), {{"why", report().to_string()}});
@@ -47,7 +52,8 @@ void ClusterCore::Impl::give_up_leaving(const Now& now, Effects& out) {
     begin_farewell(Farewell::OwnDown, out);
 }
 
-// --- farewells -------------------------------------------------------------------------------------------------
+// --- farewells
+// -------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::confirmation_targets() const {
     std::vector<Member> others;
@@ -101,10 +107,12 @@ void ClusterCore::Impl::end_farewell(std::string_view why, Effects& out) {
 }
 
 void ClusterCore::Impl::answer_farewell(const UniqueAddress& to, Effects& out) const {
-    if (settings.patient_leave && to != self) out.emplace_back(effect::Send{Destination(to), SeenAck{self, to, farewell_answer}});
+    if (settings.patient_leave && to != self)
+        out.emplace_back(effect::Send{Destination(to), SeenAck{self, to, farewell_answer}});
 }
 
-// --- the departed ----------------------------------------------------------------------------------------------
+// --- the departed
+// ----------------------------------------------------------------------------------------------
 
 bool ClusterCore::Impl::is_departed(const UniqueAddress& node, const LinkState& link) const noexcept {
     if (!settings.patient_leave || !link.stopping || link.open != 0) return false;

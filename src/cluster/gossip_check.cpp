@@ -18,7 +18,8 @@ result<void> check_nodes(const Gossip& gossip) {
         return address.system != first->system || address.protocol != first->protocol;
     };
     const auto other_cluster = [](const UniqueAddress& node) {
-        return impossible("gossip node " + node.to_string(), "all nodes of a gossip have one protocol and one system");
+        return impossible("gossip node " + node.to_string(),
+                          "all nodes of a gossip have one protocol and one system");
     };
     auto grave = gossip.tombstones().begin();
     const auto graves_end = gossip.tombstones().end();
@@ -31,7 +32,8 @@ result<void> check_nodes(const Gossip& gossip) {
                               "it is between 1 and 2^30");
         while (grave != graves_end && grave->node < node) ++grave;
         if (grave != graves_end && grave->node == node)
-            return impossible("gossip member " + node.to_string() + " with a tombstone", "a removed member never comes back");
+            return impossible("gossip member " + node.to_string() + " with a tombstone",
+                              "a removed member never comes back");
     }
     for (const Tombstone& t : gossip.tombstones())
         if (is_other_cluster(t.node.address())) return other_cluster(t.node);
@@ -48,7 +50,8 @@ result<void> check_clock(const Gossip& gossip) {
         if (at != entries.end() && at->key == key) ++of_members;
     }
     if (of_members != entries.size())
-        return impossible("gossip clock entry of somebody who is no member", "removing a member deletes its entry");
+        return impossible("gossip clock entry of somebody who is no member",
+                          "removing a member deletes its entry");
     return {};
 }
 
@@ -72,7 +75,8 @@ result<void> check_jump(const Gossip& received, const Gossip& held) {
         if (version <= gossip_counter_jump_max) continue;
         const auto known = static_cast<std::uint64_t>(held.reachability().version_of(observer.observer));
         if (version - gossip_counter_jump_max > known)
-            return impossible("gossip reachability version " + std::to_string(version) + " of " + observer.observer.to_string(),
+            return impossible("gossip reachability version " + std::to_string(version) + " of " +
+                                  observer.observer.to_string(),
                               "one gossip raises a version by 2^40 at most");
     }
     return {};

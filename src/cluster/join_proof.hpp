@@ -1,5 +1,6 @@
 #pragma once
-/// Joins that wait for a proof (protocol.md §5.6): a Join claims an address, and only who answers there has it.
+/// Joins that wait for a proof (protocol.md §5.6): a Join claims an address, and only who answers there has
+/// it.
 #include <cstddef>
 #include <map>
 #include <muster/address.hpp>
@@ -14,8 +15,9 @@ namespace muster {
 /// What waits, and what an answer means for it. A value; deterministic.
 class UnprovenJoins {
 public:
-    /// Addresses whose Join waits; of more the newest are refused. A Join that is proven when it arrives does not wait, so a storm of any
-    /// size passes: a joiner that asked a seed first has been connected to by the answer.
+    /// Addresses whose Join waits; of more the newest are refused. A Join that is proven when it arrives does
+    /// not wait, so a storm of any size passes: a joiner that asked a seed first has been connected to by the
+    /// answer.
     static constexpr std::size_t waiting_max = 1024;
     /// How long a Join waits: longer than a question to its address takes. The joiner asks again.
     static constexpr Duration patience = std::chrono::seconds{5};
@@ -24,7 +26,7 @@ public:
     bool hold(const Join& join, Instant now);
 
     struct Answer {
-        std::optional<Join> proven;          ///< of exactly who answered
+        std::optional<Join> proven;           ///< of exactly who answered
         std::optional<UniqueAddress> refuted; ///< another one claimed the address
     };
     /// `node` answers at its address.

@@ -17,7 +17,8 @@ public:
 
     /// Whether one more event is within the rate. Time that stands still or runs back gives nothing.
     bool take(Instant now) noexcept {
-        if (last_ && now > *last_) credit_ = now - *last_ >= full_ - credit_ ? full_ : credit_ + (now - *last_);
+        if (last_ && now > *last_)
+            credit_ = now - *last_ >= full_ - credit_ ? full_ : credit_ + (now - *last_);
         if (!last_ || now > *last_) last_ = now;
         if (credit_ < each_) return false;
         credit_ -= each_;
@@ -31,13 +32,14 @@ private:
     std::optional<Instant> last_;
 };
 
-/// Who asks for an answer makes this node work, write, and perhaps dial. An honest peer stays far below these rates; what is above them is
-/// dropped before it is decoded, and counted.
+/// Who asks for an answer makes this node work, write, and perhaps dial. An honest peer stays far below these
+/// rates; what is above them is dropped before it is decoded, and counted.
 class AnswerRate {
 public:
     enum class Kind : std::uint8_t {
         Heartbeat, ///< one per heartbeat-interval
-        Request,   ///< InitJoin, Join, NotMember, ExitingConfirmed: some per second while a node joins or leaves
+        Request,   ///< InitJoin, Join, NotMember, ExitingConfirmed: some per second while a node joins or
+                   ///< leaves
         Gossip,    ///< GossipEnvelope, GossipStatus: many while a thousand join at once
     };
     static constexpr std::int64_t heartbeats_per_second = 1000;

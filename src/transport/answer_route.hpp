@@ -7,13 +7,14 @@
 
 namespace muster::transport {
 
-/// An answer goes over a connection that exists, to a member or seed, or to the address that the asking link's own Hello gave: never to one
-/// that only a message names, or one frame would make this node connect to any host and port.
+/// An answer goes over a connection that exists, to a member or seed, or to the address that the asking
+/// link's own Hello gave: never to one that only a message names, or one frame would make this node connect
+/// to any host and port.
 enum class AnswerRoute : std::uint8_t {
-    Send,      ///< as everything else
-    DialOnce,  ///< connect, as one of a limited number
-    Nowhere,   ///< dropped: nobody there has asked
-    Later,     ///< dropped: enough such connections are being made
+    Send,     ///< as everything else
+    DialOnce, ///< connect, as one of a limited number
+    Nowhere,  ///< dropped: nobody there has asked
+    Later,    ///< dropped: enough such connections are being made
 };
 
 /// Connections to strangers that are being made because of an answer, in sum.

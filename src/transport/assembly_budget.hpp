@@ -4,12 +4,13 @@
 
 namespace muster::transport {
 
-/// A frame that lies across receive buffers is assembled in a block of its size. Any peer may begin one of frame_bytes_max on each of its
-/// links and stop: the sum has a limit, of which those who are no members nor seeds get half, so that they cannot keep members from theirs.
-/// Runtime's thread.
+/// A frame that lies across receive buffers is assembled in a block of its size. Any peer may begin one of
+/// frame_bytes_max on each of its links and stop: the sum has a limit, of which those who are no members nor
+/// seeds get half, so that they cannot keep members from theirs. Runtime's thread.
 class AssemblyBudget {
 public:
-    /// A smaller block is not counted: the number of links limits those, and gossip passes whoever holds the rest.
+    /// A smaller block is not counted: the number of links limits those, and gossip passes whoever holds the
+    /// rest.
     static constexpr std::size_t free_bytes = 64 * 1024;
 
     explicit AssemblyBudget(std::size_t bytes_max) noexcept : bytes_max_(bytes_max) {}

@@ -55,7 +55,8 @@ net::Task<void> Association::deliver_to_self() {
 
 /// The payload is copied: its chunk goes back to the pool, whoever keeps the payload.
 void Association::hand_over_to_self(const FrameReader::Frame& frame) {
-    const std::shared_ptr<RemoteMessageSink> sink = hub_->sink(); // it may destroy the transport that holds it
+    const std::shared_ptr<RemoteMessageSink> sink =
+        hub_->sink(); // it may destroy the transport that holds it
     wire::TellView tell;
     if (!sink || !wire::parse_tell(frame.body, tell)) {
         hub_->counters().tells_no_sink.add();

@@ -80,7 +80,8 @@ net::Task<std::shared_ptr<net::Connection>> ClaimCheck::connect(Address address,
     co_return nullptr;
 }
 
-net::Task<std::optional<wire::HelloReply>> ClaimCheck::shake_hands(std::shared_ptr<net::Connection> connection, Address address) {
+net::Task<std::optional<wire::HelloReply>>
+ClaimCheck::shake_hands(std::shared_ptr<net::Connection> connection, Address address) {
     wire::Hello hello = make_hello(hub_.identity(), address);
     hello.lane = question_lane;
     auto encoded = wire::encode_frame(std::move(hello), wire::frame_bytes_max_default);

@@ -1,5 +1,6 @@
 #pragma once
-/// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp decides).
+/// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp
+/// decides).
 #include <map>
 #include <memory>
 #include <muster/net/runtime.hpp>
@@ -34,7 +35,8 @@ private:
     net::Task<void> ask(std::shared_ptr<Hub> keep, Address address);
     net::Task<std::optional<UniqueAddress>> answer_from(Address address);
     net::Task<std::shared_ptr<net::Connection>> connect(Address address, Instant deadline);
-    net::Task<std::optional<wire::HelloReply>> shake_hands(std::shared_ptr<net::Connection> connection, Address address);
+    net::Task<std::optional<wire::HelloReply>> shake_hands(std::shared_ptr<net::Connection> connection,
+                                                           Address address);
     void answered(const Address& address, const std::optional<UniqueAddress>& answer);
 
     Hub& hub_;

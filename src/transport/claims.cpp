@@ -11,18 +11,20 @@ constexpr std::string_view unanswered_prefix = "address-unanswered: ";
 
 } // namespace
 
-std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cluster_name, const wire::HelloReply& reply) {
+std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cluster_name,
+                                       const wire::HelloReply& reply) {
     if (reply.cluster_name != cluster_name || reply.from.address() != asked) return std::nullopt;
     return reply.from;
 }
 
 std::string taken_detail(const UniqueAddress& claimant, const UniqueAddress& owner) {
-    return fmt::format("{}{} answers there, not {}: advertise another address", taken_prefix, owner.to_string(), claimant.to_string());
+    return fmt::format("{}{} answers there, not {}: advertise another address", taken_prefix,
+                       owner.to_string(), claimant.to_string());
 }
 
 std::string unanswered_detail(const UniqueAddress& claimant) {
-    return fmt::format("{}nobody answered as {}: peers must be able to dial the advertised address", unanswered_prefix,
-                       claimant.to_string());
+    return fmt::format("{}nobody answered as {}: peers must be able to dial the advertised address",
+                       unanswered_prefix, claimant.to_string());
 }
 
 bool is_about_address(const wire::Goodbye& goodbye) noexcept {
@@ -60,7 +62,8 @@ std::optional<Instant> Claims::next_time() const {
     return earliest;
 }
 
-std::vector<Claims::Settled> Claims::answered(const Address& address, const std::optional<UniqueAddress>& answer, Instant now) {
+std::vector<Claims::Settled> Claims::answered(const Address& address,
+                                              const std::optional<UniqueAddress>& answer, Instant now) {
     asked_.erase(address);
     std::vector<Settled> settled;
     bool stood = false;
@@ -72,7 +75,10 @@ std::vector<Claims::Settled> Claims::answered(const Address& address, const std:
             continue;
         }
         stood = stood || is_owner;
-        settled.push_back({id, claim.claimed, is_owner ? Verdict::Owner : answer ? Verdict::AddressTaken : Verdict::Unanswered});
+        settled.push_back({id, claim.claimed,
+                           is_owner ? Verdict::Owner
+                           : answer ? Verdict::AddressTaken
+                                    : Verdict::Unanswered});
         at = waiting_.erase(at);
     }
     // Bounded by the questions that can be over within a pause.

@@ -1,5 +1,6 @@
 #pragma once
-/// Who lives at an address: claims to it, and what an answer from there makes of them (protocol.md §16). No sockets here.
+/// Who lives at an address: claims to it, and what an answer from there makes of them (protocol.md §16). No
+/// sockets here.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,8 +15,9 @@
 
 namespace muster::transport {
 
-/// The lane of a connection that only asks who answers: nothing is said on it but Hello, its reply and Goodbye, and it replaces no
-/// connection of its peer. (A peer of before this takes it for a lane that is closed at once.)
+/// The lane of a connection that only asks who answers: nothing is said on it but Hello, its reply and
+/// Goodbye, and it replaces no connection of its peer. (A peer of before this takes it for a lane that is
+/// closed at once.)
 inline constexpr std::uint16_t question_lane = 0xffff;
 
 /// Whether a Hello of `from` claims an address that is known to be another incarnation's.
@@ -30,19 +32,21 @@ enum class Verdict : std::uint8_t {
     Unanswered,   ///< nobody did: that proves nothing for anybody
 };
 
-/// The answer of an address that was asked: who says that it lives there. A refused Hello is an answer as well; a node that calls
-/// itself by another address (a port that was given to somebody else) is none.
-std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cluster_name, const wire::HelloReply& reply);
+/// The answer of an address that was asked: who says that it lives there. A refused Hello is an answer as
+/// well; a node that calls itself by another address (a port that was given to somebody else) is none.
+std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cluster_name,
+                                       const wire::HelloReply& reply);
 
-/// What a claimant is told in Goodbye{overloaded}, which every peer understands as "not now"; the detail says why.
+/// What a claimant is told in Goodbye{overloaded}, which every peer understands as "not now"; the detail says
+/// why.
 std::string taken_detail(const UniqueAddress& claimant, const UniqueAddress& owner);
 std::string unanswered_detail(const UniqueAddress& claimant);
 /// Whether a Goodbye says that this node's address is another one's, or that it did not answer there.
 bool is_about_address(const wire::Goodbye& goodbye) noexcept;
 
-/// Claims that wait, and the questions that settle them: a fresh connection to the address, one at a time per address, so many at once.
-/// A claim is settled by a question that began after it was made, since what lives at an address may have changed meanwhile; except that an
-/// answer in its favour counts whenever it comes.
+/// Claims that wait, and the questions that settle them: a fresh connection to the address, one at a time per
+/// address, so many at once. A claim is settled by a question that began after it was made, since what lives
+/// at an address may have changed meanwhile; except that an answer in its favour counts whenever it comes.
 class Claims {
 public:
     using Id = std::uint64_t;
@@ -50,8 +54,8 @@ public:
     static constexpr std::size_t asked_max = 64;
     /// Claims that wait; of more the newest are Unanswered at once.
     static constexpr std::size_t waiting_max = 1024;
-    /// Between a question that nobody's claim stood and the next to that address: a claimant that insists must not make this node hammer
-    /// the owner. A restarted process, whose claim stands, never waits for it.
+    /// Between a question that nobody's claim stood and the next to that address: a claimant that insists
+    /// must not make this node hammer the owner. A restarted process, whose claim stands, never waits for it.
     static constexpr std::chrono::milliseconds pause{250};
 
     /// Nothing when waiting_max wait already.
@@ -69,7 +73,8 @@ public:
         Verdict verdict;
     };
     /// The question to `address` is over. In the order of claiming.
-    std::vector<Settled> answered(const Address& address, const std::optional<UniqueAddress>& answer, Instant now);
+    std::vector<Settled> answered(const Address& address, const std::optional<UniqueAddress>& answer,
+                                  Instant now);
 
     std::size_t waiting() const noexcept { return waiting_.size(); }
     std::size_t asked() const noexcept { return asked_.size(); }
@@ -80,8 +85,8 @@ private:
         bool asked_for = false; ///< the question under way began after it
     };
     std::map<Id, Waiting> waiting_;
-    std::set<Address> asked_;              ///< under way
-    std::map<Address, Instant> paused_;    ///< until when
+    std::set<Address> asked_;           ///< under way
+    std::map<Address, Instant> paused_; ///< until when
     Id next_ = 1;
 };
 

@@ -10,7 +10,8 @@ namespace muster::transport {
 
 bool Hub::acquainted(const Address& address) const { return handler_ && handler_->is_acquainted(address); }
 
-/// Whether an answer to `to` may go out. If so and a connection has to be made for it, the association knows that it gets one attempt.
+/// Whether an answer to `to` may go out. If so and a connection has to be made for it, the association knows
+/// that it gets one attempt.
 bool Hub::may_answer(const Address& to) {
     std::shared_ptr<Association> there;
     {
@@ -35,8 +36,8 @@ bool Hub::may_answer(const Address& to) {
 }
 
 std::size_t Hub::strangers() const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(inbound_, [](const auto& link) { return link->established() && !link->acquainted(); }));
+    return static_cast<std::size_t>(std::ranges::count_if(
+        inbound_, [](const auto& link) { return link->established() && !link->acquainted(); }));
 }
 
 bool Hub::has_place_for_stranger() const { return places_.stranger(strangers()); }
@@ -52,7 +53,8 @@ bool Hub::make_place() {
     case InboundPlaces::Newcomer::Replace: break;
     }
     counters_.accepts_displaced.add();
-    (*std::ranges::find_if(inbound_, is_greeting))->close(wire::GoodbyeReason::Overloaded, {}); // in the order of arrival
+    (*std::ranges::find_if(inbound_, is_greeting))
+        ->close(wire::GoodbyeReason::Overloaded, {}); // in the order of arrival
     return true;
 }
 

@@ -4,9 +4,10 @@
 
 namespace muster::transport {
 
-/// A tenth of the places is kept for members and seeds, or connections that cost nothing and say nothing would shut the cluster out.
-/// Who somebody is shows in the handshake: so a newcomer is let in even when all places are taken, at the cost of whoever has waited
-/// longest without saying who it is, and a stranger is refused once it has said so.
+/// A tenth of the places is kept for members and seeds, or connections that cost nothing and say nothing
+/// would shut the cluster out. Who somebody is shows in the handshake: so a newcomer is let in even when all
+/// places are taken, at the cost of whoever has waited longest without saying who it is, and a stranger is
+/// refused once it has said so.
 class InboundPlaces {
 public:
     explicit InboundPlaces(std::size_t places_max) noexcept : max_(places_max), kept_(places_max / 10) {}

@@ -11,8 +11,9 @@ MessageLane lane_of(const ClusterMessage& message) noexcept {
             using M = std::decay_t<decltype(m)>;
             if constexpr (std::is_same_v<M, Heartbeat>) return MessageLane::Heartbeat;
             if constexpr (std::is_same_v<M, HeartbeatReply>) return MessageLane::HeartbeatReply;
-            if constexpr (std::is_same_v<M, InitJoinAck> || std::is_same_v<M, InitJoinNack> || std::is_same_v<M, NotMember> ||
-                          std::is_same_v<M, JoinDeferred> || std::is_same_v<M, JoinRefused>)
+            if constexpr (std::is_same_v<M, InitJoinAck> || std::is_same_v<M, InitJoinNack> ||
+                          std::is_same_v<M, NotMember> || std::is_same_v<M, JoinDeferred> ||
+                          std::is_same_v<M, JoinRefused>)
                 return MessageLane::Answer;
             return MessageLane::Membership;
         },

@@ -11,7 +11,8 @@
 
 namespace muster::transport {
 
-/// What a message is to the queue. Each has a limit of its own, so that what one peer asks for pushes nothing of this node's own out.
+/// What a message is to the queue. Each has a limit of its own, so that what one peer asks for pushes nothing
+/// of this node's own out.
 enum class MessageLane : std::uint8_t {
     Heartbeat,      ///< this node watches the peer
     HeartbeatReply, ///< the peer watches this node
@@ -27,11 +28,12 @@ struct QueuedMessage {
     Instant expires;
 };
 
-/// Heartbeats come out first, their answers next, everything else in the order it came. A full lane drops its oldest: the newest of
-/// periodic messages supersede it. Empty it holds no memory after trim().
+/// Heartbeats come out first, their answers next, everything else in the order it came. A full lane drops its
+/// oldest: the newest of periodic messages supersede it. Empty it holds no memory after trim().
 class MessageQueue {
 public:
-    /// Of this node's heartbeats and of its answers to heartbeats, each: one per heartbeat-interval waits, and all of them expire soon.
+    /// Of this node's heartbeats and of its answers to heartbeats, each: one per heartbeat-interval waits,
+    /// and all of them expire soon.
     static constexpr std::size_t heartbeats_max = 64;
     static constexpr std::size_t answers_max = 256;
 

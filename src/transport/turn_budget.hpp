@@ -8,8 +8,9 @@
 
 namespace muster::transport {
 
-/// Bytes and time of one link in one turn of the loop. A link that is behind takes its next share in the next turn, after timers and the
-/// other sockets: a flood on one connection delays a heartbeat on another by one share, not by what the flood has sent.
+/// Bytes and time of one link in one turn of the loop. A link that is behind takes its next share in the next
+/// turn, after timers and the other sockets: a flood on one connection delays a heartbeat on another by one
+/// share, not by what the flood has sent.
 ///
 ///     budget.begin(now, links_that_wait);
 ///     budget.received(bytes);
@@ -28,7 +29,8 @@ public:
         Heavy, ///< anything that is decoded and acted on
     };
 
-    /// A turn begins. `others`: links that have used up their turn and wait for the next one; they share the time.
+    /// A turn begins. `others`: links that have used up their turn and wait for the next one; they share the
+    /// time.
     void begin(Instant now, std::size_t others) noexcept {
         began_ = now;
         time_ = std::max<Duration>(time_min, time_max / static_cast<std::int64_t>(1 + others));

@@ -32,7 +32,8 @@ public:
     void fill() const {
         ::fcntl(ends_[1], F_SETFL, O_NONBLOCK);
         const std::array<char, 1> byte{'x'};
-        while (::write(ends_[1], byte.data(), 1) == 1) {}
+        while (::write(ends_[1], byte.data(), 1) == 1) {
+        }
         ::fcntl(ends_[1], F_SETFL, 0);
     }
     /// Lines up to and including the one that ends in `last`.
@@ -92,7 +93,8 @@ TEST(LineWriter, LinesWithALowerLimitLeaveTheRestOfTheQueueToOthers) {
     Pipe pipe;
     pipe.fill();
     LineWriter lines{pipe.writer(), {.queue_bytes_max = 10'000}};
-    while (lines.write("from a stranger", 5'000)) {}
+    while (lines.write("from a stranger", 5'000)) {
+    }
     EXPECT_TRUE(lines.write("our own"));
     pipe.read_until("our own");
 }

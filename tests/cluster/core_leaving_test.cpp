@@ -28,7 +28,8 @@ SeenAck answer(const UniqueAddress& from, const UniqueAddress& to) { return {fro
 ClusterCore exiting_and_done(Effects& out, Reachability reachability = {}) {
     ClusterCore::Restored restored;
     restored.exiting_tasks_in_progress = true;
-    ClusterCore core = core_with(c, three(MemberStatus::Exiting, std::move(reachability)), patient(), std::move(restored));
+    ClusterCore core =
+        core_with(c, three(MemberStatus::Exiting, std::move(reachability)), patient(), std::move(restored));
     core.exiting_completed(at(), out);
     return core;
 }
@@ -41,7 +42,8 @@ void says_that_it_stops(ClusterCore& core, const UniqueAddress& peer, Effects& o
 
 } // namespace
 
-// --- (e) a leave is held back while somebody is unreachable ---------------------------------------------------------
+// --- (e) a leave is held back while somebody is unreachable
+// ---------------------------------------------------------
 
 TEST(Leave, IsHeldBackWhileAMemberIsUnreachableAndGoesOnWhenNobodyIs) {
     ClusterCore core = core_with(c, three(MemberStatus::Up, Reachability().unreachable(a, b)), patient());
@@ -51,8 +53,11 @@ TEST(Leave, IsHeldBackWhileAMemberIsUnreachableAndGoesOnWhenNobodyIs) {
     EXPECT_EQ(status_in(core, c), MemberStatus::Up);
     EXPECT_TRUE(logged(out, "cluster.leave.held"));
     // a reaches b again.
-    const Gossip healed =
-        core.state()->latest().with_reachability(Reachability().unreachable(a, b).reachable(a, b)).increment(a).only_seen(a);
+    const Gossip healed = core.state()
+                              ->latest()
+                              .with_reachability(Reachability().unreachable(a, b).reachable(a, b))
+                              .increment(a)
+                              .only_seen(a);
     tell(core, envelope(a, c, healed));
     EXPECT_FALSE(core.is_leave_held());
     EXPECT_EQ(status_in(core, c), MemberStatus::Leaving);
@@ -77,7 +82,8 @@ TEST(Leave, OfAnotherMemberAndInTheClassicPresetIsNotHeldBack) {
     EXPECT_EQ(status_in(classic, c), MemberStatus::Leaving);
 }
 
-// --- (a) who exits stays until its confirmation is answered ---------------------------------------------------------
+// --- (a) who exits stays until its confirmation is answered
+// ---------------------------------------------------------
 
 TEST(ExitConfirmation, IsRepeatedUntilItIsAnswered) {
     Effects out;
@@ -126,13 +132,16 @@ TEST(ExitConfirmation, IsAnsweredByWhoGetsItAndAgainAfterTheRemoval) {
     Effects out;
     core.tick_leader_actions(at(), out);
     ASSERT_TRUE(core.is_tombstoned(c));
-    EXPECT_EQ(sent<SeenAck>(tell(core, ExitingConfirmed{c, a})).size(), 1U) << "the first answer may have been lost";
+    EXPECT_EQ(sent<SeenAck>(tell(core, ExitingConfirmed{c, a})).size(), 1U)
+        << "the first answer may have been lost";
 }
 
-// --- (c) who cannot leave in time says so -----------------------------------------------------------------------------
+// --- (c) who cannot leave in time says so
+// -----------------------------------------------------------------------------
 
 TEST(GivingUpALeave, MarksSelfDownAndTellsItUntilSomebodyAnswers) {
-    ClusterCore core = core_with(c, three(MemberStatus::Leaving, Reachability().unreachable(a, b)), patient());
+    ClusterCore core =
+        core_with(c, three(MemberStatus::Leaving, Reachability().unreachable(a, b)), patient());
     Effects out;
     core.give_up_leaving(at(), out);
     EXPECT_EQ(status_in(core, c), MemberStatus::Down);
@@ -149,12 +158,14 @@ TEST(GivingUpALeave, MarksSelfDownAndTellsItUntilSomebodyAnswers) {
 
 TEST(GivingUpALeave, IsAnsweredByWhoInstalledTheDown) {
     ClusterCore core = core_with(a, three(MemberStatus::Leaving), patient());
-    const Gossip down = core.state()->latest().mark_down(std::vector<UniqueAddress>{c}).increment(c).only_seen(c);
+    const Gossip down =
+        core.state()->latest().mark_down(std::vector<UniqueAddress>{c}).increment(c).only_seen(c);
     const auto answers = sent<SeenAck>(tell(core, envelope(c, a, down)));
     ASSERT_EQ(answers.size(), 1U);
     EXPECT_EQ(answers.front().version_id, Hash128{});
     EXPECT_EQ(status_in(core, c), MemberStatus::Down);
-    EXPECT_EQ(sent<SeenAck>(tell(core, envelope(c, a, down))).size(), 1U) << "the first answer may have been lost";
+    EXPECT_EQ(sent<SeenAck>(tell(core, envelope(c, a, down))).size(), 1U)
+        << "the first answer may have been lost";
 }
 
 TEST(GivingUpALeave, DoesNothingToWhoIsExitingOrDown) {
@@ -167,10 +178,12 @@ TEST(GivingUpALeave, DoesNothingToWhoIsExitingOrDown) {
     }
 }
 
-// --- (d) who said that it stops holds nobody up -----------------------------------------------------------------------
+// --- (d) who said that it stops holds nobody up
+// -----------------------------------------------------------------------
 
 TEST(Departed, IsALeavingOrExitingMemberThatSaidThatItStopsWithNoConnectionLeft) {
-    for (const MemberStatus status : {MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Up, MemberStatus::Down}) {
+    for (const MemberStatus status :
+         {MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Up, MemberStatus::Down}) {
         ClusterCore core = core_with(a, three(status), patient());
         Effects out;
         core.on_link(c, LinkEvent::Established, at(), out);
@@ -185,9 +198,10 @@ TEST(Departed, IsALeavingOrExitingMemberThatSaidThatItStopsWithNoConnectionLeft)
 }
 
 TEST(Departed, IsNotWaitedForByConvergence) {
-    ClusterCore core =
-        core_with(a, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b}, Reachability().unreachable(b, c)),
-                  patient());
+    ClusterCore core = core_with(a,
+                                 gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b},
+                                           Reachability().unreachable(b, c)),
+                                 patient());
     Effects out;
     core.tick_leader_actions(at(), out);
     EXPECT_EQ(status_in(core, c), MemberStatus::Leaving) << "it has not seen, and it is unreachable";
@@ -196,16 +210,19 @@ TEST(Departed, IsNotWaitedForByConvergence) {
     EXPECT_EQ(status_in(core, c), MemberStatus::Exiting);
 }
 
-// --- what a hand-over sees ----------------------------------------------------------------------------------------------
+// --- what a hand-over sees
+// ----------------------------------------------------------------------------------------------
 
 TEST(ExitingTasks, StartBehindTheStateInWhichTheLeaderItselfIsExiting) {
-    ClusterCore core = core_with(a, gossip_of({member(a, MemberStatus::Leaving, 1), up(b, 2)}, {a, b}), patient());
+    ClusterCore core =
+        core_with(a, gossip_of({member(a, MemberStatus::Leaving, 1), up(b, 2)}, {a, b}), patient());
     Effects out;
     core.tick_leader_actions(at(), out);
     std::optional<std::size_t> published;
     std::optional<std::size_t> tasks;
     for (std::size_t i = 0; i < out.size(); ++i) {
-        if (const auto* p = std::get_if<effect::Publish>(&out[i]); p && p->state->self_status() == MemberStatus::Exiting)
+        if (const auto* p = std::get_if<effect::Publish>(&out[i]);
+            p && p->state->self_status() == MemberStatus::Exiting)
             published = i;
         if (std::holds_alternative<effect::RunExitingTasks>(out[i])) tasks = i;
     }

@@ -35,7 +35,7 @@ inline Member member(const UniqueAddress& n, MemberStatus status, std::int32_t u
 inline Member up(const UniqueAddress& n, std::int32_t number) { return member(n, MemberStatus::Up, number); }
 
 inline Gossip gossip_of(const std::vector<Member>& members, const std::vector<UniqueAddress>& seen,
-                 Reachability reachability = {}) {
+                        Reachability reachability = {}) {
     auto g = Gossip::from_parts(members, seen, std::move(reachability), {}, {});
     MUSTER_ENSURE(g.has_value(), "a test's gossip is well formed");
     return g->increment(members.front().unique_address());
@@ -45,8 +45,9 @@ inline RandomSource random_source() {
     return [random = std::make_shared<Random>(42)] { return random->next(); };
 }
 
-inline ClusterCore core_with(const UniqueAddress& self, Gossip gossip, ClusterSettings settings = ClusterSettings::classic(),
-                      ClusterCore::Restored restored = {}) {
+inline ClusterCore core_with(const UniqueAddress& self, Gossip gossip,
+                             ClusterSettings settings = ClusterSettings::classic(),
+                             ClusterCore::Restored restored = {}) {
     restored.gossip = std::make_shared<const Gossip>(std::move(gossip));
     return ClusterCore::with_state(self, std::move(settings), random_source(), std::move(restored), at());
 }

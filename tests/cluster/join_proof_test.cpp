@@ -12,7 +12,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-UniqueAddress node(const std::string& host, std::int64_t uid = 1) { return {Address::remote("akka.tcp", "world", host, 1), Uid{uid}}; }
+UniqueAddress node(const std::string& host, std::int64_t uid = 1) {
+    return {Address::remote("akka.tcp", "world", host, 1), Uid{uid}};
+}
 Join join_of(const UniqueAddress& n) { return {n, {"dc-default"}, {}}; }
 constexpr Instant start{};
 
@@ -45,7 +47,8 @@ TEST(UnprovenJoins, AreOnePerAddressTheLatest) {
 
 TEST(UnprovenJoins, AreLimitedInNumberAndInTime) {
     UnprovenJoins joins;
-    for (std::size_t i = 0; i < UnprovenJoins::waiting_max; ++i) ASSERT_TRUE(joins.hold(join_of(node("h" + std::to_string(i))), start));
+    for (std::size_t i = 0; i < UnprovenJoins::waiting_max; ++i)
+        ASSERT_TRUE(joins.hold(join_of(node("h" + std::to_string(i))), start));
     EXPECT_FALSE(joins.hold(join_of(node("one-too-many")), start));
     EXPECT_TRUE(joins.hold(join_of(node("h0", 2)), start + seconds{1})) << "it has its place already";
     EXPECT_TRUE(joins.expire(start + UnprovenJoins::patience - milliseconds{1}).empty());
@@ -53,7 +56,8 @@ TEST(UnprovenJoins, AreLimitedInNumberAndInTime) {
     EXPECT_EQ(joins.expire(start + UnprovenJoins::patience + seconds{1}), std::vector{node("h0", 2)});
 }
 
-// --- the core ---------------------------------------------------------------------------------------------------------
+// --- the core
+// ---------------------------------------------------------------------------------------------------------
 
 const UniqueAddress self = node("a");
 Now at(Duration d = {}) { return {start + d, {}}; }
@@ -68,13 +72,15 @@ std::vector<E> of_type(const Effects& effects) {
 
 template <class M>
 std::size_t sent(const Effects& effects, const UniqueAddress& to) {
-    return static_cast<std::size_t>(std::ranges::count_if(of_type<effect::Send>(effects), [&](const effect::Send& s) {
-        return std::holds_alternative<M>(s.message) && s.to == Destination{to};
-    }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(of_type<effect::Send>(effects), [&](const effect::Send& s) {
+            return std::holds_alternative<M>(s.message) && s.to == Destination{to};
+        }));
 }
 
 bool counted(const Effects& effects, std::string_view id) {
-    return std::ranges::any_of(of_type<effect::Count>(effects), [&](const effect::Count& c) { return c.id == id; });
+    return std::ranges::any_of(of_type<effect::Count>(effects),
+                               [&](const effect::Count& c) { return c.id == id; });
 }
 
 class ProvenJoin : public testing::Test {
@@ -141,7 +147,8 @@ TEST_F(ProvenJoin, AClaimDoesNotReplaceAMember) {
     EXPECT_NE(core.state()->latest().find(node("b", 1))->status(), MemberStatus::Down);
     link(node("b", 2), LinkEvent::Answered);
     const Member* former = core.state()->latest().find(node("b", 1));
-    EXPECT_TRUE(former == nullptr || former->status() == MemberStatus::Down) << "now it is known to be another process";
+    EXPECT_TRUE(former == nullptr || former->status() == MemberStatus::Down)
+        << "now it is known to be another process";
     EXPECT_EQ(sent<JoinDeferred>(out, node("b", 2)), 1U);
 }
 
@@ -165,7 +172,8 @@ TEST_F(ProvenJoin, AJoinThatNobodyAnswersForIsForgottenAndSaidSo) {
 }
 
 TEST_F(ProvenJoin, ManyStrangersFillTheRoomForThemselvesOnly) {
-    for (std::size_t i = 0; i <= UnprovenJoins::waiting_max; ++i) receive(join_of(node("s" + std::to_string(i))));
+    for (std::size_t i = 0; i <= UnprovenJoins::waiting_max; ++i)
+        receive(join_of(node("s" + std::to_string(i))));
     EXPECT_TRUE(counted(out, "cluster.join.ignored.too_many_unproven"));
     EXPECT_EQ(core.state()->latest().members().size(), 1U);
     link(node("b"), LinkEvent::Established);

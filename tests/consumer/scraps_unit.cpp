@@ -1,5 +1,5 @@
-// A node on the program's own io_context while a stranger opens thousands of connections and sends scraps: every one of them starts
-// and ends coroutines of the library on a scheduler that the program's code runs.
+// A node on the program's own io_context while a stranger opens thousands of connections and sends scraps:
+// every one of them starts and ends coroutines of the library on a scheduler that the program's code runs.
 #include "checks.hpp"
 
 #include <atomic>
@@ -98,7 +98,8 @@ bool node_survives_scraps() {
     context.run_for(duration + 30s);
     enough = true;
     stranger.join();
-    std::cout << "a stranger's connections: " << connections << ", ticks of the program's own: " << application.ticks() << '\n';
+    std::cout << "a stranger's connections: " << connections
+              << ", ticks of the program's own: " << application.ticks() << '\n';
     return up && stopped && connections > 100 && application.ticks() > 100;
 }
 

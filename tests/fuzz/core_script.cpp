@@ -21,7 +21,18 @@ constexpr std::size_t deliveries_max = 400; ///< two cores that answer each othe
 
 /// First byte of a step.
 enum class Step : std::uint8_t {
-    RawFrame, ForgedGossip, ForgedMessage, Link, Refused, Tick, Time, Timer, Command, PeerTick, ExitingDone, Count
+    RawFrame,
+    ForgedGossip,
+    ForgedMessage,
+    Link,
+    Refused,
+    Tick,
+    Time,
+    Timer,
+    Command,
+    PeerTick,
+    ExitingDone,
+    Count
 };
 
 /// Reads the script; behind its end everything is zero.
@@ -44,9 +55,15 @@ public:
     }
     /// Mostly small, else at or about a limit, else anything.
     std::uint64_t number() {
-        static constexpr std::uint64_t edges[] = {0, std::uint64_t{1} << 30, (std::uint64_t{1} << 31) - 1, std::uint64_t{1} << 40,
-                                                  std::uint64_t{1} << 61, (std::uint64_t{1} << 62) - 1, std::uint64_t{1} << 62,
-                                                  (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0}};
+        static constexpr std::uint64_t edges[] = {0,
+                                                  std::uint64_t{1} << 30,
+                                                  (std::uint64_t{1} << 31) - 1,
+                                                  std::uint64_t{1} << 40,
+                                                  std::uint64_t{1} << 61,
+                                                  (std::uint64_t{1} << 62) - 1,
+                                                  std::uint64_t{1} << 62,
+                                                  (std::uint64_t{1} << 63) - 1,
+                                                  ~std::uint64_t{0}};
         const std::uint8_t kind = byte();
         if (kind < 200) return kind % 16;
         if (kind < 240) return edges[kind % std::size(edges)] + byte() % 3 - 1;
@@ -68,11 +85,14 @@ UniqueAddress any_node(Script& script) {
     const UniqueAddress node = samples::node(kind % nodes);
     if (kind < 200) return node;
     if (kind < 235) return {node.address(), Uid{static_cast<std::int64_t>(kind % 3) - 1}};
-    if (kind < 245) return {Address::remote("akka.tcp", "other", *node.address().host, *node.address().port), node.uid()};
+    if (kind < 245)
+        return {Address::remote("akka.tcp", "other", *node.address().host, *node.address().port), node.uid()};
     return {Address::remote("akka", "shop", *node.address().host, *node.address().port), node.uid()};
 }
 
-MemberStatus any_status(Script& script) { return static_cast<MemberStatus>(script.below(member_status_count)); }
+MemberStatus any_status(Script& script) {
+    return static_cast<MemberStatus>(script.below(member_status_count));
+}
 
 Member any_member(Script& script) {
     std::vector<std::string> roles{script.chance(200) ? "dc-default" : "dc-us"};
@@ -83,7 +103,8 @@ Member any_member(Script& script) {
     return Member(std::move(node), status, std::move(roles), up);
 }
 
-/// A gossip from nothing or from what a node holds, with anything changed. Empty: not even from_parts() takes it.
+/// A gossip from nothing or from what a node holds, with anything changed. Empty: not even from_parts() takes
+/// it.
 std::optional<Gossip> any_gossip(Script& script, const Gossip& base) {
     std::map<UniqueAddress, Member> members;
     std::vector<UniqueAddress> seen;
@@ -119,8 +140,10 @@ std::optional<Gossip> any_gossip(Script& script, const Gossip& base) {
             const UniqueAddress subject = any_node(script);
             const auto status = static_cast<ReachabilityStatus>(script.below(3));
             const auto version = static_cast<std::int64_t>(script.number());
-            std::erase_if(rows, [&](const auto& r) { return r.observer == observer && r.subject == subject; });
-            std::erase_if(versions, [&](const auto& v) { return v.observer == observer && v.version < version; });
+            std::erase_if(rows,
+                          [&](const auto& r) { return r.observer == observer && r.subject == subject; });
+            std::erase_if(versions,
+                          [&](const auto& v) { return v.observer == observer && v.version < version; });
             rows.push_back({observer, subject, status, version});
             if (script.chance(240)) versions.push_back({observer, version});
             break;
@@ -133,17 +156,23 @@ std::optional<Gossip> any_gossip(Script& script, const Gossip& base) {
         }
         case 7:
             if (!members.empty()) {
-                auto& [node, old] = *std::next(members.begin(), static_cast<std::ptrdiff_t>(script.below(members.size())));
+                auto& [node, old] =
+                    *std::next(members.begin(), static_cast<std::ptrdiff_t>(script.below(members.size())));
                 const auto status = any_status(script);
                 if (status != MemberStatus::Removed)
-                    old = Member(node, status, std::vector<std::string>{old.roles().begin(), old.roles().end()}, old.up_number());
+                    old =
+                        Member(node, status, std::vector<std::string>{old.roles().begin(), old.roles().end()},
+                               old.up_number());
             }
             break;
         }
     }
-    if (script.chance(200)) { // what its members cannot back is left out, so that most forgeries get past from_parts()
+    if (script.chance(
+            200)) { // what its members cannot back is left out, so that most forgeries get past from_parts()
         std::erase_if(seen, [&](const UniqueAddress& n) { return !members.contains(n); });
-        std::erase_if(rows, [&](const auto& r) { return !members.contains(r.observer) || !members.contains(r.subject); });
+        std::erase_if(rows, [&](const auto& r) {
+            return !members.contains(r.observer) || !members.contains(r.subject);
+        });
         std::erase_if(versions, [&](const auto& v) { return !members.contains(v.observer); });
         std::ranges::sort(tombstones, {}, &Tombstone::node);
         const auto doubles = std::ranges::unique(tombstones, {}, &Tombstone::node);
@@ -190,7 +219,8 @@ public:
 
 private:
     struct Node {
-        explicit Node(const UniqueAddress& self, std::uint64_t seed) : core(self, ClusterSettings{}, random_of(seed)) {}
+        explicit Node(const UniqueAddress& self, std::uint64_t seed)
+            : core(self, ClusterSettings{}, random_of(seed)) {}
         ClusterCore core;
         std::map<TimerKey, Instant> timers;
         bool runs_exiting_tasks = false;
@@ -203,7 +233,8 @@ private:
     template <class Input>
     void input(Node& node, Input&& call) {
         Effects effects;
-        call(node.core, Now{now_, WallTime{1'700'000'000'000 + now_.time_since_epoch() / milliseconds{1}}}, effects);
+        call(node.core, Now{now_, WallTime{1'700'000'000'000 + now_.time_since_epoch() / milliseconds{1}}},
+             effects);
         const GossipPtr& gossip = node.core.state()->gossip;
         if (gossip && gossip != node.checked) gossip->check();
         node.checked = gossip;
@@ -217,20 +248,23 @@ private:
         if (std::holds_alternative<effect::RunExitingTasks>(e)) node.runs_exiting_tasks = true;
         if (std::holds_alternative<effect::NewIncarnation>(e)) {
             const UniqueAddress fresh(node.core.self().address(), Uid{node.core.self().uid().value + 1});
-            input(node, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_new_incarnation(fresh, t, out); });
+            input(node,
+                  [&](ClusterCore& c, const Now& t, Effects& out) { c.on_new_incarnation(fresh, t, out); });
         }
     }
 
     void sent(Node& from, const effect::Send& send) {
         const auto encoded = encode_message(send.message, from.encoder);
         MUSTER_ENSURE(encoded.has_value(), "what a core sends has a wire form");
-        std::vector<std::byte> bytes(encoded->head.bytes().begin() + frame_header_bytes, encoded->head.bytes().end());
+        std::vector<std::byte> bytes(encoded->head.bytes().begin() + frame_header_bytes,
+                                     encoded->head.bytes().end());
         bytes.insert(bytes.end(), encoded->body.bytes().begin(), encoded->body.bytes().end());
         auto message = decoded(Slice{bytes});
         MUSTER_ENSURE(message.has_value(), "what a core sends is accepted by a peer's decoder");
         for (Node& node : cores_) {
             if (&node == &from || node.core.self().address() != send.to.address) continue;
-            if (!send.to.uid || *send.to.uid == node.core.self().uid()) queue_.emplace_back(&node, *std::move(message));
+            if (!send.to.uid || *send.to.uid == node.core.self().uid())
+                queue_.emplace_back(&node, *std::move(message));
             return;
         }
     }
@@ -240,7 +274,9 @@ private:
             auto [node, message] = std::move(queue_.front());
             queue_.pop_front();
             if (++deliveries_ > deliveries_max) continue;
-            input(*node, [&, &m = message](ClusterCore& c, const Now& t, Effects& out) { c.on_message(m, now_, t, out); });
+            input(*node, [&, &m = message](ClusterCore& c, const Now& t, Effects& out) {
+                c.on_message(m, now_, t, out);
+            });
         }
     }
 
@@ -280,7 +316,9 @@ private:
         if (how_far == 2) {
             for (auto [at, about] : {std::pair(&target(), &peer()), std::pair(&peer(), &target())}) {
                 const UniqueAddress other = about->core.self();
-                input(*at, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(other, LinkEvent::Established, t, out); });
+                input(*at, [&](ClusterCore& c, const Now& t, Effects& out) {
+                    c.on_link(other, LinkEvent::Established, t, out);
+                });
             }
             input(peer(), [&](ClusterCore& c, const Now& t, Effects& out) { c.join(to, t, out); });
         }
@@ -299,7 +337,8 @@ private:
         if (!encoded) return;
         const auto message = decoded(encoded->sub(frame_header_bytes, encoded->size() - frame_header_bytes));
         if (!message) return;
-        input(target(), [&](ClusterCore& c, const Now& t, Effects& out) { c.on_message(*message, now_, t, out); });
+        input(target(),
+              [&](ClusterCore& c, const Now& t, Effects& out) { c.on_message(*message, now_, t, out); });
         deliver();
     }
 
@@ -311,12 +350,14 @@ private:
         case Step::Link: {
             const UniqueAddress about = any_node(script_);
             const auto event = static_cast<LinkEvent>(script_.below(6));
-            input(target(), [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(about, event, t, out); });
+            input(target(),
+                  [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(about, event, t, out); });
             return deliver();
         }
         case Step::Refused: {
             const Address at = any_node(script_).address();
-            input(target(), [&](ClusterCore& c, const Now& t, Effects& out) { c.on_connect_refused(at, t, out); });
+            input(target(),
+                  [&](ClusterCore& c, const Now& t, Effects& out) { c.on_connect_refused(at, t, out); });
             return deliver();
         }
         case Step::Tick: return tick(target(), script_.below(6));
@@ -333,7 +374,8 @@ private:
         case Step::Command: return command();
         case Step::ExitingDone:
             if (std::exchange(target().runs_exiting_tasks, false)) {
-                input(target(), [](ClusterCore& c, const Now& t, Effects& out) { c.exiting_completed(t, out); });
+                input(target(),
+                      [](ClusterCore& c, const Now& t, Effects& out) { c.exiting_completed(t, out); });
                 deliver();
             }
             return;
@@ -346,7 +388,8 @@ private:
         const auto bytes = script_.bytes(size);
         const auto message = decoded(Slice{bytes});
         if (!message) return;
-        input(target(), [&](ClusterCore& c, const Now& t, Effects& out) { c.on_message(*message, now_, t, out); });
+        input(target(),
+              [&](ClusterCore& c, const Now& t, Effects& out) { c.on_message(*message, now_, t, out); });
         deliver();
     }
 
@@ -377,11 +420,14 @@ private:
         case 7: {
             const Hash128 id = script_.chance(128) ? held.version_id() : Hash128{script_.number(), 1};
             VectorClock clock = held.version();
-            if (script_.chance(128)) clock.merge(VectorClock::from_entries({{any_node(script_).key(), script_.number()}}));
+            if (script_.chance(128))
+                clock.merge(VectorClock::from_entries({{any_node(script_).key(), script_.number()}}));
             const auto digest = script_.chance(128) ? std::optional(held.seen_digest()) : std::nullopt;
             return receive(GossipStatus{from, to, clock, id, digest});
         }
-        case 8: return receive(SeenAck{from, to, script_.chance(200) ? held.version_id() : Hash128{script_.number(), 1}});
+        case 8:
+            return receive(
+                SeenAck{from, to, script_.chance(200) ? held.version_id() : Hash128{script_.number(), 1}});
         case 9: {
             SeenSet seen{script_.chance(200) ? held.members().size() : script_.below(200)};
             for (std::size_t i = 0; i < seen.size(); ++i)
@@ -404,7 +450,9 @@ private:
         input(target(), [&](ClusterCore& c, const Now& t, Effects& out) {
             switch (which) {
             case 0: return c.join(about.address(), t, out);
-            case 1: return c.join_seed_nodes({about.address(), self_node().address(), peer_node().address()}, t, out);
+            case 1:
+                return c.join_seed_nodes({about.address(), self_node().address(), peer_node().address()}, t,
+                                         out);
             case 2:
             case 3: return c.leave(about.address(), t, out);
             case 4:

@@ -1,5 +1,5 @@
-// fuzz_seeds GOLDEN_JSON DIRECTORY: writes the corpora with which the fuzz targets start, one folder a target, made of the golden
-// frames and of muster's own messages. Nothing binary is kept in the repository.
+// fuzz_seeds GOLDEN_JSON DIRECTORY: writes the corpora with which the fuzz targets start, one folder a
+// target, made of the golden frames and of muster's own messages. Nothing binary is kept in the repository.
 #include "../wire/samples.hpp"
 #include "check.hpp"
 #include "core_script.hpp"
@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
         write(out / "fuzz_frame", frames);
 
         std::vector<Bytes> scripts;
-        for (const Bytes& message : messages) scripts.push_back(fuzz::script_of_bodies(std::span(&message, 1)));
+        for (const Bytes& message : messages)
+            scripts.push_back(fuzz::script_of_bodies(std::span(&message, 1)));
         scripts.push_back(fuzz::script_of_bodies(messages));
         write(out / "fuzz_core", scripts);
 

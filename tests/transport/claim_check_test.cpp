@@ -54,7 +54,8 @@ TEST_P(AddressCheck, SaysWhoAnswersInsteadOfWhoWasMeant) {
 }
 
 TEST_P(AddressCheck, IsOverWhenNobodyListensThere) {
-    const UniqueAddress nobody{Address::remote("akka.tcp", "test", "127.0.0.1", unused_port(*runtime_)), Uid{1}};
+    const UniqueAddress nobody{Address::remote("akka.tcp", "test", "127.0.0.1", unused_port(*runtime_)),
+                               Uid{1}};
     asker_->transport->prove(nobody);
     ASSERT_TRUE(run_until([&] { return metric("transport.claims.refused.unanswered") == 1; }));
     EXPECT_TRUE(asker_->handler.links.empty());
@@ -65,12 +66,14 @@ TEST_P(AddressCheck, IsOverWhenWhoListensDoesNotAnswer) {
     RawPeer silent{*runtime_};
     const UniqueAddress peer{Address::remote("akka.tcp", "test", "127.0.0.1", silent.listen()), Uid{1}};
     asker_->transport->prove(peer);
-    ASSERT_TRUE(run_until([&] { return metric("transport.claims.refused.unanswered") == 1; }, ClaimCheck::question_timeout + 5s));
+    ASSERT_TRUE(run_until([&] { return metric("transport.claims.refused.unanswered") == 1; },
+                          ClaimCheck::question_timeout + 5s));
     EXPECT_TRUE(asker_->handler.links.empty());
 }
 
 TEST_P(AddressCheck, TellsWhoConnectedFromAnAddressThatDoesNotAnswer) {
-    const UniqueAddress unreachable{Address::remote("akka.tcp", "test", "127.0.0.1", unused_port(*runtime_)), Uid{1}};
+    const UniqueAddress unreachable{Address::remote("akka.tcp", "test", "127.0.0.1", unused_port(*runtime_)),
+                                    Uid{1}};
     RawPeer raw{*runtime_};
     raw.dial(*asker_->address().port);
     wire::Hello hello;
@@ -85,7 +88,8 @@ TEST_P(AddressCheck, TellsWhoConnectedFromAnAddressThatDoesNotAnswer) {
     raw.close(net::Close::Graceful);
 }
 
-/// A node and its peer, which are connected in both directions, and somebody who calls itself by the peer's address.
+/// A node and its peer, which are connected in both directions, and somebody who calls itself by the peer's
+/// address.
 class ClaimedAddress : public AddressCheck {
 protected:
     void SetUp() override {
@@ -120,14 +124,16 @@ TEST_P(ClaimedAddress, StaysItsOwnersAndTheClaimantIsTold) {
     raw.send(ClusterMessage{Join{claimant_, {"dc-default"}, {}}});
     ASSERT_TRUE(run_until([&] { return raw.first<wire::Goodbye>().has_value(); }));
     ASSERT_TRUE(raw.first<wire::HelloReply>().has_value());
-    EXPECT_TRUE(std::holds_alternative<wire::HelloAccepted>(raw.first<wire::HelloReply>()->answer)) << "it says only who one is";
+    EXPECT_TRUE(std::holds_alternative<wire::HelloAccepted>(raw.first<wire::HelloReply>()->answer))
+        << "it says only who one is";
     const auto goodbye = *raw.first<wire::Goodbye>();
     EXPECT_TRUE(transport::is_about_address(goodbye));
     EXPECT_NE(goodbye.detail.find(owner_->self().to_string()), std::string::npos);
     raw.close(net::Close::Graceful);
     run_for(50ms);
     EXPECT_TRUE(asker_->handler.messages.empty()) << "nothing that the claimant said was acted on";
-    for (const auto& link : asker_->handler.links) EXPECT_EQ(link.event, LinkEvent::Answered) << "the owner's links are untouched";
+    for (const auto& link : asker_->handler.links)
+        EXPECT_EQ(link.event, LinkEvent::Answered) << "the owner's links are untouched";
     EXPECT_FALSE(asker_->handler.saw(claimant_, LinkEvent::Answered));
     EXPECT_EQ(metric("transport.links.superseded"), 0);
     EXPECT_TRUE(logged_about("transport.claim.taken", claimant_.to_string()));

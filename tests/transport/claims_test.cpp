@@ -9,7 +9,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Address address(int port) { return Address::remote("akka.tcp", "c", "host", static_cast<std::uint16_t>(port)); }
+Address address(int port) {
+    return Address::remote("akka.tcp", "c", "host", static_cast<std::uint16_t>(port));
+}
 UniqueAddress node(int port, std::int64_t uid) { return {address(port), Uid{uid}}; }
 constexpr Instant start{};
 
@@ -92,7 +94,8 @@ TEST(Claims, StandByAnOlderQuestionToo) {
     claims.add(node(1, 2));
     claims.next_question(start);
     claims.add(node(1, 3));
-    EXPECT_EQ(verdicts(claims.answered(address(1), node(1, 3), start)), (std::vector{Verdict::AddressTaken, Verdict::Owner}));
+    EXPECT_EQ(verdicts(claims.answered(address(1), node(1, 3), start)),
+              (std::vector{Verdict::AddressTaken, Verdict::Owner}));
 }
 
 TEST(Claims, ThatInsistDoNotMakeThisNodeHammerTheOwner) {
@@ -117,7 +120,8 @@ TEST(Claims, ThatStandLeaveNoPauseForTheNextRestart) {
 
 TEST(Claims, AreLimitedInNumberAndSoAreTheirQuestions) {
     Claims claims;
-    for (std::size_t i = 0; i < Claims::waiting_max; ++i) ASSERT_TRUE(claims.add(node(static_cast<int>(i) + 1, 1)));
+    for (std::size_t i = 0; i < Claims::waiting_max; ++i)
+        ASSERT_TRUE(claims.add(node(static_cast<int>(i) + 1, 1)));
     EXPECT_FALSE(claims.add(node(1, 2)));
     std::size_t asked = 0;
     while (claims.next_question(start)) ++asked;

@@ -21,7 +21,8 @@ protected:
     }
     std::int64_t dropped_before_they_left() {
         std::int64_t sum = 0;
-        for (const char* reason : {"link_ended", "unreachable", "refused", "other_incarnation", "quarantined", "shutdown"})
+        for (const char* reason :
+             {"link_ended", "unreachable", "refused", "other_incarnation", "quarantined", "shutdown"})
             sum += metric(std::string{"transport.tells.dropped."} + reason);
         return sum;
     }
@@ -43,7 +44,9 @@ TEST_P(Drops, WhatWasSentOnSupersededLinksIsDeliveredOrCounted) {
     const std::string text(2'000, 't');
     std::int64_t accepted = 0;
     const auto tell_some = [&] {
-        for (int i = 0; i < 200; ++i) accepted += a->transport->tell(b->address(), Told{.text = text}.tell()) == TellResult::Queued ? 1 : 0;
+        for (int i = 0; i < 200; ++i)
+            accepted +=
+                a->transport->tell(b->address(), Told{.text = text}.tell()) == TellResult::Queued ? 1 : 0;
     };
     std::vector<std::unique_ptr<RawPeer>> later;
     for (int round = 0; round < 8; ++round) {
@@ -54,13 +57,17 @@ TEST_P(Drops, WhatWasSentOnSupersededLinksIsDeliveredOrCounted) {
         connect_as(*later.back(), a->self(), b->self());
         ASSERT_TRUE(run_until([&] {
             tell_some(); // so that something is always on its way
-            return metric("transport.handshakes.done") > established && metric("transport.links.superseded") > round;
+            return metric("transport.handshakes.done") > established &&
+                   metric("transport.links.superseded") > round;
         }));
         later.back()->close(net::Close::Graceful);
     }
-    ASSERT_TRUE(run_until([&] { return metric("transport.tells.sent") + dropped_before_they_left() == accepted; }));
-    ASSERT_TRUE(run_until([&] { return metric("transport.tells.delivered") + dropped_on_arrival() == metric("transport.tells.sent"); }))
-        << metric("transport.tells.sent") << " sent, " << metric("transport.tells.delivered") << " delivered, " << dropped_on_arrival()
+    ASSERT_TRUE(
+        run_until([&] { return metric("transport.tells.sent") + dropped_before_they_left() == accepted; }));
+    ASSERT_TRUE(run_until([&] {
+        return metric("transport.tells.delivered") + dropped_on_arrival() == metric("transport.tells.sent");
+    })) << metric("transport.tells.sent")
+        << " sent, " << metric("transport.tells.delivered") << " delivered, " << dropped_on_arrival()
         << " dropped";
     EXPECT_GT(metric("transport.tells.dropped.closing"), 0) << "the test is about these";
     EXPECT_EQ(metric("transport.tells.delivered"), static_cast<std::int64_t>(b->sink->count()));
@@ -76,8 +83,12 @@ TEST_P(Drops, WhatArrivesAfterThisSideSaidGoodbyeIsCounted) {
     ASSERT_TRUE(run_until([&] { return a->handler.saw(self, LinkEvent::Accepted); }));
     a->transport->quarantine(self, false);
     ASSERT_TRUE(run_until([&] { return raw.first<wire::Goodbye>().has_value(); }));
-    const std::string tell{wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of("text"), {}}).value().text()};
-    const std::string heartbeat{wire::encode_frame(ClusterMessage{Heartbeat{self.address(), 1, 1}}).value().text()};
+    const std::string tell{
+        wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of("text"), {}})
+            .value()
+            .text()};
+    const std::string heartbeat{
+        wire::encode_frame(ClusterMessage{Heartbeat{self.address(), 1, 1}}).value().text()};
     raw.send(tell + tell + heartbeat + tell + "\xff\xff\xff\xff no frame");
     ASSERT_TRUE(run_until([&] { return metric("transport.tells.dropped.closing") == 3; }));
     EXPECT_EQ(metric("transport.messages.dropped.closing"), 1);
@@ -103,7 +114,8 @@ TEST_P(Drops, ATellWithoutASinkIsNotDelivered) {
 
 TEST_P(Drops, ATellThatTheSinkDidNotTakeIsNotDelivered) {
     struct Failing final : RemoteMessageSink {
-        void deliver(std::string_view, std::string_view, const Slice&, std::optional<std::string_view>) override {
+        void deliver(std::string_view, std::string_view, const Slice&,
+                     std::optional<std::string_view>) override {
             throw std::runtime_error("no");
         }
     };

@@ -60,7 +60,10 @@ TEST_P(Flood, HeartbeatsAboveTheRateAreDroppedAndCountedAndTheLinkStays) {
     greet(raw);
     constexpr std::size_t sent = 50'000;
     raw.send(many(Heartbeat{raw_self_.address(), 1, 1}, sent));
-    ASSERT_TRUE(run_until([&] { return received<Heartbeat>() + static_cast<std::size_t>(metric("transport.messages.dropped.rate")) == sent; }));
+    ASSERT_TRUE(run_until([&] {
+        return received<Heartbeat>() + static_cast<std::size_t>(metric("transport.messages.dropped.rate")) ==
+               sent;
+    }));
     EXPECT_GE(received<Heartbeat>(), static_cast<std::size_t>(AnswerRate::heartbeats_burst));
     EXPECT_GT(metric("transport.messages.dropped.rate"), 0);
     EXPECT_TRUE(logged_about("transport.link.flood", raw_self_.address().to_string()));
@@ -82,7 +85,8 @@ TEST_P(FloodInVirtualTime, EachKindHasItsBurstAndItsRate) {
     run_for(1s);
     raw.send(many(InitJoin{raw_self_.address(), {}}, 10'000));
     run_for(1ms);
-    EXPECT_EQ(received<InitJoin>(), static_cast<std::size_t>(AnswerRate::requests_burst + AnswerRate::requests_per_second));
+    EXPECT_EQ(received<InitJoin>(),
+              static_cast<std::size_t>(AnswerRate::requests_burst + AnswerRate::requests_per_second));
 }
 
 TEST_P(FloodInVirtualTime, AnHonestPeerIsFarBelowTheRate) {
@@ -96,14 +100,16 @@ TEST_P(FloodInVirtualTime, AnHonestPeerIsFarBelowTheRate) {
     EXPECT_EQ(metric("transport.messages.dropped.rate"), 0);
 }
 
-/// Frames that take a while, and a timer that is always due: how many frames are handled between two of its turns?
+/// Frames that take a while, and a timer that is always due: how many frames are handled between two of its
+/// turns?
 TEST_P(FloodOnSockets, TimersAndOthersGetTheirTurnBetweenSlowFrames) {
     RawPeer raw{*runtime_};
     greet(raw);
     constexpr std::size_t frames = 50;
     victim_->handler.also = [this] {
         const Instant end = runtime_->monotonic_now() + 1ms;
-        while (runtime_->monotonic_now() < end) {}
+        while (runtime_->monotonic_now() < end) {
+        }
     };
     std::vector<std::size_t> seen;
     std::function<void()> look = [&] {
@@ -126,7 +132,11 @@ TEST_P(Flood, EveryTellOfManyTurnsArrivesInOrder) {
     std::string all;
     for (std::size_t i = 0; i < frames; ++i) {
         const std::string number = std::to_string(i);
-        all += wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", number, Slice::copy_of(std::string(100, 'x')), {}}).value().text();
+        all += wire::encode_frame(
+                   wire::RemoteTell{
+                       "akka.tcp://test@h:1/user/a", number, Slice::copy_of(std::string(100, 'x')), {}})
+                   .value()
+                   .text();
     }
     raw.send(all);
     ASSERT_TRUE(run_until([&] { return victim_->sink->count() == frames; }));
@@ -134,7 +144,8 @@ TEST_P(Flood, EveryTellOfManyTurnsArrivesInOrder) {
     for (std::size_t i = 0; i < frames; ++i) ASSERT_EQ(records[i].manifest, std::to_string(i));
 }
 
-/// The acceptor of a link may say only Goodbye, but a newer one may say what is not understood: without an end, too.
+/// The acceptor of a link may say only Goodbye, but a newer one may say what is not understood: without an
+/// end, too.
 TEST_P(Flood, AnAcceptorThatNeverEndsItsFramesDoesNotHoldTheLoop) {
     RawPeer acceptor{*runtime_};
     const std::uint16_t port = acceptor.listen();

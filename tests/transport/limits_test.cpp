@@ -127,12 +127,14 @@ TEST(AnswerRate, CountsWhatAsksForAnAnswerAndNothingElse) {
     using wire::FrameKind;
     const auto kind = [](FrameKind k) { return AnswerRate::kind_of(static_cast<std::uint32_t>(k)); };
     EXPECT_EQ(kind(FrameKind::Heartbeat), AnswerRate::Kind::Heartbeat);
-    for (const FrameKind k : {FrameKind::InitJoin, FrameKind::Join, FrameKind::NotMember, FrameKind::ExitingConfirmed})
+    for (const FrameKind k :
+         {FrameKind::InitJoin, FrameKind::Join, FrameKind::NotMember, FrameKind::ExitingConfirmed})
         EXPECT_EQ(kind(k), AnswerRate::Kind::Request) << wire::name_of(k);
     for (const FrameKind k : {FrameKind::GossipEnvelope, FrameKind::GossipStatus})
         EXPECT_EQ(kind(k), AnswerRate::Kind::Gossip) << wire::name_of(k);
-    for (const FrameKind k : {FrameKind::HeartbeatReply, FrameKind::InitJoinAck, FrameKind::InitJoinNack, FrameKind::Welcome,
-                              FrameKind::SeenAck, FrameKind::Converged, FrameKind::Goodbye, FrameKind::RemoteTell})
+    for (const FrameKind k :
+         {FrameKind::HeartbeatReply, FrameKind::InitJoinAck, FrameKind::InitJoinNack, FrameKind::Welcome,
+          FrameKind::SeenAck, FrameKind::Converged, FrameKind::Goodbye, FrameKind::RemoteTell})
         EXPECT_FALSE(kind(k).has_value()) << wire::name_of(k);
     EXPECT_FALSE(AnswerRate::kind_of(4'000'000'000U).has_value());
 }
@@ -180,7 +182,8 @@ TEST_F(MessageQueueTest, HeartbeatsComeFirstAndTheRestInOrder) {
     queue.push(MessageLane::Membership, message("welcome"));
     queue.push(MessageLane::Heartbeat, message("heartbeat"));
     EXPECT_EQ(queue.size(), 5U);
-    for (const char* expected : {"heartbeat", "reply", "gossip", "not a member", "welcome", "nothing"}) EXPECT_EQ(pop(queue), expected);
+    for (const char* expected : {"heartbeat", "reply", "gossip", "not a member", "welcome", "nothing"})
+        EXPECT_EQ(pop(queue), expected);
     EXPECT_TRUE(queue.empty());
 }
 

@@ -1,4 +1,5 @@
-/// What somebody who is no member may have of a node: answers where it lives, its share of places and memory, and no more.
+/// What somebody who is no member may have of a node: answers where it lives, its share of places and memory,
+/// and no more.
 #include <algorithm>
 #include <new>
 #include <string>
@@ -21,7 +22,9 @@ protected:
         if (victim_) stop(*victim_);
     }
     std::uint16_t port() const { return *victim_->address().port; }
-    static UniqueAddress named(std::uint16_t number) { return {Address::remote("akka.tcp", "test", "127.0.0.1", number), Uid{number}}; }
+    static UniqueAddress named(std::uint16_t number) {
+        return {Address::remote("akka.tcp", "test", "127.0.0.1", number), Uid{number}};
+    }
     /// Says Hello as `self`; whether it was accepted.
     bool greet(RawPeer& raw, const UniqueAddress& self) {
         raw.dial(port());
@@ -30,7 +33,8 @@ protected:
         hello.from = self;
         hello.to = victim_->address();
         raw.send(hello);
-        EXPECT_TRUE(run_until([&] { return raw.first<wire::HelloReply>().has_value() || raw.end().has_value(); }));
+        EXPECT_TRUE(
+            run_until([&] { return raw.first<wire::HelloReply>().has_value() || raw.end().has_value(); }));
         const auto reply = raw.first<wire::HelloReply>();
         return reply && std::holds_alternative<wire::HelloAccepted>(reply->answer);
     }
@@ -112,8 +116,10 @@ TEST_P(StrangersInVirtualTime, SoManyUnfinishedDialsForAnswersAndASecondEach) {
     }
     EXPECT_EQ(metric("transport.messages.dropped.stranger"), 6);
     run_for(StrangerDials::time_max + 10ms);
-    EXPECT_EQ(metric("transport.messages.dropped.stranger"), static_cast<std::int64_t>(count)) << "given up after a second";
-    EXPECT_EQ(metric("transport.handshakes.timed_out"), static_cast<std::int64_t>(StrangerDials::unfinished_max));
+    EXPECT_EQ(metric("transport.messages.dropped.stranger"), static_cast<std::int64_t>(count))
+        << "given up after a second";
+    EXPECT_EQ(metric("transport.handshakes.timed_out"),
+              static_cast<std::int64_t>(StrangerDials::unfinished_max));
     // And there is room for others.
     RawPeer listening{*runtime_};
     const UniqueAddress self = named(listening.listen());
@@ -137,10 +143,13 @@ TEST_P(Strangers, UnfinishedFramesOfAllLinksHaveALimitInSum) {
         hogs.back()->send(part_of_frame(with.frame_bytes_max, 100'000));
     }
     ASSERT_TRUE(run_until([&] { return metric("transport.frames.refused.no_room") == 3; }));
-    ASSERT_TRUE(run_until([&] { return std::ranges::count_if(hogs, [](const auto& h) { return h->end().has_value(); }) == 3; }));
+    ASSERT_TRUE(run_until([&] {
+        return std::ranges::count_if(hogs, [](const auto& h) { return h->end().has_value(); }) == 3;
+    }));
     EXPECT_EQ(logged("transport.link.no_room"), 3U);
     for (const auto& hog : hogs)
-        if (const auto goodbye = hog->first<wire::Goodbye>()) EXPECT_EQ(goodbye->reason, wire::GoodbyeReason::Overloaded);
+        if (const auto goodbye = hog->first<wire::Goodbye>())
+            EXPECT_EQ(goodbye->reason, wire::GoodbyeReason::Overloaded);
     // Small frames and members pass.
     const auto member = node(with);
     victim_->handler.acquainted.insert(member->address());
@@ -163,7 +172,10 @@ TEST_P(Strangers, AMembersFrameWaitsForMemory) {
         ASSERT_TRUE(greet(*members.back(), named(i)));
     }
     const std::string payload(1'000'000, 'p');
-    const std::string tell{wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of(payload), {}}).value().text()};
+    const std::string tell{
+        wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of(payload), {}})
+            .value()
+            .text()};
     for (const auto& member : members) member->send(tell.substr(0, 500'000));
     ASSERT_TRUE(run_until([&] { return metric("transport.frames.waited") > 0; }));
     for (const auto& member : members) member->send(tell.substr(500'000));
@@ -194,7 +206,10 @@ TEST_P(Strangers, FramesThatFollowEachOtherAreNoSlowFrame) {
     start(with);
     RawPeer peer{*runtime_};
     ASSERT_TRUE(greet(peer, named(1)));
-    const std::string tell{wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of("text"), {}}).value().text()};
+    const std::string tell{
+        wire::encode_frame(wire::RemoteTell{"akka.tcp://test@h:1/user/a", "m", Slice::copy_of("text"), {}})
+            .value()
+            .text()};
     // Each piece ends one frame and begins the next.
     peer.send(tell.substr(0, 5));
     for (int i = 0; i < 40; ++i) {
@@ -260,7 +275,8 @@ TEST_P(Strangers, WhoSaysNothingMakesRoomForANewcomer) {
     victim_->handler.acquainted.insert(named(1).address());
     EXPECT_TRUE(greet(member, named(1)));
     EXPECT_EQ(metric("transport.accepts.displaced"), 1);
-    EXPECT_TRUE(run_until([&] { return mute.front()->end().has_value(); })) << "whoever has been silent for longest";
+    EXPECT_TRUE(run_until([&] { return mute.front()->end().has_value(); }))
+        << "whoever has been silent for longest";
     EXPECT_FALSE(mute.back()->end().has_value());
 }
 
