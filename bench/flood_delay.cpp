@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fmt/format.h>
-#include <map>
 #include <memory>
 #include <muster/net/asio_runtime.hpp>
 #include <muster/node/remote_adapter.hpp>
@@ -35,6 +34,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "options.hpp"
+
 namespace {
 
 using namespace muster;
@@ -42,33 +43,9 @@ using namespace std::chrono_literals;
 
 constexpr const char* cluster = "bench";
 
-[[noreturn]] void fail(const std::string& what) {
-    fmt::print(stderr, "flood_delay: {}\n", what);
-    std::exit(2);
-}
+using bench::Options;
 
-class Options {
-public:
-    Options(int argc, char** argv) {
-        for (int i = 1; i < argc; ++i) {
-            const std::string_view argument = argv[i];
-            const auto equals = argument.find('=');
-            if (equals == std::string_view::npos) fail(fmt::format("{}: write key=value", argument));
-            values_.emplace(argument.substr(0, equals), argument.substr(equals + 1));
-        }
-    }
-    std::string text(const std::string& key, const char* otherwise) const {
-        const auto found = values_.find(key);
-        return found == values_.end() ? otherwise : found->second;
-    }
-    long number(const std::string& key, long otherwise) const {
-        const auto found = values_.find(key);
-        return found == values_.end() ? otherwise : std::stol(found->second);
-    }
-
-private:
-    std::map<std::string, std::string> values_;
-};
+[[noreturn]] void fail(const std::string& what) { bench::fail("flood_delay", what); }
 
 /// What the processes tell each other.
 struct Shared {
@@ -310,7 +287,7 @@ void start(Body body) {
 } // namespace
 
 int main(int argc, char** argv) {
-    const Options options{argc, argv};
+    const Options options{"flood_delay", argc, argv};
     void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail(std::strerror(errno));
     Shared& shared = *new (memory) Shared{};

@@ -13,7 +13,6 @@
 #include <cstring>
 #include <ctime>
 #include <fmt/format.h>
-#include <map>
 #include <memory>
 #include <muster/net/asio_runtime.hpp>
 #include <muster/transport/tcp.hpp>
@@ -27,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
+
+#include "options.hpp"
 
 namespace {
 
@@ -45,33 +46,9 @@ double cpu_seconds() {
            static_cast<double>(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1e-6;
 }
 
-[[noreturn]] void fail(const std::string& what) {
-    fmt::print(stderr, "tell_throughput: {}\n", what);
-    std::exit(1);
-}
+using bench::Options;
 
-class Options {
-public:
-    Options(int argc, char** argv) {
-        for (int i = 1; i < argc; ++i) {
-            const std::string_view argument = argv[i];
-            const auto equals = argument.find('=');
-            if (equals == std::string_view::npos) fail(fmt::format("{}: write key=value", argument));
-            values_.emplace(argument.substr(0, equals), argument.substr(equals + 1));
-        }
-    }
-    std::string text(const std::string& key, const char* otherwise) const {
-        const auto found = values_.find(key);
-        return found == values_.end() ? otherwise : found->second;
-    }
-    long number(const std::string& key, long otherwise) const {
-        const auto found = values_.find(key);
-        return found == values_.end() ? otherwise : std::stol(found->second);
-    }
-
-private:
-    std::map<std::string, std::string> values_;
-};
+[[noreturn]] void fail(const std::string& what) { bench::fail("tell_throughput", what); }
 
 /// What the two processes tell each other.
 struct Shared {
@@ -338,7 +315,7 @@ int send(const Options& options, Shared& shared, pid_t receiver) {
 } // namespace
 
 int main(int argc, char** argv) {
-    const Options options{argc, argv};
+    const Options options{"tell_throughput", argc, argv};
     void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail(std::strerror(errno));
     Shared& shared = *new (memory) Shared{};
