@@ -275,9 +275,6 @@ void Association::sweep(Instant now) {
     const auto& options = hub_->options();
     if (link.send_started) {
         if (now - *link.send_started < options.half_open_timeout) return;
-        hub_->counters().links_half_open.add();
-        hub_->log().warning("transport.link.half_open", peer_text(),
-                            {{"waited_ms", fmt::to_string((now - *link.send_started) / std::chrono::milliseconds{1})}});
         link.error = Error{Errc::timed_out, peer_text(), "nothing was acknowledged: the peer or the path is gone", {}};
         link.send_started.reset();
         link.connection->close(net::Close::Abort);

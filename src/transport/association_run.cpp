@@ -7,6 +7,7 @@
 
 #include "association.hpp"
 #include "hub.hpp"
+#include "link_end.hpp"
 #include "turn_budget.hpp"
 #include "../base/mutants.hpp"
 
@@ -139,7 +140,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
         // An address that does not answer leaves its share of the time to the others.
         const Instant now = hub_->now();
         const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
-        const net::ConnectOptions options{.deadline = now + share, .notsent_lowat = notsent_lowat};
+        const net::ConnectOptions options{
+            .deadline = now + share, .notsent_lowat = notsent_lowat, .silence_max = hub_->options().half_open_timeout};
         auto connection = co_await hub_->runtime().connect(endpoints[i], options);
         if (connection) co_return std::move(*connection);
         if (connection.error() == Errc::cancelled) co_return connection.error();
@@ -543,10 +545,11 @@ void Association::link_ended(OutboundLink& link) {
         hub_->report(link.peer, link.said ? event_of(*link.said) : LinkEvent::GoodbyeLink);
         return;
     }
-    hub_->counters().links_broken.add();
-    hub_->log().info("transport.link.broken", peer_text(), {{"error", link.error ? link.error->message() : "unknown"}, {"direction", "outbound"}});
-    if (!hub_->stopping() && !blocked_) probes_left_ = evidence_probes;
-    hub_->report(link.peer, LinkEvent::EndedWithoutGoodbye);
+    const LinkEnd end = end_of(link.error);
+    hub_->link_lost(end, peer_text(), link.error, "outbound");
+    // Another attempt is of no use as evidence after silence.
+    if (end == LinkEnd::Broken && !hub_->stopping() && !blocked_) probes_left_ = evidence_probes;
+    hub_->report(link.peer, event_of(end));
 }
 
 } // namespace muster::transport

@@ -442,6 +442,17 @@ net::Task<void> Hub::outlive(std::shared_ptr<Hub> hub) {
     co_await hub->tasks_.join();
 }
 
+void Hub::link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error, std::string_view direction) {
+    counters_.links_broken.add();
+    const std::string why = error ? error->message() : "unknown";
+    if (end == LinkEnd::Broken || !is_silence(*error)) {
+        log().info("transport.link.broken", std::move(peer), {{"error", why}, {"direction", std::string{direction}}});
+        return;
+    }
+    counters_.links_half_open.add();
+    log().warning("transport.link.half_open", std::move(peer), {{"error", why}, {"direction", std::string{direction}}});
+}
+
 // --- small things -----------------------------------------------------------------------------------------
 
 void Hub::report(const UniqueAddress& peer, LinkEvent event) {

@@ -25,6 +25,7 @@
 #include "handshake.hpp"
 #include "inbound_places.hpp"
 #include "lifeline.hpp"
+#include "link_end.hpp"
 #include "retained.hpp"
 
 namespace muster::transport {
@@ -130,6 +131,8 @@ public:
     enum class Quarantined : std::uint8_t { No, Harmless, Yes };
     Quarantined quarantined(const UniqueAddress& node);
 
+    /// Counts and logs a link that ended without Goodbye.
+    void link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error, std::string_view direction);
     /// Calls the handler while there is one.
     void report(const UniqueAddress& peer, LinkEvent event);
     void report_connect_refused(const Address& peer);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hub.hpp"
+#include "link_end.hpp"
 
 namespace muster::transport {
 namespace {
@@ -64,7 +65,7 @@ net::Task<void> InboundLink::receive_until_end() {
             let_go_of_buffer();
             auto received = co_await connection_->receive();
             if (!received) {
-                error_ = received.error();
+                if (!error_) error_ = received.error();
                 co_return;
             }
             bytes = std::move(*received);
@@ -486,8 +487,6 @@ void InboundLink::sweep(Instant now) {
     }
     if (now - received_ >= std::chrono::seconds{1}) reader_.trim();
     if (now - received_ < silence_max) return;
-    hub_.counters().links_half_open.add();
-    hub_.log().warning("transport.link.half_open", peer_text(), {{"direction", "inbound"}});
     error_ = Error{Errc::timed_out, peer_text(), "the peer fell silent without closing", {}};
     connection_->close(net::Close::Abort);
 }
@@ -511,9 +510,9 @@ void InboundLink::ended() {
         hub_.report(peer_, said_ ? event_of(*said_) : LinkEvent::GoodbyeLink);
         return;
     }
-    hub_.counters().links_broken.add();
-    hub_.log().info("transport.link.broken", peer_text(), {{"error", why}, {"direction", "inbound"}});
-    hub_.report(peer_, LinkEvent::EndedWithoutGoodbye);
+    const LinkEnd end = end_of(error_);
+    hub_.link_lost(end, peer_text(), error_, "inbound");
+    hub_.report(peer_, event_of(end));
 }
 
 } // namespace muster::transport

@@ -99,7 +99,8 @@ result<std::unique_ptr<TcpClusterTransport>> TcpClusterTransport::listen(net::Ru
     if (auto valid = options.validate(); !valid) return valid.error();
     auto endpoint = net::Endpoint::parse(options.listen_host, options.listen_port);
     if (!endpoint) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
-    auto listener = runtime.listen(*endpoint, net::ListenOptions{});
+    const net::ListenOptions listening{.silence_max = options.half_open_timeout};
+    auto listener = runtime.listen(*endpoint, listening);
     if (!listener) {
         runtime.metrics().counter("transport.listens.failed").add();
         runtime.log().error("transport.listen.failed", endpoint->to_string(), {{"error", listener.error().message()}});

@@ -1,5 +1,6 @@
 #include "sockets.hpp"
 
+#include "../net/silence.hpp"
 #include "../net/sockaddr.hpp"
 #include "stream.hpp"
 
@@ -70,8 +71,9 @@ int connect_outcome(int descriptor) noexcept {
     return ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor,
-                                                 const net::Endpoint& local, const net::Endpoint& remote) {
+std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor, const net::Endpoint& local,
+                                                 const net::Endpoint& remote, Duration silence_max) {
+    net::limit_silence(descriptor.get(), silence_max);
     // Blocking for the ring: it waits by itself where a non-blocking socket would make it give up.
     const int flags = ::fcntl(descriptor.get(), F_GETFL);
     if (flags & O_NONBLOCK) ::fcntl(descriptor.get(), F_SETFL, flags & ~O_NONBLOCK);
@@ -152,7 +154,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> try_connect(Context& context
     const net::Endpoint local = local_endpoint(descriptor.get());
     // A port that nobody listens on, chosen as our own ephemeral port, answers itself.
     if (local == to) co_return Error{Errc::refused, subject, "it had connected to itself", {}};
-    co_return make_connection(context, std::move(descriptor), local, to);
+    co_return make_connection(context, std::move(descriptor), local, to, options.silence_max);
 }
 
 } // namespace
@@ -171,9 +173,8 @@ namespace {
 /// not wanted yet, and a lack of descriptors leaves them there.
 class Listener final : public net::Listener, private Dependent {
 public:
-    Listener(Context& context, Descriptor descriptor, const net::Endpoint& local, std::uint32_t notsent_lowat)
-        : context_(&context), descriptor_(std::move(descriptor)), local_(local),
-          notsent_lowat_(notsent_lowat), readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
+    Listener(Context& context, Descriptor descriptor, const net::Endpoint& local, const net::ListenOptions& options)
+        : context_(&context), descriptor_(std::move(descriptor)), local_(local), options_(options), readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
         context.add(*this);
     }
     ~Listener() override { close(); }
@@ -202,7 +203,7 @@ private:
     Context* context_;
     Descriptor descriptor_;
     net::Endpoint local_;
-    std::uint32_t notsent_lowat_;
+    const net::ListenOptions options_;
     Readiness::Ptr readiness_;
     unsigned in_a_row_ = 0;
     std::shared_ptr<bool> open_ = std::make_shared<bool>(true); ///< outlives us in a waiting accept()
@@ -233,11 +234,11 @@ std::optional<Listener::Accepted> Listener::try_accept() {
         const int accepted = ::accept4(descriptor_.get(), peer.fill(), &peer.length, SOCK_CLOEXEC);
         if (accepted >= 0) {
             context_->counters().accepted.add();
-            set_connection_options(accepted, notsent_lowat_);
+            set_connection_options(accepted, options_.notsent_lowat);
             Descriptor owned(accepted);
             const net::Endpoint local = local_endpoint(accepted);
             const net::Endpoint remote = net::to_endpoint(peer.get());
-            return Accepted(make_connection(*context_, std::move(owned), local, remote));
+            return Accepted(make_connection(*context_, std::move(owned), local, remote, options_.silence_max));
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
         const int error = errno;
@@ -295,7 +296,7 @@ result<std::unique_ptr<net::Listener>> listen(Context& context, const net::Endpo
     if (::listen(descriptor.get(), options.backlog) != 0) return failed(errno);
     const net::Endpoint local = local_endpoint(descriptor.get());
     return std::unique_ptr<net::Listener>(
-        std::make_unique<Listener>(context, std::move(descriptor), local, options.notsent_lowat));
+        std::make_unique<Listener>(context, std::move(descriptor), local, options));
 }
 
 } // namespace muster::uring

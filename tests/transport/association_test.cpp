@@ -571,7 +571,7 @@ TEST_P(Association, ResetsALinkOnWhichNothingMoves) {
     for (int i = 0; i < 40; ++i) a->transport->tell(there, Told{.text = std::string(1'000'000, 'x')}.tell());
     ASSERT_TRUE(run_until([&] { return metric("transport.links.half_open") == 1; }));
     EXPECT_TRUE(logged_about("transport.link.half_open", there.to_string()));
-    ASSERT_TRUE(run_until([&] { return a->handler.saw(claimed, LinkEvent::EndedWithoutGoodbye); }));
+    ASSERT_TRUE(run_until([&] { return a->handler.saw(claimed, LinkEvent::GoodbyeLink); })) << "silence is no proof";
     a->transport->tell(b->address(), Told{}.tell());
     EXPECT_TRUE(run_until([&] { return b->sink->count() == 1; })) << "the other associations go on";
     stop(*a);

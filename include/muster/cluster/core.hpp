@@ -26,7 +26,7 @@ class HeartbeatMonitor; // cluster/heartbeat.hpp
 enum class LinkEvent : std::uint8_t {
     Established, ///< this node dialled the address, and exactly this incarnation shook hands
     EndedWithoutGoodbye,
-    GoodbyeLink,      ///< idle or lane close: says nothing
+    GoodbyeLink,      ///< idle, lane close, or given up in silence (a time-out): says nothing
     GoodbyeStopping,  ///< the process says it stops
     ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
     OtherIncarnation, ///< a handshake at its address named another uid

@@ -37,7 +37,9 @@ struct TcpTransportOptions {
     std::chrono::milliseconds handshake_timeout{5000};
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds association_idle_timeout{30'000};
-    std::chrono::milliseconds half_open_timeout{30'000}; ///< no byte acknowledged for that long with data waiting: reset
+    /// A link is given up when for that long nothing that was sent is acknowledged or taken, or (a quarter of it or a second later) nobody
+    /// is at the other end. The system counts whole seconds in the latter case. A paused process whose machine answers keeps its links.
+    std::chrono::milliseconds half_open_timeout{30'000};
     std::chrono::milliseconds backoff_min{50};        ///< doubled with full jitter up to
     std::chrono::milliseconds backoff_max{5000};
     std::chrono::milliseconds quarantine_for{std::chrono::hours{24}}; ///< remembered at most that long

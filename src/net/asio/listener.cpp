@@ -72,7 +72,7 @@ Task<result<std::unique_ptr<Connection>>> connect(std::shared_ptr<Shared> shared
     }
     auto stream = std::make_shared<Stream>(shared, std::move(fd));
     auto outcome = stream->open(options.notsent_lowat);
-    if (outcome) outcome = co_await Stream::connect(stream, to, options.deadline);
+    if (outcome) outcome = co_await Stream::connect(stream, to, options);
     if (!outcome) {
         shared->connect_failed.add();
         co_return outcome.error();
@@ -90,7 +90,7 @@ result<std::unique_ptr<Listener>> listen(std::shared_ptr<Shared> shared, Endpoin
 }
 
 result<void> Acceptor::open(const Endpoint& at, const ListenOptions& options) {
-    notsent_lowat_ = options.notsent_lowat;
+    options_ = options;
     const int one = 1;
     if (options.reuse_address && setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0)
         return listen_error(errno, at);
@@ -148,7 +148,7 @@ result<std::shared_ptr<Stream>> Acceptor::take() {
         ++taken_;
         auto stream = std::make_shared<Stream>(shared_, std::move(fd));
         // It may have been reset while it waited in the backlog: the next one, then.
-        if (!stream->open(notsent_lowat_) || !stream->established()) continue;
+        if (!stream->open(options_.notsent_lowat) || !stream->established(options_.silence_max)) continue;
         if (auto watched = stream->watch(); !watched) return watched.error();
         return stream;
     }

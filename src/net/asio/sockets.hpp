@@ -47,11 +47,11 @@ public:
     /// Sets the socket's options. Called before anything else. Errors: no_memory, limit_reached.
     result<void> open(std::uint32_t notsent_lowat);
     /// Connects a fresh socket.
-    static Task<result<void>> connect(std::shared_ptr<Stream> self, Endpoint to, Instant deadline);
+    static Task<result<void>> connect(std::shared_ptr<Stream> self, Endpoint to, ConnectOptions options);
     /// Registers a connected socket with the loop. Errors: no_memory, limit_reached.
     result<void> watch() { return shared_->loop.watch(fd_.get(), *this); }
-    /// Looks the addresses up once the socket is connected, and counts it.
-    result<void> established();
+    /// Looks the addresses up once the socket is connected, and counts it. `silence_max`: as ConnectOptions.
+    result<void> established(Duration silence_max);
 
     static Task<result<Slice>> receive(std::shared_ptr<Stream> self);
     bool try_receive(Slice& out);
@@ -124,7 +124,7 @@ private:
     std::shared_ptr<Shared> shared_;
     Fd fd_;
     Endpoint local_;
-    std::uint32_t notsent_lowat_ = 0;
+    ListenOptions options_;
     Waiter<void> readable_;
     std::uint64_t turn_ = 0;
     std::uint32_t taken_ = 0;

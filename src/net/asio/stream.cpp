@@ -1,5 +1,6 @@
 #include "sockets.hpp"
 
+#include "../silence.hpp"
 #include "../sockaddr.hpp"
 
 #include <array>
@@ -56,7 +57,7 @@ result<void> Stream::open(std::uint32_t notsent_lowat) {
     return {};
 }
 
-result<void> Stream::established() {
+result<void> Stream::established(Duration silence_max) {
     SocketAddress address;
     if (getsockname(fd_.get(), address.fill(), &address.length) != 0) return from_errno(errno, "getsockname");
     local_ = to_endpoint(address.get());
@@ -66,15 +67,16 @@ result<void> Stream::established() {
         return from_errno(cause == ENOTCONN ? ECONNRESET : cause, "getpeername");
     }
     remote_ = to_endpoint(address.get());
+    limit_silence(fd_.get(), silence_max);
     established_ = true;
     shared_->open.add(1);
     return {};
 }
 
-Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, Instant deadline) {
+Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, ConnectOptions options) {
     EpollLoop& loop = self->shared_->loop;
     const auto fail = [&to](int cause) { return from_errno(cause, to.to_string()); };
-    if (deadline <= loop.now()) co_return Error{Errc::timed_out, to.to_string(), {}, {}};
+    if (options.deadline <= loop.now()) co_return Error{Errc::timed_out, to.to_string(), {}, {}};
     const SocketAddress address(to);
     int status = 0;
     do {
@@ -87,11 +89,11 @@ Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, In
 
     if (pending) {
         TimerId id = TimerId::None;
-        if (deadline != Instant::max()) {
+        if (options.deadline != Instant::max()) {
             auto expire = [&waiter = self->writable_, &to] {
                 waiter.complete(Error{Errc::timed_out, to.to_string(), {}, {}});
             };
-            id = loop.schedule(deadline, std::move(expire));
+            id = loop.schedule(options.deadline, std::move(expire));
         }
         struct Timer {
             EpollLoop& loop;
@@ -108,7 +110,7 @@ Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, In
         if (getsockopt(self->fd_.get(), SOL_SOCKET, SO_ERROR, &cause, &size) != 0) cause = errno;
         if (cause != 0) co_return fail(cause);
     }
-    auto established = self->established();
+    auto established = self->established(options.silence_max);
     // A port that nobody listens on, chosen as our own ephemeral port, answers itself.
     if (established && self->local_ == self->remote_)
         co_return Error{Errc::refused, to.to_string(), "it had connected to itself", {}};

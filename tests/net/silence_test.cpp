@@ -1,0 +1,135 @@
+// A peer that has fallen silent is given up at the limit that was asked for, not at the system's.
+#include "../../src/net/silence.hpp"
+#include "../../src/net/sockaddr.hpp"
+#include "private_network.hpp"
+#include "suite.hpp"
+
+#include <dirent.h>
+#include <optional>
+
+namespace muster::net::test {
+namespace {
+
+using Silence = RuntimeSuite;
+
+INSTANTIATE_TEST_SUITE_P(Net, Silence, ::testing::ValuesIn(real_backends()), backend_name);
+
+/// The descriptor of this process that is connected from `local` to `remote`.
+int descriptor_of(const Endpoint& local, const Endpoint& remote) {
+    int found = -1;
+    DIR* const all = opendir("/proc/self/fd");
+    while (const dirent* entry = readdir(all)) {
+        const int descriptor = std::atoi(entry->d_name);
+        SocketAddress from;
+        SocketAddress to;
+        if (getsockname(descriptor, from.fill(), &from.length) != 0 ||
+            getpeername(descriptor, to.fill(), &to.length) != 0)
+            continue;
+        if (to_endpoint(from.get()) == local && to_endpoint(to.get()) == remote) found = descriptor;
+    }
+    closedir(all);
+    return found;
+}
+
+int option(int descriptor, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof(value);
+    getsockopt(descriptor, level, name, &value, &size);
+    return value;
+}
+
+struct Ends {
+    std::unique_ptr<Connection> client;
+    std::unique_ptr<Connection> server;
+};
+
+/// A connection on which both ends have the limit.
+Task<Ends> limited_pair(Runtime& runtime, Duration silence_max) {
+    const ListenOptions listening{.silence_max = silence_max};
+    auto listener = runtime.listen(Endpoint::loopback_v4(0), listening);
+    Ends ends;
+    if (!listener) co_return ends;
+    const ConnectOptions connecting{.silence_max = silence_max};
+    auto client = co_await runtime.connect((*listener)->local(), connecting);
+    if (!client) co_return ends;
+    auto server = co_await (*listener)->accept();
+    if (!server) co_return ends;
+    ends.client = std::move(*client);
+    ends.server = std::move(*server);
+    co_return ends;
+}
+
+Task<result<void>> say(Connection& connection, std::string text) {
+    const std::vector<Slice> parts{Slice::copy_of(text)};
+    auto sent = co_await connection.send(parts);
+    co_return sent;
+}
+
+} // namespace
+
+TEST(SilenceOptions, AskAfterHalfOfTheLimitAndEndSoonAfterIt) {
+    constexpr SilenceOptions usual = silence_options(30s);
+    EXPECT_EQ(usual.user_timeout_ms, 30'000);
+    EXPECT_EQ(usual.keepalive_idle_s, 15);
+    EXPECT_EQ(usual.keepalive_interval_s, 8) << "asked after 15 and 23 s, given up after 31";
+    constexpr SilenceOptions shortest = silence_options(1ms);
+    EXPECT_EQ(shortest.user_timeout_ms, 1);
+    EXPECT_EQ(shortest.keepalive_idle_s, 1);
+    EXPECT_EQ(shortest.keepalive_interval_s, 1);
+    constexpr SilenceOptions longest = silence_options(std::chrono::hours{24 * 365});
+    EXPECT_EQ(longest.user_timeout_ms, 1 << 30) << "no overflow at a year";
+    EXPECT_EQ(longest.keepalive_idle_s, 32'767);
+}
+
+TEST_P(Silence, BothEndsOfAConnectionHaveTheLimit) {
+    auto body = [&]() -> Task<void> {
+        auto ends = co_await limited_pair(runtime(), 3s);
+        CO_ASSERT(ends.client && ends.server);
+        for (const Connection* end : {ends.client.get(), ends.server.get()}) {
+            const int descriptor = descriptor_of(end->local(), end->remote());
+            CO_ASSERT(descriptor >= 0);
+            EXPECT_EQ(option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT), 3000);
+            EXPECT_EQ(option(descriptor, SOL_SOCKET, SO_KEEPALIVE), 1);
+            EXPECT_EQ(option(descriptor, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+            EXPECT_EQ(option(descriptor, IPPROTO_TCP, TCP_KEEPINTVL), 1);
+        }
+    };
+    run(body());
+}
+
+TEST_P(Silence, WithoutALimitTheSystemsTimesRemain) {
+    auto body = [&]() -> Task<void> {
+        auto pair = co_await connect_pair();
+        CO_ASSERT(pair.client);
+        const int descriptor = descriptor_of(pair.client->local(), pair.client->remote());
+        CO_ASSERT(descriptor >= 0);
+        EXPECT_EQ(option(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+        EXPECT_EQ(option(descriptor, SOL_SOCKET, SO_KEEPALIVE), 0);
+    };
+    run(body());
+}
+
+TEST_P(Silence, ABlackHoleEndsBothEndsOfAConnection) {
+    muster::test::PrivateNetwork network;
+    if (!network.why_not().empty()) GTEST_SKIP() << network.why_not();
+    auto body = [&]() -> Task<void> {
+        auto ends = co_await limited_pair(runtime(), 1s);
+        CO_ASSERT(ends.client && ends.server);
+        auto sent = co_await say(*ends.client, "while it works");
+        CO_ASSERT_OK(sent);
+        auto heard = co_await ends.server->receive();
+        CO_ASSERT_OK(heard);
+        CO_ASSERT(network.pull_the_cable());
+        sent = co_await say(*ends.client, "into the void");
+        CO_ASSERT_OK(sent);
+        auto sender = co_await ends.client->receive();
+        CO_ASSERT(!sender);
+        EXPECT_EQ(sender.error(), Errc::timed_out) << "what it sent was acknowledged by nobody";
+        auto listener = co_await ends.server->receive();
+        CO_ASSERT(!listener);
+        EXPECT_EQ(listener.error(), Errc::timed_out) << "it owes nothing and asked whether anybody is there";
+    };
+    run(body());
+}
+
+} // namespace muster::net::test
