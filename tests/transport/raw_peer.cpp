@@ -48,6 +48,10 @@ void RawPeer::take(std::unique_ptr<net::Connection> connection) {
     connection_ = std::move(connection);
     received_.clear();
     end_.reset();
+    if (hangs_up_) {
+        connection_->close(net::Close::Abort);
+        return;
+    }
     if (reading_) tasks_.spawn(read_task(connection_));
     flush();
 }

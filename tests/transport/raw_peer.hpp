@@ -24,6 +24,8 @@ public:
     /// Reads nothing from the next connection on, so that the other side's send buffer fills up.
     void stop_reading() { reading_ = false; }
     void start_reading() { reading_ = true; }
+    /// Ends every connection from the next one on as soon as it is there.
+    void hang_up() { hangs_up_ = true; }
     /// A further connection accepted does not end the one before.
     void keep_connections() { keeps_ = true; }
 
@@ -63,6 +65,7 @@ private:
     std::optional<Errc> end_;
     std::vector<std::shared_ptr<net::Connection>> kept_;
     bool keeps_ = false;
+    bool hangs_up_ = false;
     bool reading_ = true;
     bool sending_ = false;
     std::size_t accepted_ = 0;
