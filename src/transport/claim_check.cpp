@@ -12,7 +12,8 @@ namespace muster::transport {
 ClaimCheck::ClaimCheck(Hub& hub) : hub_(hub), questions_(hub.runtime()) {}
 
 void ClaimCheck::settle(const UniqueAddress& claimed, Done done) {
-    const auto id = stopped_ ? std::nullopt : claims_.add(claimed);
+    const auto whose = hub_.acquainted(claimed.address()) ? Claims::Whose::Members : Claims::Whose::Strangers;
+    const auto id = stopped_ ? std::nullopt : claims_.add(claimed, whose);
     if (!id) {
         hub_.counters().claims_too_many.add();
         done(Verdict::Unanswered, std::nullopt);

@@ -32,22 +32,40 @@ bool is_about_address(const wire::Goodbye& goodbye) noexcept {
            (goodbye.detail.starts_with(taken_prefix) || goodbye.detail.starts_with(unanswered_prefix));
 }
 
-std::optional<Claims::Id> Claims::add(const UniqueAddress& claimed) {
+std::optional<Claims::Id> Claims::add(const UniqueAddress& claimed, Whose whose) {
     if (waiting_.size() >= waiting_max) return std::nullopt;
-    waiting_.emplace(next_, Waiting{claimed});
+    if (whose == Whose::Strangers) {
+        const auto is_strangers = [](const auto& entry) { return entry.second.whose == Whose::Strangers; };
+        const auto strangers =
+            static_cast<std::size_t>(std::count_if(waiting_.begin(), waiting_.end(), is_strangers));
+        if (strangers >= strangers_waiting_max) return std::nullopt;
+    }
+    waiting_.emplace(next_, Waiting{claimed, whose});
     return next_++;
+}
+
+/// The claim that has waited longest of those whose address is not being asked.
+const Claims::Waiting* Claims::next_to_ask(Whose whose) const {
+    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) {
+        const Address& address = entry.second.claimed.address();
+        return entry.second.whose == whose && !asked_.contains(address) && !paused_.contains(address);
+    });
+    return first == waiting_.end() ? nullptr : &first->second;
 }
 
 std::optional<Address> Claims::next_question(Instant now) {
     std::erase_if(paused_, [now](const auto& entry) { return entry.second <= now; });
     if (asked_.size() >= asked_max) return std::nullopt;
-    const auto first = std::find_if(waiting_.begin(), waiting_.end(), [this](const auto& entry) {
-        const Address& address = entry.second.claimed.address();
-        return !asked_.contains(address) && !paused_.contains(address);
-    });
-    if (first == waiting_.end()) return std::nullopt;
-    Address address = first->second.claimed.address();
-    asked_.insert(address);
+    const Waiting* first = next_to_ask(Whose::Members);
+    if (!first) {
+        const auto is_strangers = [](const auto& entry) { return entry.second == Whose::Strangers; };
+        const auto strangers =
+            static_cast<std::size_t>(std::count_if(asked_.begin(), asked_.end(), is_strangers));
+        if (strangers < strangers_asked_max) first = next_to_ask(Whose::Strangers);
+    }
+    if (!first) return std::nullopt;
+    Address address = first->claimed.address();
+    asked_.emplace(address, first->whose);
     for (auto& [id, claim] : waiting_)
         if (claim.claimed.address() == address) claim.asked_for = true;
     return address;

@@ -8,7 +8,6 @@
 #include <muster/time.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,12 +53,17 @@ public:
     static constexpr std::size_t asked_max = 64;
     /// Claims that wait; of more the newest are Unanswered at once.
     static constexpr std::size_t waiting_max = 1024;
+    /// A quarter of both is kept for the addresses of members and seeds, which are asked first as well:
+    /// strangers who name many addresses that do not answer must not keep a restarted member waiting.
+    static constexpr std::size_t strangers_asked_max = asked_max - asked_max / 4;
+    static constexpr std::size_t strangers_waiting_max = waiting_max - waiting_max / 4;
+    enum class Whose : std::uint8_t { Strangers, Members };
     /// Between a question that nobody's claim stood and the next to that address: a claimant that insists
     /// must not make this node hammer the owner. A restarted process, whose claim stands, never waits for it.
     static constexpr std::chrono::milliseconds pause{250};
 
-    /// Nothing when waiting_max wait already.
-    std::optional<Id> add(const UniqueAddress& claimed);
+    /// `whose`: whether a member or seed has the claimed address. Nothing when as many wait as may.
+    std::optional<Id> add(const UniqueAddress& claimed, Whose whose);
     void withdraw(Id id) { waiting_.erase(id); }
 
     /// The next address to ask now, counted as asked from then on. Call until it says nothing.
@@ -80,12 +84,16 @@ public:
     std::size_t asked() const noexcept { return asked_.size(); }
 
 private:
+    using Asked = std::map<Address, Whose>;
     struct Waiting {
         UniqueAddress claimed;
+        Whose whose;
         bool asked_for = false; ///< the question under way began after it
     };
+    const Waiting* next_to_ask(Whose whose) const;
+
     std::map<Id, Waiting> waiting_;
-    std::set<Address> asked_;           ///< under way
+    Asked asked_;                       ///< under way
     std::map<Address, Instant> paused_; ///< until when
     Id next_ = 1;
 };

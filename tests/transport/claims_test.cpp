@@ -14,6 +14,7 @@ Address address(int port) {
 }
 UniqueAddress node(int port, std::int64_t uid) { return {address(port), Uid{uid}}; }
 constexpr Instant start{};
+using Whose = Claims::Whose;
 
 std::vector<Verdict> verdicts(const std::vector<Claims::Settled>& settled) {
     std::vector<Verdict> all;
@@ -48,7 +49,7 @@ TEST(Claim, IsRefusedInWordsThatEveryPeerUnderstands) {
 
 TEST(Claims, StandWhenExactlyTheirIncarnationAnswers) {
     Claims claims;
-    const auto mine = claims.add(node(1, 2));
+    const auto mine = claims.add(node(1, 2), Whose::Members);
     EXPECT_EQ(claims.next_question(start), address(1));
     const auto settled = claims.answered(address(1), node(1, 2), start);
     ASSERT_EQ(settled.size(), 1U);
@@ -59,8 +60,8 @@ TEST(Claims, StandWhenExactlyTheirIncarnationAnswers) {
 
 TEST(Claims, FallWhenAnotherOneAnswersAndAreOpenWhenNobodyDoes) {
     Claims claims;
-    claims.add(node(1, 2));
-    claims.add(node(2, 2));
+    claims.add(node(1, 2), Whose::Members);
+    claims.add(node(2, 2), Whose::Members);
     claims.next_question(start);
     claims.next_question(start);
     EXPECT_EQ(verdicts(claims.answered(address(1), node(1, 1), start)), std::vector{Verdict::AddressTaken});
@@ -69,9 +70,9 @@ TEST(Claims, FallWhenAnotherOneAnswersAndAreOpenWhenNobodyDoes) {
 
 TEST(Claims, OfOneAddressShareOneQuestion) {
     Claims claims;
-    claims.add(node(1, 2));
-    claims.add(node(1, 3));
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
+    claims.add(node(1, 3), Whose::Members);
+    claims.add(node(1, 2), Whose::Members);
     EXPECT_EQ(claims.next_question(start), address(1));
     EXPECT_EQ(claims.next_question(start), std::nullopt) << "one fresh connection at a time";
     EXPECT_EQ(verdicts(claims.answered(address(1), node(1, 2), start)),
@@ -80,9 +81,11 @@ TEST(Claims, OfOneAddressShareOneQuestion) {
 
 TEST(Claims, AreNotRefusedByAQuestionThatIsOlder) {
     Claims claims;
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
     claims.next_question(start);
-    claims.add(node(1, 3)); // the process at the address may have been replaced since the question was sent
+    claims.add(
+        node(1, 3),
+        Whose::Members); // the process at the address may have been replaced since the question was sent
     EXPECT_EQ(claims.answered(address(1), node(1, 1), start).size(), 1U);
     EXPECT_EQ(claims.waiting(), 1U);
     EXPECT_EQ(claims.next_question(start + Claims::pause), address(1)) << "asked again";
@@ -91,19 +94,19 @@ TEST(Claims, AreNotRefusedByAQuestionThatIsOlder) {
 
 TEST(Claims, StandByAnOlderQuestionToo) {
     Claims claims;
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
     claims.next_question(start);
-    claims.add(node(1, 3));
+    claims.add(node(1, 3), Whose::Members);
     EXPECT_EQ(verdicts(claims.answered(address(1), node(1, 3), start)),
               (std::vector{Verdict::AddressTaken, Verdict::Owner}));
 }
 
 TEST(Claims, ThatInsistDoNotMakeThisNodeHammerTheOwner) {
     Claims claims;
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
     claims.next_question(start);
     claims.answered(address(1), node(1, 1), start);
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
     EXPECT_EQ(claims.next_question(start + 1ms), std::nullopt);
     EXPECT_EQ(claims.next_time(), start + Claims::pause);
     EXPECT_EQ(claims.next_question(start + Claims::pause), address(1));
@@ -111,18 +114,18 @@ TEST(Claims, ThatInsistDoNotMakeThisNodeHammerTheOwner) {
 
 TEST(Claims, ThatStandLeaveNoPauseForTheNextRestart) {
     Claims claims;
-    claims.add(node(1, 2));
+    claims.add(node(1, 2), Whose::Members);
     claims.next_question(start);
     claims.answered(address(1), node(1, 2), start);
-    claims.add(node(1, 3));
+    claims.add(node(1, 3), Whose::Members);
     EXPECT_EQ(claims.next_question(start), address(1));
 }
 
 TEST(Claims, AreLimitedInNumberAndSoAreTheirQuestions) {
     Claims claims;
     for (std::size_t i = 0; i < Claims::waiting_max; ++i)
-        ASSERT_TRUE(claims.add(node(static_cast<int>(i) + 1, 1)));
-    EXPECT_FALSE(claims.add(node(1, 2)));
+        ASSERT_TRUE(claims.add(node(static_cast<int>(i) + 1, 1), Whose::Members));
+    EXPECT_FALSE(claims.add(node(1, 2), Whose::Members));
     std::size_t asked = 0;
     while (claims.next_question(start)) ++asked;
     EXPECT_EQ(asked, Claims::asked_max);
@@ -130,9 +133,32 @@ TEST(Claims, AreLimitedInNumberAndSoAreTheirQuestions) {
     EXPECT_TRUE(claims.next_question(start)) << "one over, one more";
 }
 
+TEST(Claims, OfStrangersLeaveAQuarterOfTheQuestionsToMembers) {
+    Claims claims;
+    std::size_t strangers = 0;
+    while (claims.add(node(static_cast<int>(strangers) + 1, 1), Whose::Strangers)) ++strangers;
+    EXPECT_EQ(strangers, Claims::strangers_waiting_max);
+    std::size_t asked = 0;
+    while (claims.next_question(start)) ++asked;
+    EXPECT_EQ(asked, Claims::strangers_asked_max);
+    ASSERT_TRUE(claims.add(node(5000, 1), Whose::Members)) << "there is room for a member";
+    EXPECT_EQ(claims.next_question(start), address(5000)) << "and a question, whoever waits";
+    claims.answered(address(1), std::nullopt, start);
+    EXPECT_TRUE(claims.next_question(start)) << "strangers get on by their own share";
+    EXPECT_FALSE(claims.next_question(start));
+}
+
+TEST(Claims, OfMembersAreAskedFirst) {
+    Claims claims;
+    claims.add(node(1, 1), Whose::Strangers);
+    claims.add(node(2, 1), Whose::Members);
+    EXPECT_EQ(claims.next_question(start), address(2));
+    EXPECT_EQ(claims.next_question(start), address(1));
+}
+
 TEST(Claims, ThatAreWithdrawnWaitNoMore) {
     Claims claims;
-    const auto id = claims.add(node(1, 2));
+    const auto id = claims.add(node(1, 2), Whose::Members);
     claims.withdraw(*id);
     EXPECT_EQ(claims.next_question(start), std::nullopt);
 }
