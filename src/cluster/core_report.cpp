@@ -40,6 +40,7 @@ std::string ConvergenceReport::to_string() const {
                    listed(u.observers, short_name) + (u.blocks ? ", blocks)" : ")");
         });
     for (const std::string& reason : leader_waits_for) out += "; " + reason;
+    if (!resolver_waits_for.empty()) out += "; " + resolver_waits_for;
     return out;
 }
 

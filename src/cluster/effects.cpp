@@ -13,6 +13,7 @@ std::string_view to_string(ShutdownReason reason) noexcept {
     case ShutdownReason::InternalError: return "internal error";
     case ShutdownReason::Requested: return "requested";
     case ShutdownReason::LeaveUnfinished: return "leave unfinished";
+    case ShutdownReason::CannotStart: return "cannot start";
     }
     MUSTER_ENSURE(false, "the enumerators above are all there are");
     return {};

@@ -10,8 +10,25 @@ std::string_view to_string(LeaseOutcome outcome) noexcept {
     case LeaseOutcome::Held: return "Held";
     case LeaseOutcome::NotHeld: return "NotHeld";
     case LeaseOutcome::Failed: return "Failed";
+    case LeaseOutcome::Watching: return "Watching";
     }
     return "?";
+}
+
+LeaseAnswer LeaseAnswer::failed(Error why, bool permanent) {
+    LeaseAnswer answer(LeaseOutcome::Failed);
+    answer.error = std::move(why);
+    answer.permanent = permanent;
+    return answer;
+}
+
+std::string LeaseAnswer::reason() const {
+    if (outcome == LeaseOutcome::Held) return {};
+    if (outcome == LeaseOutcome::Failed) return error ? error->message() : "the lease's backend failed";
+    if (!watch) return "another owner has it";
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(watch->unchanged_for).count();
+    return watch->owner + " has it: its grant was seen unchanged for " + std::to_string(ms) + " of " +
+           std::to_string(watch->time_to_live.count()) + " ms";
 }
 
 std::string lease_owner(std::string_view host_port) { return std::string(host_port); }
@@ -21,7 +38,7 @@ bool InMemoryLeaseStore::held_by(const std::string& name, const std::string& own
 }
 
 std::optional<std::string> InMemoryLeaseStore::owner_of(const std::string& name) const {
-    const WallTime now = clock_();
+    const Instant now = clock_();
     const std::lock_guard lock(mutex_);
     const auto found = grants_.find(name);
     if (found == grants_.end() || found->second.expires <= now) return std::nullopt;
@@ -30,7 +47,7 @@ std::optional<std::string> InMemoryLeaseStore::owner_of(const std::string& name)
 
 bool InMemoryLeaseStore::acquire(const std::string& name, const std::string& owner,
                                  std::chrono::milliseconds time_to_live) {
-    const WallTime now = clock_();
+    const Instant now = clock_();
     const std::lock_guard lock(mutex_);
     const auto found = grants_.find(name);
     if (found != grants_.end() && found->second.owner != owner && found->second.expires > now) return false;
@@ -40,7 +57,7 @@ bool InMemoryLeaseStore::acquire(const std::string& name, const std::string& own
 
 bool InMemoryLeaseStore::renew(const std::string& name, const std::string& owner,
                                std::chrono::milliseconds time_to_live) {
-    const WallTime now = clock_();
+    const Instant now = clock_();
     const std::lock_guard lock(mutex_);
     const auto found = grants_.find(name);
     if (found == grants_.end() || found->second.owner != owner || found->second.expires <= now) return false;

@@ -134,6 +134,7 @@ std::string SbrDecisionRecord::to_line() const {
     if (!additional.empty()) line += " additional=" + listed(additional);
     if (conflict) line += " conflict=true";
     if (quarantined_by) line += " quarantined_by=" + quarantined_by->to_string();
+    if (!lease.empty()) line += " lease=\"" + lease + '"';
     line += " members=" + std::to_string(members.size()) + " rows=" + std::to_string(rows.size()) +
             " stable_for_ms=" + std::to_string(ms(since_last_change));
     if (changes > 0)
@@ -165,6 +166,7 @@ std::string SbrDecisionRecord::to_json() const {
                         {"members", members_json(*this)},
                         {"rows", rows_json(*this)}};
     if (quarantined_by) object["quarantined_by"] = quarantined_by->to_string();
+    if (!lease.empty()) object["lease"] = lease;
     return json::serialize(object);
 }
 

@@ -279,7 +279,7 @@ SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
     if (wait_) {
         // Ticks decide nothing while the lease is open; this one may only give up a backend that never answers.
         if (wait_->step == LeaseWait::Step::Delaying || now.monotonic <= wait_->deadline) return sbr_action::None{};
-        return lease_not_obtained("the backend did not answer in time", now, out);
+        return lease_not_obtained(lease_overdue(), now, out);
     }
     SbrAction action = check_unstable(now, out);
     const bool due =
@@ -337,6 +337,11 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
         return sbr_action::None{};
     }
     if (now.monotonic - changes_.first <= settings_.stable_after + *limit) return sbr_action::None{};
+    if (now.monotonic - stable_since_ > settings_.stable_after && needs_lease(this->verdict().decision)) {
+        // Nothing changes any more: the leader may be watching for the end of a grant, which takes its time.
+        reset_changes(now);
+        return sbr_action::None{};
+    }
     DowningVerdict verdict = verdict_when_unstable(now);
     if (verdict.decision == DowningDecision::Stay) return sbr_action::None{}; // others have ended it
     out.push_back(log(LogLevel::Warning, sbr_code::unstable, {},
@@ -355,9 +360,10 @@ SbrAction SbrRuntime::decide(const Now& now, Effects& out) {
 }
 
 SbrAction SbrRuntime::act(DowningVerdict verdict, SbrTrigger trigger, const Now& now, Effects& out,
-                          std::optional<UniqueAddress> quarantined_by) {
+                          std::optional<UniqueAddress> quarantined_by, std::string lease) {
     auto record = std::make_shared<SbrDecisionRecord>(make_record(verdict, trigger, now));
     record->quarantined_by = std::move(quarantined_by);
+    record->lease = std::move(lease);
     const std::vector<UniqueAddress>& nodes = record->down;
     if (record->conflict)
         out.push_back(log(LogLevel::Warning, sbr_code::conflict, {},

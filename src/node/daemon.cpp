@@ -66,6 +66,8 @@ ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_
 }
 
 constexpr std::size_t decisions_max = 100;
+/// Commands to join that wait for the lease; more than one is a caller's repetition.
+constexpr std::size_t held_back_max = 16;
 
 } // namespace
 
@@ -80,7 +82,8 @@ result<void> DaemonConfig::validate() const {
     if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
         return Error{Errc::invalid_argument, "setting leave-timeout",
                      "use at least " + std::to_string(leave_timeout_min().count()) +
-                         " ms, which failure-detector and split-brain-resolver.stable-after may take to remove who crashed, or leave it out",
+                         " ms, which failure-detector and split-brain-resolver.stable-after (with lease-majority its lease, too) may take to "
+                         "remove who crashed, or leave it out",
                      {}};
     if (!sbr) return {};
     if (auto ok = sbr->validate(); !ok) return ok;
@@ -98,7 +101,12 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
     if (!sbr) return detection + milliseconds(10'000);
     const milliseconds stable = sbr->stable_after;
     const milliseconds unstable = sbr->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
-    return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval;
+    // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live: that is rare, and who
+    // leaves meanwhile marks itself Down, which costs nobody else anything.
+    const milliseconds asking = sbr->strategy == "lease-majority"
+                                   ? sbr->acquire_lease_delay_for_minority + 2 * sbr->lease_operation_timeout
+                                   : milliseconds(0);
+    return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval + asking;
 }
 
 namespace {
@@ -176,6 +184,10 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const 
 
 void Daemon::execute(DaemonCmd::Any command) {
     if (ended_) return;
+    if (is_held_back(command)) {
+        if (held_back_.size() < held_back_max) held_back_.push_back(std::move(command));
+        return;
+    }
     struct Execute {
         Daemon& d;
         void operator()(DaemonCmd::Join& c) const {
@@ -382,20 +394,6 @@ void Daemon::carry_out(effect::Down& e) {
     feed([&](const Now& now, Effects& out) { core_.down(nodes, now, out); });
 }
 
-Lease::Done Daemon::lease_answer(std::uint64_t generation) {
-    return [weak = weak_from_this(), generation](LeaseOutcome outcome) {
-        const auto self = weak.lock();
-        if (!self) return;
-        self->post([generation, outcome](Daemon& d) {
-            if (outcome != LeaseOutcome::Failed) {
-                d.lease_held_ = outcome == LeaseOutcome::Held;
-                d.lease_renewed_ = d.runtime_.monotonic_now();
-            }
-            d.feed([&](const Now& now, Effects& out) { d.resolver_->on_lease(generation, outcome, now, out); });
-        });
-    };
-}
-
 void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }
 void Daemon::carry_out(effect::LeaseAcquire& e) { config_.lease->acquire(lease_answer(e.generation)); }
 void Daemon::carry_out(effect::LeaseRelease& e) { config_.lease->release(lease_answer(e.generation)); }
@@ -421,10 +419,12 @@ void Daemon::when_up(UniqueFunction<void(result<void>)> done) {
     bus_.on_member_up([once] {
         if (*once) std::exchange(*once, {})({});
     });
-    bus_.on_member_removed([once, self = core_.self()] {
-        if (*once)
-            std::exchange(*once, {})(
-                Error{Errc::closed, self.to_string(), "the node stopped before it was Up", {}});
+    bus_.on_member_removed([once, self = core_.self(), weak = weak_from_this()] {
+        if (!*once) return;
+        const auto daemon = weak.lock();
+        const bool unstartable = daemon && daemon->start_error_;
+        std::exchange(*once, {})(unstartable ? *daemon->start_error_
+                                             : Error{Errc::closed, self.to_string(), "the node stopped before it was Up", {}});
     });
 }
 

@@ -74,6 +74,10 @@ void ClusterDaemonHandle::on_stopped(UniqueFunction<void(ShutdownReason)> callba
     if (!posted && now.stopped) (*shared)(now.shutdown_reason.value_or(ShutdownReason::Requested));
 }
 
+void ClusterDaemonHandle::on_started(UniqueFunction<void(result<void>)> callback) {
+    daemon_->post([callback = std::move(callback)](Daemon& d) mutable { d.on_started(std::move(callback)); });
+}
+
 void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
     daemon_->post([phase, name = std::move(name), task = std::move(task)](Daemon& d) mutable {
         d.add_shutdown_task(phase, std::move(name), std::move(task));

@@ -62,7 +62,9 @@ public:
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
     void when_up(UniqueFunction<void(result<void>)> done);
-    ConvergenceReport report() const { return core_.not_converged_report(); }
+    /// Calls `done` once the node has begun to join as it was told to, or cannot start.
+    void on_started(UniqueFunction<void(result<void>)> done);
+    ConvergenceReport report() const;
     /// The handle is gone: nobody will ask for a graceful end any more.
     void abandon();
 
@@ -111,7 +113,6 @@ private:
     void publish_stats();
     void update_departed();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
-    Lease::Done lease_answer(std::uint64_t generation);
     RandomSource make_random();
 
     // --- daemon_tasks.cpp: what waits
@@ -123,7 +124,19 @@ private:
     net::Task<void> stats_ticks(Duration interval);
     net::Task<void> publisher();
     void deliver_publications();
-    void renew_lease_when_due();
+
+    // --- daemon_lease.cpp: the lease, beside what the resolver asks of it (protocol.md §15.3)
+    enum class LeaseQuestion : std::uint8_t { Probe, Check, Renew };
+    bool uses_lease() const;
+    Lease::Done lease_answer(std::uint64_t generation);
+    void tend_lease();
+    void ask_lease(LeaseQuestion question);
+    void on_lease_told(const LeaseAnswer& answer);
+    void on_lease_renewed(const LeaseAnswer& answer);
+    void note_lease_works(const LeaseAnswer& answer);
+    void begin();
+    void cannot_start(Error why);
+    bool is_held_back(const DaemonCmd::Any& command) const;
 
     // --- daemon_shutdown.cpp: coordinated shutdown (protocol.md §17)
     void add_membership_tasks();
@@ -176,8 +189,21 @@ private:
     std::mutex gate_mutex_; ///< between post() on other threads and the end
     bool gate_closed_ = false;
 
+    bool begun_ = false;                ///< may join: its lease does not stand against it
+    std::optional<Error> start_error_;  ///< why it never will
+    std::vector<DaemonCmd::Any> held_back_; ///< until it has begun
+    std::vector<UniqueFunction<void(result<void>)>> start_waiters_;
     bool lease_held_ = false;
-    Instant lease_renewed_{};
+    bool lease_works_ = true; ///< as far as the last answer tells
+    Instant lease_renewal_due_{};
+    Instant lease_look_due_{};
+    struct AskedLease {
+        LeaseQuestion question{};
+        std::uint64_t number{};
+        Instant deadline{};
+    };
+    std::optional<AskedLease> lease_asked_; ///< one at a time
+    std::uint64_t lease_questions_ = 0;
 
     std::vector<UniqueAddress> departed_; ///< what the resolver knows of it
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for

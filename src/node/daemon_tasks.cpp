@@ -34,6 +34,11 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     if (const auto interval = settings.publish_stats_interval; interval && *interval > interval->zero())
         tasks_.spawn(stats_ticks(*interval));
     if (!settings.seed_nodes.empty()) execute(DaemonCmd::JoinSeedNodes{settings.seed_nodes});
+    // Nobody joins with a lease that cannot work: it would be noticed when it is needed, and everybody would go.
+    if (uses_lease())
+        ask_lease(LeaseQuestion::Probe);
+    else
+        begin();
     co_await finished_.wait();
 
     deliver_publications();
@@ -49,6 +54,8 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
         snapshot_.stopped = true;
         snapshot_.shutdown_reason = reason;
     }
+    for (auto& done : std::exchange(start_waiters_, {}))
+        done(Error{Errc::closed, core_.self().to_string(), "the node stopped before it started", {}});
     for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
     // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of it.
     runtime_.post([last = std::move(stake)] {});
@@ -118,24 +125,9 @@ net::Task<void> Daemon::downing_ticks() {
     while (!tasks_.stopping()) {
         auto slept = co_await runtime_.sleep_for(interval);
         if (!slept) co_return;
-        renew_lease_when_due();
+        tend_lease();
         feed([&](const Now& now, Effects& out) { resolver_->tick(now, out); });
     }
-}
-
-void Daemon::renew_lease_when_due() {
-    if (!lease_held_) return;
-    const Instant now = runtime_.monotonic_now();
-    if (now - lease_renewed_ < config_.lease->time_to_live() / 3) return;
-    lease_renewed_ = now;
-    config_.lease->renew([weak = weak_from_this()](LeaseOutcome outcome) {
-        const auto self = weak.lock();
-        if (!self || outcome != LeaseOutcome::NotHeld) return;
-        self->post([](Daemon& d) {
-            d.lease_held_ = false;
-            d.runtime_.log().warning("node.lease.lost", {}, {});
-        });
-    });
 }
 
 net::Task<void> Daemon::publisher() {

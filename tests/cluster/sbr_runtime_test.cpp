@@ -486,6 +486,136 @@ TEST(LeaseRuntime, ABackendThatNeverAnswersCountsAsDenied) {
     EXPECT_EQ(r.take_downs(), "");
 }
 
+LeaseAnswer watching(std::int64_t unchanged_ms, std::int64_t time_to_live_ms = 30'000, std::int64_t retry_ms = 2000) {
+    LeaseAnswer answer(LeaseOutcome::Watching);
+    answer.watch = LeaseAnswer::Watch{"x:1", milliseconds{unchanged_ms}, milliseconds{time_to_live_ms}, milliseconds{retry_ms}};
+    return answer;
+}
+
+/// The time is over for which the runtime waits before it asks again; it asks.
+std::uint64_t ask_again(Resolver& r, std::int64_t ms) {
+    const auto timers = r.all<effect::SetTimer>();
+    EXPECT_EQ(timers.size(), 1U);
+    r.effects.clear();
+    r.runtime.on_timer(timers.at(0).key, at(ms), r.effects);
+    const auto acquire = only_generation<effect::LeaseAcquire>(r);
+    r.effects.clear();
+    return acquire;
+}
+
+TEST(LeaseRuntime, AGrantThatNobodyKnowsToBeAliveIsAskedAboutUntilItEnds) {
+    Resolver r = three_nodes(lease_settings());
+    auto acquire = ask_for_lease(r);
+    for (std::int64_t ms = 100; ms < 20'000; ms += 2000) {
+        r.lease(ms, acquire, watching(10'000 + ms - 100));
+        EXPECT_TRUE(r.runtime.is_waiting_for_lease());
+        EXPECT_EQ(r.all<effect::SetTimer>().at(0).delay, Duration(milliseconds{2000}));
+        EXPECT_TRUE(std::holds_alternative<sbr_action::None>(r.tick(ms + 1000))) << "longer than one operation may take";
+        acquire = ask_again(r, ms + 2000);
+    }
+    r.lease(20'200, acquire, LeaseOutcome::Held);
+    EXPECT_EQ(r.all<effect::Record>().at(0).decision->trigger, SbrTrigger::LeaseAcquired);
+    EXPECT_EQ(r.take_downs(), "c");
+}
+
+TEST(LeaseRuntime, WhoSeesThatTheOwnerLivesGoesAtOnceAndTellsWhoItIs) {
+    Resolver r = three_nodes(lease_settings());
+    r.lease(100, ask_for_lease(r), watching(0));
+    const auto acquire = ask_again(r, 2100);
+    LeaseAnswer denied(LeaseOutcome::NotHeld);
+    denied.watch = LeaseAnswer::Watch{"x:1", milliseconds{10}, milliseconds{30'000}, milliseconds{1}};
+    EXPECT_TRUE(std::holds_alternative<sbr_action::DownSelf>(r.lease(2200, acquire, denied)));
+    EXPECT_NE(r.all<effect::Record>().at(0).decision->lease.find("x:1 has it"), std::string::npos);
+    EXPECT_EQ(r.take_downs(), "ba");
+}
+
+TEST(LeaseRuntime, WatchingEndsOneOperationAfterTheGrantWouldHave) {
+    Resolver r = three_nodes(lease_settings());
+    r.lease(100, ask_for_lease(r), watching(10'000));
+    // 20 s are left of the grant, and 5 s are one operation.
+    const auto acquire = ask_again(r, 25'099);
+    r.lease(25'099, acquire, watching(10'000));
+    EXPECT_EQ(r.all<effect::SetTimer>().at(0).delay, Duration(milliseconds{1})) << "no later than the end";
+    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(r.tick(25'100)));
+    EXPECT_TRUE(std::holds_alternative<sbr_action::DownSelf>(r.tick(25'101)));
+    EXPECT_EQ(r.take_downs(), "ba");
+}
+
+TEST(LeaseRuntime, ABackendThatWatchesForEverIsDenied) {
+    Resolver r = three_nodes(lease_settings());
+    r.lease(100, ask_for_lease(r), watching(10'000));
+    const auto acquire = ask_again(r, 25'100);
+    EXPECT_TRUE(std::holds_alternative<sbr_action::DownSelf>(r.lease(25'100, acquire, watching(10'000))));
+}
+
+TEST(LeaseRuntime, WhileItWatchesOneOperationStillHasItsOwnTimeOut) {
+    Resolver r = three_nodes(lease_settings());
+    r.lease(100, ask_for_lease(r), watching(0));
+    ask_again(r, 2100); // and no answer
+    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(r.tick(7100)));
+    EXPECT_TRUE(std::holds_alternative<sbr_action::DownSelf>(r.tick(7101)));
+    EXPECT_NE(r.all<effect::Record>().at(0).decision->lease.find("did not answer"), std::string::npos);
+}
+
+TEST(LeaseRuntime, SaysWhoseGrantItWatchesAndForHowLong) {
+    Resolver r = three_nodes(lease_settings());
+    EXPECT_EQ(r.runtime.lease_wait(at(0)), "");
+    r.lease(100, ask_for_lease(r), watching(10'000));
+    EXPECT_EQ(r.runtime.lease_wait(at(5100)),
+              "the resolver waits for its lease: x:1 has a grant, seen unchanged for 15 s of the 30 s after which it has expired");
+}
+
+TEST(LeaseRuntime, ARemovedNodeAsksNoMoreAboutAGrantThatItWatched) {
+    Resolver r = three_nodes(lease_settings());
+    r.lease(100, ask_for_lease(r), watching(0));
+    const auto timer = r.all<effect::SetTimer>().at(0).key;
+    r.effects.clear();
+    r.removed(200, "a");
+    ASSERT_EQ(r.all<effect::CancelTimer>().size(), 1U);
+    r.effects.clear();
+    r.runtime.on_timer(timer, at(2100), r.effects);
+    EXPECT_TRUE(r.effects.empty());
+}
+
+TEST(LeaseRuntime, TheBackendsReasonIsInLogAndRecord) {
+    const LeaseAnswer failed = LeaseAnswer::failed(Error{Errc::io, "lease file /x", "mend it", {}});
+    Resolver r = three_nodes(lease_settings());
+    r.unreachable(0, "c");
+    r.tick(10);
+    const auto check = only_generation<effect::LeaseCheck>(r);
+    r.effects.clear();
+    r.lease(11, check, failed);
+    ASSERT_FALSE(r.all<effect::Log>().empty());
+    EXPECT_EQ(r.all<effect::Log>()[0].level, LogLevel::Warning);
+    const auto acquire = only_generation<effect::LeaseAcquire>(r);
+    r.effects.clear();
+    r.lease(12, acquire, failed);
+    EXPECT_EQ(r.all<effect::Record>().at(0).decision->lease, failed.error->message());
+}
+
+TEST(LeaseRuntime, NobodyCallsTheSideUnstableWhileItsLeaderWatchesAGrant) {
+    SbrSettings settings = lease_settings();
+    settings.stable_after = milliseconds{20'000};
+    settings.down_all_when_unstable = SbrSettings::Unstable::on();
+    settings.indirect = SbrSettings::Indirect::All;
+    Resolver follower("b", settings);
+    follower.up(0, "abcd");
+    follower.leader(0, "a");
+    follower.unreachable(0, "c");
+    for (std::int64_t ms = 1000; ms < 160'000; ms += 1000) follower.tick(ms);
+    follower.unreachable(160'000, "d"); // a change after a long quiet time
+    follower.reachable(160'500, "d");
+    for (std::int64_t ms = 161'000; ms < 200'000; ms += 1000) follower.tick(ms);
+    EXPECT_EQ(follower.take_downs(), "");
+    // Changes that do not end are what they were.
+    for (std::int64_t ms = 200'000; ms < 260'000; ms += 5000) {
+        follower.unreachable(ms, "d");
+        follower.reachable(ms + 1, "d");
+        follower.tick(ms + 1000);
+    }
+    EXPECT_NE(follower.take_downs(), "");
+}
+
 TEST(LeaseRuntime, IsReleasedSomeTimeAfterTheDownedAreRemoved) {
     Resolver r = three_nodes(lease_settings());
     r.lease(12, ask_for_lease(r), LeaseOutcome::Held);

@@ -84,8 +84,8 @@ public:
         tell(ms, MemberRemoved{member(host), MemberStatus::Down});
     }
     SbrAction tick(std::int64_t ms) { return runtime.tick(at(ms), effects); }
-    SbrAction lease(std::int64_t ms, std::uint64_t generation, LeaseOutcome outcome) {
-        return runtime.on_lease(generation, outcome, at(ms), effects);
+    SbrAction lease(std::int64_t ms, std::uint64_t generation, const LeaseAnswer& answer) {
+        return runtime.on_lease(generation, answer, at(ms), effects);
     }
 
     /// Hosts downed since the last call, in order.

@@ -30,6 +30,8 @@ struct ConvergenceReport {
     /// What the leader would do next and what that waits for, one sentence each: "3 joining members wait for
     /// min-nr-of-members 5".
     std::vector<std::string> leader_waits_for;
+    /// What this node's resolver waits for before it decides: a lease. Empty: nothing.
+    std::string resolver_waits_for;
     std::uint64_t not_converged_ticks = 0; ///< leader ticks in a row without convergence; 0 unless leader
 
     /// One line for a log or a terminal.

@@ -43,6 +43,7 @@ enum class ShutdownReason : std::uint8_t {
     InternalError,
     Requested,
     LeaveUnfinished, ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
+    CannotStart,     ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
 };
 std::string_view to_string(ShutdownReason reason) noexcept;
 

@@ -322,6 +322,7 @@ struct SbrDecisionRecord {
     std::vector<UniqueAddress> additional;
     bool conflict = false;
     std::optional<UniqueAddress> quarantined_by;
+    std::string lease;             ///< why it was not obtained: the backend's reason, or who has it
     Duration since_last_change{};  ///< of membership or reachability
     Duration since_first_change{}; ///< of the unstable period
     std::uint64_t changes = 0;     ///< of reachability in it

@@ -75,7 +75,7 @@ public:
     /// LeaseDelay only; ignores others.
     SbrAction on_timer(TimerKey key, const Now& now, Effects& out);
     /// The answer to the effect with this generation; a stale one is ignored.
-    SbrAction on_lease(std::uint64_t generation, LeaseOutcome outcome, const Now& now, Effects& out);
+    SbrAction on_lease(std::uint64_t generation, const LeaseAnswer& answer, const Now& now, Effects& out);
     /// A remote node told the transport that it has quarantined this one. If exactly that incarnation is a member,
     /// this node goes at once (protocol.md §15.6).
     SbrAction quarantined_by_remote(const UniqueAddress& remote, const Now& now, Effects& out);
@@ -88,6 +88,8 @@ public:
 
     bool is_responsible() const noexcept { return is_leader_ && self_was_up_; }
     bool is_waiting_for_lease() const noexcept { return wait_.has_value(); }
+    /// One sentence about the lease that a decision waits for; empty: none does.
+    std::string lease_wait(const Now& now) const;
     /// Self was removed: nothing is done any more.
     bool is_stopped() const noexcept { return stopped_; }
     /// As far as this node can see, its side would survive. Costs one decision.
@@ -108,11 +110,14 @@ private:
     };
     /// A lease decision on its way.
     struct LeaseWait {
-        enum class Step : std::uint8_t { Checking, Delaying, Acquiring };
+        enum class Step : std::uint8_t { Checking, Delaying, Acquiring, Watching };
         DowningVerdict verdict;
         Step step = Step::Checking;
         std::uint64_t generation = 0;
-        Instant deadline{};
+        Instant deadline{}; // of the operation under way; Watching: of all of it
+        std::optional<LeaseAnswer::Watch> watch; // what the last answer told of somebody's grant
+        Instant watched{};                       // when that was
+        std::optional<Instant> watch_until;      // no later: then it counts as denied
     };
     /// When to give the lease back.
     struct ReleaseWhen {
@@ -155,13 +160,16 @@ private:
     SbrAction check_unstable(const Now& now, Effects& out);
     SbrAction decide(const Now& now, Effects& out);
     SbrAction act(DowningVerdict verdict, SbrTrigger trigger, const Now& now, Effects& out,
-                  std::optional<UniqueAddress> quarantined_by = {});
+                  std::optional<UniqueAddress> quarantined_by = {}, std::string lease = {});
     SbrDecisionRecord make_record(const DowningVerdict& verdict, SbrTrigger trigger, const Now& now) const;
 
     void begin_lease_wait(DowningVerdict verdict, const Now& now, Effects& out);
     void acquire_lease(const Now& now, Effects& out);
     SbrAction lease_obtained(SbrTrigger trigger, const Now& now, Effects& out);
-    SbrAction lease_not_obtained(std::string_view why, const Now& now, Effects& out);
+    SbrAction on_lease_acquire(const LeaseAnswer& answer, const Now& now, Effects& out);
+    void watch_lease(const LeaseAnswer::Watch& watch, const Now& now, Effects& out);
+    std::string lease_overdue() const;
+    SbrAction lease_not_obtained(std::string why, const Now& now, Effects& out);
     void hold_until_removed(const std::vector<UniqueAddress>& downed, const Now& now);
     void release_lease_when_due(const Now& now, Effects& out);
 

@@ -46,7 +46,9 @@ struct DaemonConfig {
     ClusterSettings cluster;
     /// Split-brain resolution; absent: nobody is downed automatically (spawn_daemon_with_sbr sets it).
     std::optional<SbrSettings> sbr;
-    /// For lease-majority.
+    /// For lease-majority. It is asked before the node joins: one that cannot work ends the node with ShutdownReason::CannotStart
+    /// (on_started() and async_up() say why); one that does not answer is warned about and asked again. Read every quarter of its time
+    /// to live from then on.
     std::shared_ptr<Lease> lease;
     /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport afterwards.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
@@ -66,9 +68,10 @@ struct DaemonConfig {
     /// The first setting outside its range.
     result<void> validate() const;
     /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of the resolver; without
-    /// a resolver detection + 10 s. 48 s with the defaults.
+    /// a resolver detection + 10 s. With lease-majority acquire_lease_delay_for_minority and two lease_operation_timeouts more. 48 s
+    /// with the defaults, 60 s with lease-majority.
     std::chrono::milliseconds leave_timeout_min() const;
-    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults.
+    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults, 78 s with lease-majority.
     std::chrono::milliseconds shutdown_time_max() const;
 };
 
@@ -128,6 +131,9 @@ public:
     /// A function that feeds PDUs, for own transports: keeps working (as a no-op) after the daemon is gone.
     std::function<void(GossipPdu)> gossip_inbox() const;
 
+    /// Once, on the Runtime's thread, when the node begins to join as it was told to (at once if it has): at its start, with
+    /// lease-majority after the lease has answered, or not within lease_operation_timeout. An error: it cannot start, or was stopped before.
+    void on_started(UniqueFunction<void(result<void>)> callback);
     /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
     void on_member_up(std::function<void()> callback);
     void on_member_removed(std::function<void()> callback);
@@ -161,7 +167,7 @@ public:
                                                   start_shutdown(self, std::move(done));
                                               });
     }
-    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before).
+    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before), what keeps its lease from working.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_up(Token&& token) {
         return detail::initiate<result<void>>(executor(), std::forward<Token>(token),

@@ -76,7 +76,7 @@ class Runner {
 public:
     Runner(const Scenario& scenario, std::shared_ptr<Recorder> recorder)
         : s_(scenario), random_(scenario.seed ^ 0x72756eULL), can_split_(scenario.may_split()),
-          leases_(std::make_shared<InMemoryLeaseStore>([this] { return world_->network().wall_now(); })) {
+          leases_(std::make_shared<InMemoryLeaseStore>([this] { return world_->now(); })) {
         world_.emplace(options());
         if (recorder) world_->record(std::move(recorder));
         world_->checker().slow_exits(s_.exiting_tasks);

@@ -59,6 +59,7 @@ ExitCode exit_code_of(ShutdownReason reason) {
     case ShutdownReason::IncompatibleConfiguration: return ExitCode::Incompatible;
     case ShutdownReason::InternalError: return ExitCode::Internal;
     case ShutdownReason::LeaveUnfinished: return ExitCode::LeaveUnfinished;
+    case ShutdownReason::CannotStart: return ExitCode::CannotStart;
     }
     return ExitCode::Internal;
 }
@@ -185,6 +186,18 @@ bool NodeApp::start_console() {
 ExitCode NodeApp::run() {
     if (!start() || !start_console()) return ExitCode::CannotStart;
     subscribe();
+    node_->daemon().on_started([this](const result<void>& started) { on_started(started); });
+    if (options_.found_cluster) node_->daemon().join(node_->address());
+    runtime_->run();
+    return exit_code_;
+}
+
+void NodeApp::on_started(const result<void>& started) {
+    if (!started) {
+        // It has been logged, which is one line as well; or it was told to stop before.
+        if (started.error() != Errc::closed && !runtime_->log().enabled(LogLevel::Error)) say(started.error().message());
+        return;
+    }
     auto line = json_line(runtime_->wall_now(), "listening");
     line["address"] = node_->address().host_port();
     line["uid"] = uid_text(node_->daemon().unique_address().uid());
@@ -193,10 +206,7 @@ ExitCode NodeApp::run() {
     line["backend"] = runtime_->backend();
     line["pid"] = ::getpid();
     print(line);
-    if (options_.found_cluster) node_->daemon().join(node_->address());
     schedule_status();
-    runtime_->run();
-    return exit_code_;
 }
 
 void NodeApp::schedule_status() {

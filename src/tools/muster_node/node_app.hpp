@@ -48,6 +48,8 @@ private:
     void wait_for_port();
     static void say(const std::string& text);
     void subscribe();
+    /// It joins now, or cannot.
+    void on_started(const result<void>& started);
     void print(const boost::json::object& line);
     void print_error(std::string message);
     void print_status();

@@ -239,11 +239,6 @@ void add_process_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
                  "SIGTERM or leave: exit with 7 when it takes longer (0: follows --stable-after and the detector)");
 }
 
-WallTime wall_clock() {
-    const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-    return WallTime{std::chrono::duration_cast<milliseconds>(since_epoch).count()};
-}
-
 /// The owner is the address that others know, so that a restarted node still has its lease.
 void apply_lease(const RawFlags& raw, NodeOptions& options, SbrSettings& sbr) {
     const bool needs_lease = raw.strategy == "lease-majority";
@@ -258,7 +253,7 @@ void apply_lease(const RawFlags& raw, NodeOptions& options, SbrSettings& sbr) {
                                       port);
     sbr.lease_implementation = "file";
     options.node.daemon.lease =
-        std::make_shared<FileLease>(raw.lease_file, lease_owner(self.host_port()), wall_clock);
+        std::make_shared<FileLease>(raw.lease_file, lease_owner(self.host_port()));
 }
 
 void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
