@@ -369,7 +369,7 @@ TEST(LeaseWorker, BeyondItsQueueAnOperationFailsAtOnce) {
     Answers waiting[2], refused;
     for (Answers& answers : waiting) worker.run("waiting", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, answers.done());
     worker.run("refused", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, refused.done());
-    EXPECT_EQ(refused.count(), 1);
+    ASSERT_EQ(refused.count(), 1);
     EXPECT_EQ(refused.wait().error->code, Errc::limit_reached);
     hanging.let_go();
     EXPECT_EQ(first.wait().outcome, LeaseOutcome::Held);

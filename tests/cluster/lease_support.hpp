@@ -1,5 +1,6 @@
 #pragma once
 // What tests of leases share: a directory that goes away, and an answer that is waited for.
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
@@ -40,10 +41,12 @@ public:
             state->changed.notify_all();
         };
     }
+    /// An answer that never comes is a failure of the test, with Errc::timed_out.
     LeaseAnswer wait() {
         std::unique_lock lock(state_->mutex);
-        state_->changed.wait(lock, [this] { return state_->count != 0; });
-        return *state_->last;
+        if (state_->changed.wait_for(lock, std::chrono::seconds{60}, [this] { return state_->count != 0; })) return *state_->last;
+        ADD_FAILURE() << "nobody answered";
+        return LeaseAnswer::failed(Error{Errc::timed_out, "the test", {}, {}});
     }
     int count() const {
         const std::lock_guard lock(state_->mutex);
