@@ -132,6 +132,8 @@ void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, cons
             return done(Error{Errc::limit_reached, to.to_string(), "too many tells wait for room there", {}});
         case TellResult::NoRoute:
             return done(Error{Errc::not_found, to.to_string(), "no association: shut down or quarantined", {}});
+        case TellResult::Unreachable:
+            return done(Error{Errc::unreachable, to.to_string(), "nobody answers there, and no room is left for tells to that address", {}});
         case TellResult::TooLarge:
             return done(Error{Errc::too_large, to.to_string(), "raise frame-bytes-max or send less", {}});
         }

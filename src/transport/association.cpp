@@ -90,7 +90,10 @@ void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResul
         const Outbox::Put put =
             outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
         refused = answer(put);
-        if (refused == TellResult::Queued) return; // `done` is called when it really is
+        if (refused == TellResult::Queued) { // `done` is called when it really is
+            if (!has_link_.load(std::memory_order_relaxed)) grant_without_link();
+            return;
+        }
     } else {
         const bool large = bytes - wire::frame_header_bytes > frame_bytes_max_;
         if (large) refused = TellResult::TooLarge;
@@ -100,6 +103,16 @@ void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResul
     }
     lifeline_->use([&](net::Runtime& runtime, Counters&) {
         runtime.post([done = std::move(done), refused]() mutable { done(refused); });
+    });
+}
+
+/// While there is no link nobody looks after what the outbox has granted at once.
+void Association::grant_without_link() {
+    lifeline_->use([&](net::Runtime& runtime, Counters&) {
+        runtime.post([self = shared_from_this()] {
+            const std::shared_ptr<Hub> hub = self->weak_hub_.lock();
+            if (hub && hub->started()) self->finish_granted();
+        });
     });
 }
 
@@ -202,6 +215,7 @@ void Association::met(const UniqueAddress& peer) {
         replaced_ = known_;
     }
     known_ = peer;
+    stopping_.reset();
     if (std::exchange(blocked_, false)) outbox_.set_closed(hub_->stopping());
 }
 
@@ -219,6 +233,10 @@ void Association::quarantine(const UniqueAddress& node, bool harmless) {
 
 void Association::expect(const UniqueAddress& node) {
     if (blocked_ && known_ != node) met(node);
+}
+
+void Association::stops(const UniqueAddress& node) {
+    if (!known_ || *known_ == node) stopping_ = node;
 }
 
 void Association::renew() {
@@ -246,14 +264,22 @@ void Association::drop_tells(Counter& counter) {
     std::vector<Outbox::Done> failed;
     const Outbox::Batch dropped = outbox_.drop_all(failed);
     counter.add(dropped.frames);
-    fail_waiting(std::move(failed));
+    fail_waiting(std::move(failed), TellResult::NoRoute);
     finish_granted();
 }
 
+/// There is no room as long as nobody answers, and who waits shall hear that before what is queued is given up.
+void Association::end_waiting(Instant now) {
+    if (!unanswered_since_ || now - *unanswered_since_ < hub_->options().connect_timeout) return;
+    std::vector<Outbox::Done> failed;
+    outbox_.drop_waiting(failed);
+    hub_->counters().tells_refused_unreachable.add(failed.size());
+    fail_waiting(std::move(failed), TellResult::Unreachable);
+}
+
 /// Through the Runtime: a callback may call anything, and whoever drops is in the middle of something.
-void Association::fail_waiting(std::vector<Outbox::Done> failed) {
-    for (auto& done : failed)
-        hub_->runtime().post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
+void Association::fail_waiting(std::vector<Outbox::Done> failed, TellResult answer) {
+    for (auto& done : failed) hub_->runtime().post([done = std::move(done), answer]() mutable { done(answer); });
 }
 
 void Association::finish_granted() {
@@ -270,6 +296,7 @@ void Association::expire_messages(Instant now) {
 }
 
 void Association::sweep(Instant now) {
+    end_waiting(now);
     if (!link_ || link_->ended) return;
     OutboundLink& link = *link_;
     const auto& options = hub_->options();

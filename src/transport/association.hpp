@@ -1,5 +1,6 @@
 #pragma once
 /// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a loss.
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <muster/net/runtime.hpp>
@@ -81,7 +82,9 @@ public:
     void shut_down();
     /// Drops what is left.
     void drop_all(Counter& tells, Counter& messages);
-    /// Deadlines of the open link: idle, half-open.
+    /// This incarnation says that it stops: that it then refuses connections is no news.
+    void stops(const UniqueAddress& node);
+    /// Deadlines: of the open link, idle and half-open; without one, of tells that wait for room.
     void sweep(Instant now);
     bool dormant() const { return state_ == State::Idle && !wake_ && outbox_.empty(); }
 
@@ -92,7 +95,9 @@ private:
     Outbox::Put tell_large(const wire::TellView& tell, std::size_t bytes);
     void wake_runner();
     void finish_granted();
-    void fail_waiting(std::vector<Outbox::Done> failed);
+    void fail_waiting(std::vector<Outbox::Done> failed, TellResult answer);
+    void end_waiting(Instant now);
+    void grant_without_link();
 
     net::Task<void> run(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub);
     net::Task<void> run_until_idle();
@@ -106,6 +111,7 @@ private:
     net::Task<result<std::unique_ptr<net::Connection>>> connect();
     net::Task<result<wire::HelloReply>> shake_hands(OutboundLink& link);
     bool judge_reply(const std::shared_ptr<OutboundLink>& link, const wire::HelloReply& reply);
+    LogLevel level_of_failure() const;
     void connect_failed(const Error& error, bool refused);
     void refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused);
     void attempt_failed(bool permanent);
@@ -143,6 +149,7 @@ private:
 
     State state_ = State::Idle;
     bool blocked_ = false; // quarantined: until another incarnation appears
+    std::optional<UniqueAddress> stopping_; // which incarnation there said that it stops
     std::uint8_t probes_left_ = 0;
     std::optional<Instant> dial_once_until_; // set: the attempt is one of StrangerDials
     std::uint32_t failures_ = 0;    // attempts in a row
@@ -154,6 +161,8 @@ private:
     std::uint64_t stale_mark_ = 0; // tells before it were meant for known_
     Instant next_attempt_{};
     std::optional<Instant> failing_since_;
+    std::optional<Instant> unanswered_since_; // the first attempt began
+    std::atomic<bool> has_link_{false};       // written on the Runtime's thread
     MessageQueue messages_;
 };
 

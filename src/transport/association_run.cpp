@@ -69,6 +69,8 @@ bool Association::rest() {
     if (!outbox_.sleep()) return false;
     outbox_.trim();
     messages_.trim();
+    failing_since_.reset();
+    unanswered_since_.reset();
     return true;
 }
 
@@ -76,6 +78,7 @@ net::Task<void> Association::run_until_idle() {
     while (!hub_->tasks().stopping()) {
         const Instant now = hub_->now();
         expire_messages(now);
+        finish_granted();
         if (!has_work() && rest()) co_return;
         if (now < next_attempt_) {
             state_ = State::Backoff;
@@ -103,6 +106,7 @@ net::Task<void> Association::run_until_idle() {
 
 net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
     state_ = State::Connecting;
+    if (!unanswered_since_) unanswered_since_ = hub_->now();
     auto connected = co_await connect();
     if (!connected) co_return nullptr;
     state_ = State::Handshaking;
@@ -113,7 +117,7 @@ net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
     if (!reply) {
         const Error& error = reply.error();
         (error == Errc::timed_out ? hub_->counters().handshakes_timed_out : hub_->counters().handshakes_failed).add();
-        hub_->log().warning("transport.handshake.failed", peer_text(), {{"error", error.message()}, {"side", "dialler"}});
+        hub_->log().write(level_of_failure(), "transport.handshake.failed", peer_text(), {{"error", error.message()}, {"side", "dialler"}});
         attempt_failed(false);
         co_return nullptr;
     }
@@ -152,11 +156,14 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
     co_return last;
 }
 
+/// That a node which left cannot be reached is what everybody expects.
+LogLevel Association::level_of_failure() const { return stopping_ ? LogLevel::Info : LogLevel::Warning; }
+
 void Association::connect_failed(const Error& error, bool refused) {
     hub_->counters().connects_failed.add();
     if (refused) hub_->counters().connects_refused.add();
-    hub_->log().warning("transport.connect.failed", peer_text(),
-                        {{"error", error.message()}, {"attempt", fmt::to_string(failures_ + 1)}});
+    hub_->log().write(level_of_failure(), "transport.connect.failed", peer_text(),
+                      {{"error", error.message()}, {"attempt", fmt::to_string(failures_ + 1)}});
     if (refused) {
         // Copied: the handler may do anything with this association.
         const std::optional<UniqueAddress> gone = known_;
@@ -278,11 +285,13 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
 
 void Association::refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused) {
     hub_->counters().handshakes_refused.add();
-    hub_->log().warning("transport.handshake.refused", peer_text(),
-                        {{"reason", std::string{wire::to_string(refused.reason)}},
-                         {"detail", refused.detail},
-                         {"by", reply.from.to_string()},
-                         {"side", "dialler"}});
+    const bool stops_too = refused.reason == wire::RefusalReason::Stopping;
+    if (stops_too && reply.from.address() == address_) stops(reply.from);
+    hub_->log().write(stops_too ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused", peer_text(),
+                      {{"reason", std::string{wire::to_string(refused.reason)}},
+                       {"detail", refused.detail},
+                       {"by", reply.from.to_string()},
+                       {"side", "dialler"}});
     switch (refused.reason) {
     case wire::RefusalReason::Overloaded:
     case wire::RefusalReason::Stopping: attempt_failed(false); return;
@@ -304,6 +313,8 @@ void Association::established(OutboundLink& link) {
     end_dial_once();
     link.established = link.last_sent = hub_->now();
     failing_since_.reset();
+    unanswered_since_.reset();
+    stopping_.reset();
     failures_ = 0;
     probes_left_ = 0;
     met(link.peer);
@@ -321,6 +332,7 @@ void Association::established(OutboundLink& link) {
 net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
     state_ = State::Active;
     link_ = link;
+    has_link_ = true;
     if (hub_->stopping()) link->closing = wire::GoodbyeReason::Stopping;
     hub_->tasks().spawn(read(shared_from_this(), hub_->shared_from_this(), link));
     Batch batch;
@@ -336,6 +348,7 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
         written(*link, batch, *link->error);
     }
     co_await last_words(*link);
+    has_link_ = false;
     link_.reset();
 }
 
@@ -514,6 +527,7 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
         return false;
     }
     link.said = goodbye->reason;
+    if (goodbye->reason == wire::GoodbyeReason::Stopping) stops(link.peer);
     hub_->log().write(is_noteworthy(goodbye->reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye", peer_text(),
                       {{"reason", std::string{wire::to_string(goodbye->reason)}},
                        {"detail", goodbye->detail},

@@ -16,6 +16,7 @@ struct Counters {
           bytes_discarded(m.counter("transport.bytes.discarded")),
           tells_refused_full(m.counter("transport.tells.refused.full")),
           tells_refused_no_route(m.counter("transport.tells.refused.no_route")),
+          tells_refused_unreachable(m.counter("transport.tells.refused.unreachable")),
           tells_refused_too_large(m.counter("transport.tells.refused.too_large")),
           tells_refused_not_utf8(m.counter("transport.tells.refused.not_utf8")),
           tells_lost(m.counter("transport.tells.dropped.link_ended")),
@@ -79,6 +80,7 @@ struct Counters {
     Counter& bytes_discarded;
     Counter& tells_refused_full;
     Counter& tells_refused_no_route;
+    Counter& tells_refused_unreachable;
     Counter& tells_refused_too_large;
     Counter& tells_refused_not_utf8;
     Counter& tells_lost;

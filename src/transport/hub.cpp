@@ -256,6 +256,10 @@ void Hub::inbound_established(InboundLink& link) {
     report(peer, LinkEvent::Accepted);
 }
 
+void Hub::stops(const UniqueAddress& node) {
+    if (const auto association = known_association(node.address())) association->stops(node);
+}
+
 void Hub::inbound_ended(InboundLink& link) {
     std::erase_if(inbound_, [&link](const auto& other) { return other.get() == &link; });
 }

@@ -144,6 +144,8 @@ public:
     bool is_claimed(const UniqueAddress& peer);
     void settle_claim(const UniqueAddress& peer, ClaimCheck::Done done) { claim_check_.settle(peer, std::move(done)); }
     std::string denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
+    /// `node` says that it stops.
+    void stops(const UniqueAddress& node);
     /// A handshake done by an inbound link: ends older links it replaces and tells the association.
     void inbound_established(InboundLink& link);
     void inbound_ended(InboundLink& link);

@@ -178,12 +178,13 @@ net::Task<bool> InboundLink::reply() {
     const auto* refused = std::get_if<wire::HelloRefused>(&reply_.answer);
     if (refused) {
         hub_.counters().handshakes_refused.add();
-        hub_.log().warning("transport.handshake.refused", peer_text(),
-                           {{"reason", std::string{wire::to_string(refused->reason)}},
-                            {"detail", refused->detail},
-                            {"by", "this node"},
-                            {"from", connection_->remote().to_string()},
-                            {"side", "acceptor"}});
+        const bool stopping = refused->reason == wire::RefusalReason::Stopping;
+        hub_.log().write(stopping ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused", peer_text(),
+                         {{"reason", std::string{wire::to_string(refused->reason)}},
+                          {"detail", refused->detail},
+                          {"by", "this node"},
+                          {"from", connection_->remote().to_string()},
+                          {"side", "acceptor"}});
     }
     auto encoded = wire::encode_frame(std::move(reply_), wire::frame_bytes_max_default);
     if (encoded) {
@@ -398,6 +399,7 @@ void InboundLink::drop_foreign(std::string_view frame, std::string_view sender) 
 
 void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
     said_ = goodbye.reason;
+    if (goodbye.reason == wire::GoodbyeReason::Stopping) hub_.stops(peer_);
     hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye",
                      peer_text(),
                      {{"reason", std::string{wire::to_string(goodbye.reason)}},

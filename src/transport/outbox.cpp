@@ -222,6 +222,14 @@ Outbox::Batch Outbox::drop_before(std::uint64_t mark) {
     return dropped;
 }
 
+void Outbox::drop_waiting(std::vector<Done>& failed) {
+    const std::scoped_lock lock{mutex_};
+    for (; first_waiting_ < waiting_.size(); ++first_waiting_) failed.push_back(std::move(waiting_[first_waiting_].done));
+    waiting_bytes_ = 0;
+    std::vector<Waiting>{}.swap(waiting_);
+    first_waiting_ = 0;
+}
+
 Outbox::Batch Outbox::drop_all(std::vector<Done>& failed) {
     const std::scoped_lock lock{mutex_};
     seal_tail();

@@ -85,6 +85,8 @@ public:
     Batch drop_before(std::uint64_t mark);
     /// Drops everything, the waiting included (their Done are appended to `failed`).
     Batch drop_all(std::vector<Done>& failed);
+    /// Drops the tells that wait for room (their Done are appended to `failed`). What is queued stays.
+    void drop_waiting(std::vector<Done>& failed);
     /// From now on put() answers Closed. What is queued stays. Reversible.
     void set_closed(bool closed);
 

@@ -9,6 +9,7 @@ std::string_view to_string(TellResult r) noexcept {
     case TellResult::Queued: return "queued";
     case TellResult::Full: return "full";
     case TellResult::NoRoute: return "no route";
+    case TellResult::Unreachable: return "unreachable";
     case TellResult::TooLarge: return "too large";
     }
     return "unknown";

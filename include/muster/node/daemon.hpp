@@ -176,7 +176,7 @@ public:
                                               });
     }
     /// Waits for room instead of answering Full. The tell is encoded before this returns. The result is Queued, or Errc::too_large,
-    /// not_found (NoRoute), limit_reached (too many waiting), cancelled.
+    /// not_found (NoRoute), unreachable (nobody has answered there for connect_timeout), limit_reached (too many waiting), cancelled.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_tell(const Address& to, const Tell& message, Token&& token) {
         return detail::initiate<result<void>>(

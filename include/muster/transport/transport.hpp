@@ -40,6 +40,7 @@ enum class TellResult : std::uint8_t {
     Full,     ///< the association's byte limit is reached: back off, or use async_tell
     NoRoute,  ///< shut down, quarantined, or an address that cannot be this transport's peer
     TooLarge, ///< above frame_bytes_max
+    Unreachable, ///< of tell_when_room: there was no room, and nobody has answered at that address for connect_timeout
 };
 std::string_view to_string(TellResult r) noexcept;
 
@@ -100,7 +101,7 @@ public:
     /// Any thread; both forms answer at once. `to` may be a connectionless address: the association opens on demand.
     virtual TellResult tell(const Address& to, const Tell& tell) = 0;
     virtual TellRoute route(const Address& to) = 0;
-    /// Calls `done` on the Runtime's thread: Queued as soon as there was room, or NoRoute / TooLarge. Any thread. Waiting tells of one
+    /// Calls `done` on the Runtime's thread: Queued as soon as there was room, or NoRoute / TooLarge / Unreachable. Any thread. Waiting tells of one
     /// caller keep their order; at most `waiting_tells_max` wait, more answer Full. (node/ offers the completion-token form.)
     virtual void tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) = 0;
     /// Messages from and to this incarnation are dropped from now on; it is told so (unless harmless).
