@@ -14,6 +14,11 @@ constexpr bool check_by_default = false;
 constexpr bool check_by_default = true;
 #endif
 
+/// A leader tick is a step; three that were missed are still a slow machine, more is one that stood still.
+Duration tombstone_step_max(const ClusterSettings& settings) {
+    return std::max<Duration>(std::chrono::seconds{10}, 3 * Duration(settings.leader_actions_interval));
+}
+
 } // namespace
 
 ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c)
@@ -22,7 +27,8 @@ ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource
       state(std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
                                                     std::make_shared<const Gossip>(),
                                                     settings.multi_dc.cross_dc_connections)),
-      published(state), heartbeats(self, settings) {
+      published(state), data_centers(settings.multi_dc.self_data_center), tombstone_clock(tombstone_step_max(settings)),
+      heartbeats(self, settings) {
     MUSTER_ENSURE(!self.address().is_local(), "others must be able to reach a node: its address needs host and port");
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
 }
@@ -59,6 +65,7 @@ void ClusterCore::Impl::publish(const Now& now, Effects& out) {
     if (published == state) return;
     const auto before = std::exchange(published, state);
     std::vector<ClusterEvent> events = diff_events(before.get(), state.get());
+    follow_tombstones(*before->gossip, now, out);
     follow_events(events, now, out);
     out.emplace_back(effect::Publish{state, std::move(events)});
 }
@@ -67,6 +74,7 @@ void ClusterCore::Impl::finish(const Now& now, Effects& out) {
     if (phase == CorePhase::Stopped) return;
     if (leaving.held && !is_anybody_unreachable()) leave_now(now, out);
     if (is_initialized()) finish_eager(now, out);
+    retire_when_spent(out);
     if (checking) check();
 }
 
@@ -153,6 +161,11 @@ void ClusterCore::down(std::span<const UniqueAddress> nodes, const Now& now, Eff
 void ClusterCore::prepare_for_shutdown(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(prepare_for_shutdown(now, out));
 }
+result<void> ClusterCore::forget_data_center(std::string_view name, const Now& now, Effects& out) {
+    result<void> done = impl_->forget_data_center(name, out);
+    if (impl_->phase != CorePhase::Stopped) impl_->finish(now, out);
+    return done;
+}
 void ClusterCore::quarantined(const UniqueAddress& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(quarantined(node, now, out));
 }
@@ -231,6 +244,10 @@ bool ClusterCore::is_preparing_for_shutdown() const noexcept { return impl_->pre
 bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.held; }
 bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.given_up; }
 std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->departed(); }
+std::vector<std::string> ClusterCore::lost_data_centers() const {
+    return {impl_->data_centers.lost().begin(), impl_->data_centers.lost().end()};
+}
+std::size_t ClusterCore::tombstones_bytes() const { return GossipSize::of_tombstones(impl_->gossip()); }
 bool ClusterCore::is_tombstoned(const UniqueAddress& node) const noexcept {
     return impl_->gossip().is_tombstoned(node);
 }

@@ -356,7 +356,7 @@ void ClusterCore::Impl::batch_join(const Join& m, const Now& now, Effects& out) 
     const Instant next = eager.last_join_batch ? *eager.last_join_batch + settings.eager.join_batch : now.monotonic;
     if (eager.waiting_joins.empty() && now.monotonic >= next) {
         eager.last_join_batch = now.monotonic;
-        admit({m}, now, out);
+        admit_those_with_room({m}, now, out);
         return;
     }
     if (eager.waiting_nodes.contains(m.node)) return;
@@ -386,7 +386,7 @@ void ClusterCore::Impl::on_join_batch_timer(const Now& now, Effects& out) {
         if (addresses.insert(m.node.address()).second) admitted.push_back(std::move(m));
     }
     eager.last_join_batch = now.monotonic;
-    if (!admitted.empty()) admit(admitted, now, out);
+    admit_those_with_room(std::move(admitted), now, out);
 }
 
 } // namespace muster

@@ -56,6 +56,45 @@ Decision decide(const GossipPtr& local, const GossipPtr& remote) {
     return merge(local, remote);
 }
 
+/// Whether `remote` says something about this node that only this node can say, and has not.
+bool is_own_word_forged(const Gossip& remote, const Gossip& local, const UniqueAddress& self) {
+    return remote.version().get(self.key()) > local.version().get(self.key()) ||
+           remote.reachability().version_of(self) > local.reachability().version_of(self);
+}
+
+/// Whether a gossip whose clock has seen all of `local` says that a status, or a row of `self`, went back.
+bool goes_back(const Gossip& remote, const Gossip& local, const UniqueAddress& self) {
+    auto theirs = remote.members().begin();
+    const auto end = remote.members().end();
+    const bool same_members = remote.members().data() == local.members().data();
+    for (const Member& mine : same_members ? std::span<const Member>{} : local.members()) {
+        while (theirs != end && *theirs < mine) ++theirs;
+        if (theirs == end || *theirs != mine || theirs->same_content(mine)) continue;
+        // The one legal step down in merge priority (§1.5).
+        if (mine.status() == MemberStatus::ReadyForShutdown) continue;
+        if (highest_priority(mine, *theirs).status() != theirs->status()) return true;
+    }
+    return remote.reachability().version_of(self) < local.reachability().version_of(self);
+}
+
+/// Both are about the own incarnation: `merged` with the rows that `local` has of `self`, in a version above all that were given.
+Reachability own_rows_anew(const Gossip& merged, const Gossip& local, const UniqueAddress& self) {
+    const std::int64_t version = std::max(merged.reachability().version_of(self), local.reachability().version_of(self)) + 1;
+    std::vector<Reachability::Record> rows;
+    for (const auto& row : merged.reachability().records())
+        if (row.observer != self) rows.push_back(row);
+    for (auto row : local.reachability().records_of(self)) {
+        if (!merged.has_member(row.subject)) continue;
+        row.version = version;
+        rows.push_back(std::move(row));
+    }
+    std::vector<Reachability::Version> versions;
+    for (const auto& observer : merged.reachability().versions())
+        if (observer.observer != self) versions.push_back(observer);
+    versions.push_back({self, version});
+    return Reachability{std::move(rows), std::move(versions)};
+}
+
 std::string_view counter_of(GossipOutcome outcome) noexcept {
     switch (outcome) {
     case GossipOutcome::Same: return "cluster.gossip.same";
@@ -125,10 +164,24 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
     if (is_possible(m.from, *m.gossip, out)) take(m.from, m.gossip, now, out);
 }
 
+/// Own words that this node could not step over: a joiner's, who holds nothing that check_jump() could compare, and what a node whose
+/// incarnation is spent is still to be pushed to.
+result<void> ClusterCore::Impl::check_own(const Gossip& remote) const {
+    const auto above = [&](std::uint64_t theirs, std::uint64_t own) {
+        return theirs > own && (is_spent || theirs - own > gossip_counter_jump_max);
+    };
+    const bool clock = above(remote.version().get(self.key()), gossip().version().get(self.key()));
+    const bool rows = above(static_cast<std::uint64_t>(remote.reachability().version_of(self)),
+                            static_cast<std::uint64_t>(gossip().reachability().version_of(self)));
+    if (clock || rows) return Error{Errc::malformed, "gossip with words of " + self.to_string(), "only it counts on from its own", {}};
+    return {};
+}
+
 bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const {
     if (remote.version_id() == gossip().version_id()) return true;
     auto checked = check_possible(remote); // again: not every transport has a decoder
     if (checked) checked = check_jump(remote, gossip());
+    if (checked) checked = check_own(remote);
     if (checked) return true;
     count(out, "cluster.gossip.impossible");
     log(out, LogLevel::Warning, "cluster.gossip.impossible", from.to_string(), {{"reason", checked.error().message()}});
@@ -138,7 +191,13 @@ bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& rem
 void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out) {
     const GossipPtr local = state->gossip;
     const MemberStatus status_before = self_status();
+    if (is_own_word_forged(*remote, *local, self)) return step_over(*remote, from, now, out);
     Decision decision = decide(local, remote);
+    if (decision.outcome == GossipOutcome::Newer && decision.winning == remote && goes_back(*remote, *local, self)) {
+        count(out, "cluster.gossip.contradicts");
+        log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(), {{"what", "a status or own rows that went back"}});
+        decision = {GossipOutcome::Merge, std::make_shared<const Gossip>(remote->merge(*local)), true};
+    }
     count(out, counter_of(decision.outcome));
     // The first sighting of the own Exiting is still marked seen and answered; what comes after it is not.
     const bool wants_to_know = !exiting_tasks_in_progress && !remote->seen_by(self);
@@ -168,6 +227,46 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     } else if (decision.outcome == GossipOutcome::Same) {
         answer_converged(from, remote->seen_digest(), out);
     }
+}
+
+void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out) {
+    const GossipPtr local = state->gossip;
+    const MemberStatus status_before = self_status();
+    warn_of_own_words(from, forged, *local, out);
+    count(out, counter_of(GossipOutcome::Merge));
+    const Gossip merged = forged.prune_clock_of(local->tombstones()).merge(local->prune_clock_of(forged.tombstones()));
+    local_change(merged.with_reachability(own_rows_anew(merged, *local, self)));
+    forget_newcomers(*local);
+    publish(now, out);
+    react_to_own_status(status_before, now, out);
+    reply(from, GossipOutcome::Merge, forged, out);
+}
+
+void ClusterCore::Impl::warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local, Effects& out) const {
+    count(out, "cluster.gossip.contradicts");
+    log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(),
+        {{"what", "this node's own words"},
+         {"own_counter", std::to_string(local.version().get(self.key()))},
+         {"their_counter", std::to_string(forged.version().get(self.key()))}});
+}
+
+void ClusterCore::Impl::disown_words_before_joining(const UniqueAddress& from, Effects& out) {
+    const Gossip nothing;
+    if (!is_own_word_forged(gossip(), nothing, self)) return;
+    warn_of_own_words(from, gossip(), nothing, out);
+    local_change(gossip().with_reachability(own_rows_anew(gossip(), nothing, self)));
+}
+
+void ClusterCore::Impl::retire_when_spent(Effects& out) {
+    if (is_spent || !is_initialized()) return;
+    const std::uint64_t counter = gossip().version().get(self.key());
+    const auto version = static_cast<std::uint64_t>(gossip().reachability().version_of(self));
+    if (counter <= incarnation_counter_max && version <= incarnation_counter_max) return;
+    is_spent = true;
+    count(out, "cluster.incarnation.spent");
+    log(out, LogLevel::Error, "cluster.incarnation.spent", {},
+        {{"counter", std::to_string(counter)}, {"version", std::to_string(version)}, {"next", "leaves; start it again"}});
+    out.emplace_back(effect::Shutdown{ShutdownReason::IncarnationSpent});
 }
 
 void ClusterCore::Impl::forget_newcomers(const Gossip& before) {

@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "gossip_size.hpp"
 #include "join_proof.hpp"
+#include "tombstone_clock.hpp"
 
 namespace muster {
 
@@ -175,6 +177,12 @@ struct ClusterCore::Impl {
                               Effects& out);
     /// Rule 5 for all of `joins` in one local change.
     void admit(const std::vector<Join>& joins, const Now& now, Effects& out);
+    // core_admission.cpp
+    /// No for a joiner that no gossip may carry; who has proven its address is told so.
+    bool is_within_limits(const Join& m, Effects& out) const;
+    /// Those of `joins` that the largest gossip has room for, in order; the others are told to ask again.
+    std::vector<Join> those_with_room(std::vector<Join> joins, Effects& out);
+    void admit_those_with_room(std::vector<Join> joins, const Now& now, Effects& out);
     /// Whether `node` has answered at its address, as far as that is asked for.
     bool is_proven(const UniqueAddress& node) const;
     void hold_until_proven(const Join& m, const Now& now, Effects& out);
@@ -190,6 +198,7 @@ struct ClusterCore::Impl {
     void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
     /// No when no honest node can have sent it (gossip_check.hpp); counts and logs that.
     bool is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const;
+    result<void> check_own(const Gossip& remote) const;
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
     /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger is told
@@ -203,6 +212,12 @@ struct ClusterCore::Impl {
     void burst(Effects& out);
     /// Not self, a member, no negative row (self, node).
     bool is_valid_target(const UniqueAddress& node) const noexcept;
+    /// What only this node writes and this gossip has further: merged, stepped over, the own rows written anew (§2).
+    void step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out);
+    /// A Welcome with words of this node, which has said none.
+    void disown_words_before_joining(const UniqueAddress& from, Effects& out);
+    void warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local, Effects& out) const;
+    void retire_when_spent(Effects& out);
     void send_gossip(const UniqueAddress& to, Effects& out);
     void send_status(const UniqueAddress& to, Effects& out) const;
     void note_sent(const UniqueAddress& to);
@@ -238,6 +253,12 @@ struct ClusterCore::Impl {
     std::vector<UniqueAddress> departed() const;
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
+
+    // --- core_tombstones.cpp
+    /// Follows what was just installed.
+    void follow_tombstones(const Gossip& before, const Now& now, Effects& out);
+    void tick_tombstones(const Now& now, Effects& out);
+    result<void> forget_data_center(std::string_view name, Effects& out);
 
     // --- core_commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
@@ -340,6 +361,11 @@ struct ClusterCore::Impl {
     unsigned self_down_checks_failed = 0;
 
     JoinState joining;
+    GossipSize gossip_size;
+    DataCenterWatch data_centers;
+    TombstoneClock tombstone_clock;
+    std::optional<Instant> tombstones_warned_at;
+    bool is_spent = false; ///< own counters passed incarnation_counter_max: coordinated shutdown runs
     LeavingState leaving;
     EagerState eager;
     HeartbeatMonitor heartbeats;

@@ -92,6 +92,8 @@ void ClusterCore::Impl::on_new_incarnation(const UniqueAddress& fresh, const Now
                                                     std::make_shared<const Gossip>(),
                                                     settings.multi_dc.cross_dc_connections);
     published = state;
+    data_centers = DataCenterWatch(settings.multi_dc.self_data_center);
+    tombstone_clock.follow(gossip());
     joining.has_sent_join = false;
     joining.unproven.clear();
     links.clear();
@@ -244,6 +246,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     joining.process.reset();
     install(m.gossip->seen(self));
     eager.originated = false;
+    disown_words_before_joining(m.from, out);
     log(out, LogLevel::Info, "cluster.join.welcomed", m.from.to_string(), {{"members", text(gossip().members().size())}});
     count(out, "cluster.join.welcomed");
     publish(now, out);
@@ -323,6 +326,7 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
     const auto data_centers = std::ranges::count_if(m.roles, [](const std::string& r) { return r.starts_with(DC_ROLE_PREFIX); });
     if (data_centers > 1)
         return refuse(LogLevel::Warning, "cluster.join.ignored.roles", "a member has one data center");
+    if (!is_within_limits(m, out)) return false;
     if (is_link_over(m.node))
         return refuse(LogLevel::Debug, "cluster.join.ignored.link_over", "its connection has ended or was replaced");
     return true;
@@ -379,7 +383,7 @@ void ClusterCore::Impl::on(const Join& m, const Now& now, Effects& out) {
         return;
     }
     if (!settings.eager.eager_gossip) {
-        admit({m}, now, out);
+        admit_those_with_room({m}, now, out);
         return;
     }
     batch_join(m, now, out);

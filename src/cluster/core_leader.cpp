@@ -13,6 +13,7 @@ constexpr std::uint64_t stuck_log_every = 60;
 void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
     expire_unproven(now, out);
     if (!is_initialized()) return;
+    tick_tombstones(now, out);
     if (settings.eager.eager_gossip) apply_acks(now, out);
     if (state->is_leader(self)) {
         if (state->convergence(excused())) {
@@ -47,7 +48,7 @@ LeaderActionInputs ClusterCore::Impl::leader_inputs() const {
     inputs.min_nr_of_members = settings.min_nr_of_members;
     inputs.role_min_nr_of_members = settings.role_min_nr_of_members;
     inputs.preparing_for_shutdown = preparing_for_shutdown;
-    inputs.prune_tombstones_after = settings.prune_gossip_tombstones_after;
+    inputs.expired_tombstones = tombstone_clock.older_than(settings.prune_gossip_tombstones_after);
     return inputs;
 }
 
@@ -61,11 +62,12 @@ void ClusterCore::Impl::log_leader_actions(const LeaderActions& actions, Effects
 }
 
 bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
-    const LeaderActions actions = state->leader_actions(leader_inputs());
+    const LeaderActionInputs inputs = leader_inputs();
+    const LeaderActions actions = state->leader_actions(inputs);
     Gossip next = gossip();
     if (!actions.changed.empty()) next = next.update(actions.changed);
     if (!actions.removed.empty()) next = next.remove(actions.removed, now.wall);
-    next = next.prune_tombstones(now.wall - settings.prune_gossip_tombstones_after);
+    next = next.without_tombstones(inputs.expired_tombstones);
     if (next.version_id() == gossip().version_id()) return false;
 
     std::vector<UniqueAddress> exiting;

@@ -14,6 +14,7 @@ std::string_view to_string(ShutdownReason reason) noexcept {
     case ShutdownReason::Requested: return "requested";
     case ShutdownReason::LeaveUnfinished: return "leave unfinished";
     case ShutdownReason::CannotStart: return "cannot start";
+    case ShutdownReason::IncarnationSpent: return "incarnation spent";
     }
     MUSTER_ENSURE(false, "the enumerators above are all there are");
     return {};

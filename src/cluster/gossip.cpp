@@ -401,6 +401,21 @@ Gossip Gossip::prune_tombstones(WallTime limit) const {
     return next;
 }
 
+Gossip Gossip::without_tombstones(std::span<const UniqueAddress> nodes) const {
+    const auto is_named = [&](const Tombstone& t) { return std::ranges::binary_search(nodes, t.node); };
+    if (nodes.empty() || std::ranges::none_of(*tombstones_, is_named)) return *this;
+    Gossip next = *this;
+    Tombstones kept;
+    for (const Tombstone& t : *tombstones_) {
+        if (is_named(t))
+            next.tombstones_hash_ -= hash_of(t);
+        else
+            kept.push_back(t);
+    }
+    next.tombstones_ = std::make_shared<const Tombstones>(std::move(kept));
+    return next;
+}
+
 Gossip Gossip::increment(const UniqueAddress& node) const {
     Gossip next = *this;
     next.version_.tick(node);

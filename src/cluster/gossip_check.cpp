@@ -1,6 +1,7 @@
 #include <muster/cluster/gossip_check.hpp>
 
 #include <algorithm>
+#include <muster/cluster/gossip_limits.hpp>
 #include <string>
 #include <utility>
 
@@ -40,6 +41,22 @@ result<void> check_nodes(const Gossip& gossip) {
     return {};
 }
 
+result<void> check_limits(const Gossip& gossip) {
+    const auto too_many = [](std::string_view what, std::size_t has, std::size_t limit) {
+        return impossible("gossip with " + std::to_string(has) + ' ' + std::string(what), "at most " + std::to_string(limit) + " are allowed");
+    };
+    if (gossip.members().size() > gossip_members_max) return too_many("members", gossip.members().size(), gossip_members_max);
+    if (gossip.tombstones().size() > gossip_tombstones_max) return too_many("tombstones", gossip.tombstones().size(), gossip_tombstones_max);
+    const std::string* before = nullptr;
+    for (const Member& m : gossip.members()) {
+        const auto roles = m.roles();
+        if (roles.data() == before) continue; // the same memory, and the same version
+        before = roles.data();
+        if (auto fits = check_member_limits(roles, m.app_version()); !fits) return fits;
+    }
+    return {};
+}
+
 result<void> check_clock(const Gossip& gossip) {
     const auto entries = gossip.version().entries();
     std::size_t of_members = 0;
@@ -58,6 +75,7 @@ result<void> check_clock(const Gossip& gossip) {
 } // namespace
 
 result<void> check_possible(const Gossip& gossip) {
+    if (auto limits = check_limits(gossip); !limits) return limits;
     if (auto nodes = check_nodes(gossip); !nodes) return nodes;
     return check_clock(gossip);
 }

@@ -432,7 +432,7 @@ std::vector<ClusterEvent> MembershipState::apply_leader_actions(WallTime now,
     const Gossip changed = latest()
                                .update(actions.changed)
                                .remove(actions.removed, now)
-                               .prune_tombstones(now - inputs.prune_tombstones_after);
+                               .without_tombstones(inputs.expired_tombstones);
     if (changed.version_id() == latest().version_id()) return {};
     const MembershipState before = *this;
     install(changed);

@@ -1,6 +1,7 @@
 #include <muster/cluster/settings.hpp>
 
 #include <cmath>
+#include <muster/cluster/gossip_limits.hpp>
 #include <muster/cluster/multi_dc.hpp>
 #include <muster/cluster/phi_accrual.hpp>
 #include <muster/setting_limits.hpp>
@@ -65,10 +66,29 @@ private:
     std::optional<Error> error_;
 };
 
+/// What no member would admit (gossip_limits.hpp).
+void validate_member_limits(const ClusterSettings& s, Validator& v) {
+    const auto at_most = [&](std::size_t has, std::size_t limit, std::string_view setting, std::string_view what) {
+        v.require(has <= limit, setting, "use at most " + std::to_string(limit) + ' ' + std::string{what});
+    };
+    std::size_t sum = 0;
+    for (const auto& role : s.roles) {
+        at_most(role.size(), role_bytes_max, "roles", "bytes for a role");
+        sum += role.size();
+    }
+    // Beside the dc- role.
+    at_most(s.roles.size(), member_roles_max - 1, "roles", "of them");
+    at_most(sum, member_roles_bytes_max - role_bytes_max, "roles", "bytes for all roles in sum");
+    at_most(s.app_version.text().size(), app_version_bytes_max, "app-version", "bytes");
+    at_most(s.multi_dc.self_data_center.size(), data_center_bytes_max, "multi-data-center.self-data-center", "bytes");
+}
+
 void validate_joining(const ClusterSettings& s, Validator& v) {
     for (const Address& seed : s.seed_nodes) {
         v.require(seed.host && seed.port, "seed-nodes entry " + seed.to_string(),
                   "use an address with host and port");
+        v.require(!seed.host || seed.host->size() <= address_part_bytes_max, "seed-nodes entry",
+                  "use a host of at most " + std::to_string(address_part_bytes_max) + " bytes");
     }
     v.above_zero(s.seed_node_timeout, "seed-node-timeout");
     v.above_zero_or_off(s.seed_ask_again_after, "seed-ask-again-after");
@@ -77,6 +97,7 @@ void validate_joining(const ClusterSettings& s, Validator& v) {
                         "shutdown-after-unsuccessful-join-seed-nodes");
     for (const auto& role : s.roles) v.role(role, "roles");
     v.label(std::string{s.app_version.text()}, "app-version");
+    validate_member_limits(s, v);
     v.count(s.min_nr_of_members, "min-nr-of-members");
     for (const auto& [role, minimum] : s.role_min_nr_of_members) {
         v.require(!role.empty(), "role.<r>.min-nr-of-members", "name the role");
@@ -100,6 +121,7 @@ void validate_gossip(const ClusterSettings& s, Validator& v) {
     v.not_endless(s.publish_stats_interval.value_or(milliseconds::zero()), "publish-stats-interval");
     v.probability(s.gossip_different_view_probability, "gossip-different-view-probability");
     v.count(s.reduce_gossip_different_view_probability, "reduce-gossip-different-view-probability");
+    v.require(!s.gossip_bytes_max || *s.gossip_bytes_max >= 1024, "gossip-bytes-max", "use at least 1024");
     v.above_zero(s.prune_gossip_tombstones_after, "prune-gossip-tombstones-after");
     v.above_zero_or_off(s.allow_weakly_up_members, "allow-weakly-up-members");
     v.not_negative(s.down_removal_margin, "down-removal-margin");

@@ -286,6 +286,7 @@ void Daemon::carry_out(effect::Publish& e) {
     if (config_.observer) config_.observer(e.state);
     update_snapshot(e);
     update_monitored();
+    measure_tombstones();
     expect_newcomers(e.events);
     update_departed();
     if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
@@ -293,6 +294,20 @@ void Daemon::carry_out(effect::Publish& e) {
     published_.notify();
     if (config_.cluster.publish_stats_interval == std::chrono::milliseconds::zero()) publish_stats();
     check_status_waiters();
+}
+
+void Daemon::measure_tombstones() {
+    const GossipPtr& gossip = core_.state()->gossip;
+    if (measured_ && measured_->tombstones().data() == gossip->tombstones().data()) return;
+    measured_ = gossip;
+    runtime_.metrics().gauge("cluster.tombstones").set(static_cast<std::int64_t>(gossip->tombstones().size()));
+    runtime_.metrics().gauge("cluster.tombstones.bytes").set(static_cast<std::int64_t>(core_.tombstones_bytes()));
+}
+
+result<void> Daemon::forget_data_center(std::string_view name) {
+    result<void> done;
+    feed([&](const Now& now, Effects& out) { done = core_.forget_data_center(name, now, out); });
+    return done;
 }
 
 void Daemon::publish_stats() {

@@ -40,6 +40,10 @@ void ClusterDaemonHandle::not_converged_report(UniqueFunction<void(ConvergenceRe
     daemon_->post([done = std::move(done)](Daemon& d) mutable { done(d.report()); });
 }
 
+void ClusterDaemonHandle::forget_data_center(std::string name, UniqueFunction<void(result<void>)> done) {
+    daemon_->post([name = std::move(name), done = std::move(done)](Daemon& d) mutable { done(d.forget_data_center(name)); });
+}
+
 std::vector<std::shared_ptr<const SbrDecisionRecord>> ClusterDaemonHandle::decisions() const {
     return daemon_->decisions();
 }

@@ -65,6 +65,7 @@ public:
     /// Calls `done` once the node has begun to join as it was told to, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
     ConvergenceReport report() const;
+    result<void> forget_data_center(std::string_view name);
     /// The handle is gone: nobody will ask for a graceful end any more.
     void abandon();
 
@@ -111,6 +112,7 @@ private:
     void update_monitored();
     /// publish-stats-interval: the size of what this node knows, as gauges.
     void publish_stats();
+    void measure_tombstones();
     void update_departed();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     RandomSource make_random();
@@ -179,6 +181,7 @@ private:
     net::TaskGroup tasks_;   ///< everything periodic
     net::TaskGroup main_;    ///< run(), which owns this object while it runs
 
+    GossipPtr measured_; ///< whose tombstones the gauges are about
     bool ever_joined_ = false; ///< has been a member; Runtime's thread
 
     mutable std::mutex snapshot_mutex_;

@@ -58,6 +58,10 @@ result<void> TcpTransportOptions::validate() const {
     if (cluster_name.size() > wire::name_bytes_max)
         return setting("cluster_name", fmt::format("use at most {} bytes", wire::name_bytes_max));
     if (protocol.empty()) return setting("protocol", "use \"akka.tcp\"");
+    if (protocol.size() > wire::name_bytes_max)
+        return setting("protocol", fmt::format("use at most {} bytes", wire::name_bytes_max));
+    if (advertised_host.size() > wire::name_bytes_max)
+        return setting("advertised_host", fmt::format("use at most {} bytes", wire::name_bytes_max));
     if (listen_host.empty()) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
     if (is_any_address(advertised_host.empty() ? listen_host : advertised_host))
         return setting("advertised_host", "name an address that peers can dial");

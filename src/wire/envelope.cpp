@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <map>
 #include <muster/cluster/gossip_check.hpp>
+#include <muster/cluster/gossip_limits.hpp>
 #include <muster/ensure.hpp>
 #include <tuple>
 #include <utility>
@@ -42,6 +43,7 @@ constexpr std::uint8_t host_none = 0x00;
 constexpr std::uint8_t host_same = 0x40;
 constexpr std::uint8_t host_difference = 0x80;
 constexpr std::size_t node_bytes_min = 1 + 1 + 8;
+static_assert(name_bytes_max == address_part_bytes_max && name_bytes_max >= app_version_bytes_max);
 
 // Differences wrap: every pair of values has one, and a hostile one is no undefined behaviour.
 std::uint64_t difference(std::int64_t value, std::int64_t before) noexcept {
@@ -297,7 +299,16 @@ private:
             RawIdentity& identity = identities_.emplace_back();
             fields_.get(identity.roles);
             fields_.get(identity.app_version);
+            if (auto fits = check_member_limits(identity.roles, identity.app_version); !fits)
+                throw Failure{std::move(fits).error()};
         }
+    }
+    /// Before anything is allocated for them.
+    std::size_t bounded_count(std::string_view what, std::size_t limit) {
+        const auto at = in_.offset();
+        const std::size_t count = in_.get_count(node_bytes_min + 1);
+        if (count > limit) refuse(at, fmt::format("a gossip has at most {} {}, this one {}", limit, what, count));
+        return count;
     }
     std::string_view bounded_text() {
         const auto at = in_.offset();
@@ -385,7 +396,7 @@ private:
 
     void read_members() {
         fields_.set_field("gossip.members");
-        const std::size_t count = in_.get_count(node_bytes_min + 1);
+        const std::size_t count = bounded_count("members", gossip_members_max);
         in_.charge(count * sizeof(Member));
         members_.reserve(count); // the bytes for each are there: node_bytes_min + 1 of them for 8 here
         begin_nodes();
@@ -430,7 +441,7 @@ private:
 
     void read_tombstones() {
         fields_.set_field("gossip.tombstones");
-        const std::size_t count = in_.get_count(node_bytes_min + 1);
+        const std::size_t count = bounded_count("tombstones", gossip_tombstones_max);
         begin_nodes();
         std::int64_t time = 0;
         for (std::size_t i = 0; i < count; ++i) {

@@ -1,10 +1,12 @@
 /// The gossip on the wire: nothing lost, little spent, everything checked, memory shared.
+#include "../../src/cluster/gossip_size.hpp"
 #include "samples.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <limits>
 #include <muster/cluster/gossip_check.hpp>
+#include <muster/cluster/gossip_limits.hpp>
 
 namespace muster::wire {
 namespace {
@@ -160,6 +162,72 @@ TEST(ImpossibleGossip, TombstoneTimesAreNotJudged) {
         odd.tombstones = {{samples::node(7), {ms}}};
         EXPECT_TRUE(odd.is_decoded()) << ms;
     }
+}
+
+// --- limits (protocol.md §2)
+
+TEST(GossipLimits, AMemberAboveThemIsRefusedByTheDecoderWhichNamesTheLimit) {
+    const auto refusal = [](std::vector<std::string> roles, AppVersion version) -> std::string {
+        const Member large{samples::node(2), MemberStatus::Up, std::move(roles), 3, std::move(version)};
+        const auto gossip = Gossip::from_parts({large}, {}, {}, {}, {});
+        EXPECT_TRUE(gossip);
+        const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
+        return back ? "" : back.error().message();
+    };
+    std::vector<std::string> many;
+    std::vector<std::string> long_ones;
+    for (int i = 0; i < 200; ++i) many.push_back(std::to_string(i));
+    for (int i = 0; i < 40; ++i) long_ones.push_back(std::to_string(i) + std::string(240, 'x'));
+    EXPECT_EQ(refusal({std::string(role_bytes_max, 'x')}, {}), "");
+    EXPECT_NE(refusal({std::string(6'000'000, 'x')}, {}).find("bytes of a role"), std::string::npos);
+    EXPECT_NE(refusal(many, {}).find("roles"), std::string::npos);
+    EXPECT_NE(refusal(long_ones, {}).find("bytes of roles"), std::string::npos);
+    EXPECT_NE(refusal({}, *AppVersion::parse(std::string(300, 'v'))).find("app version"), std::string::npos);
+}
+
+TEST(GossipLimits, MoreTombstonesThanAGossipMayBringAreRefusedByTheDecoder) {
+    std::vector<Tombstone> tombstones;
+    for (std::size_t i = 0; i <= gossip_tombstones_max; ++i)
+        tombstones.push_back({{samples::node(1).address(), Uid{static_cast<std::int64_t>(i)}}, {}});
+    const auto gossip = Gossip::from_parts({{samples::node(0), MemberStatus::Up, {}, 1}}, {}, {}, {}, tombstones);
+    ASSERT_TRUE(gossip);
+    const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
+    ASSERT_FALSE(back);
+    EXPECT_NE(back.error().message().find("tombstones"), std::string::npos) << back.error().message();
+}
+
+TEST(GossipSize, IsNeverBelowTheEncodedFrameAndNotFarAboveIt) {
+    for (const std::size_t count : {1U, 2U, 10U, 300U, 1000U}) {
+        const GossipPtr gossip = shared(samples::cluster(count));
+        GossipSize size;
+        const std::size_t estimate = size.of(gossip);
+        const std::size_t real = body_bytes(envelope(gossip)).size();
+        EXPECT_GE(estimate, real) << count;
+        EXPECT_LE(estimate, 3 * real + 1024) << count;
+    }
+    // Everything long: names, counters, times, rows of everybody about everybody.
+    std::vector<Member> members;
+    std::vector<VectorClock::Entry> clock;
+    std::vector<Tombstone> tombstones;
+    Reachability rows;
+    std::vector<UniqueAddress> nodes;
+    for (std::size_t i = 0; i < 20; ++i) {
+        const auto host = std::to_string(i) + std::string(250, static_cast<char>('a' + i));
+        nodes.push_back({Address::remote("akka.tcp", "shop", host, static_cast<std::uint16_t>(60'000 * (i % 2) + i)),
+                         Uid{std::numeric_limits<std::int64_t>::max() - static_cast<std::int64_t>(i)}});
+        members.emplace_back(nodes.back(), MemberStatus::Up, std::vector<std::string>{host}, static_cast<std::int32_t>(up_number_max - 1000 * (i % 2)),
+                             *AppVersion::parse(host));
+        clock.push_back({nodes.back().key(), gossip_counter_max - i});
+        tombstones.push_back({{nodes.back().address(), Uid{static_cast<std::int64_t>(i)}},
+                              {i % 2 == 0 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max()}});
+    }
+    for (const auto& observer : nodes)
+        for (const auto& subject : nodes)
+            if (observer != subject) rows = rows.unreachable(observer, subject);
+    const auto gossip = Gossip::from_parts(members, nodes, rows, VectorClock::from_entries(clock), tombstones);
+    ASSERT_TRUE(gossip);
+    GossipSize size;
+    EXPECT_GE(size.of(shared(*gossip)), body_bytes(GossipEnvelope{nodes[0], nodes[1], shared(*gossip)}).size());
 }
 
 TEST(Envelope, AMemberTakesUnder48BytesOfAThousand) {

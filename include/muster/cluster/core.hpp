@@ -73,6 +73,9 @@ public:
     /// A resolver's decision: all of them in one change, so that it travels as one version. In this order (self last).
     void down(std::span<const UniqueAddress> nodes, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
+    /// An operator's word that nobody of this data center, all of whose members were downed as seen from here, lives on: the ages of
+    /// tombstones go on here (§2, Tombstones). Errors: not_found naming those there are, when it is none of lost_data_centers().
+    result<void> forget_data_center(std::string_view name, const Now& now, Effects& out);
     /// The transport quarantined this incarnation (§10, §16).
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
     /// The application's exiting tasks are done (§11.1): tells the others until one answers, at most two seconds, and
@@ -133,6 +136,10 @@ public:
     /// Leaving and Exiting members that said Goodbye{stopping} and have no connection with this node any more (§11.1): they
     /// count on no side of a split and hold up no convergence. Sorted.
     std::vector<UniqueAddress> departed() const;
+    /// Data centers without a member left whose last ones did not leave: while there is one, no tombstone ages here. Sorted.
+    std::vector<std::string> lost_data_centers() const;
+    /// Of the tombstones in a frame, from above.
+    std::size_t tombstones_bytes() const;
     /// Own connection attempts with this incarnation are pointless: it was removed.
     bool is_tombstoned(const UniqueAddress& node) const noexcept;
     /// Whether a failure detector has samples of this incarnation, and what it says.

@@ -44,6 +44,7 @@ enum class ShutdownReason : std::uint8_t {
     Requested,
     LeaveUnfinished, ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
     CannotStart,     ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
+    IncarnationSpent, ///< its counters were pushed so far that it must come back as another incarnation (protocol.md §2)
 };
 std::string_view to_string(ShutdownReason reason) noexcept;
 

@@ -113,6 +113,8 @@ public:
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
     /// Keeps only tombstones strictly younger than `limit`.
     Gossip prune_tombstones(WallTime limit) const;
+    /// Forgets these removals; nodes without a tombstone are ignored. `nodes` are sorted.
+    Gossip without_tombstones(std::span<const UniqueAddress> nodes) const;
     Gossip increment(const UniqueAddress& node) const;
     /// Deletes clock entries of nodes the other side has tombstoned (§6.3).
     Gossip prune_clock_of(std::span<const Tombstone> tombstones) const;

@@ -22,7 +22,8 @@ struct LeaderActionInputs {
     std::map<std::string, std::size_t> role_min_nr_of_members;
     /// The whole cluster is being shut down: nobody is moved to Up or WeaklyUp any more.
     bool preparing_for_shutdown = false;
-    std::chrono::milliseconds prune_tombstones_after{std::chrono::hours{24}};
+    /// Tombstones that this node has known for prune-gossip-tombstones-after, by its own count (§2, Tombstones); sorted.
+    std::vector<UniqueAddress> expired_tombstones;
 };
 
 /// What the leader of one data center would do at this moment. Both lists are in member order.

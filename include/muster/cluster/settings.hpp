@@ -57,7 +57,8 @@ struct ClusterSettings {
     std::chrono::milliseconds down_removal_margin{0}; ///< 0: stable-after under SBR
     std::chrono::milliseconds quarantine_removed_node_after{5000};
     std::optional<std::chrono::milliseconds> allow_weakly_up_members{std::chrono::seconds{7}};
-    std::vector<std::string> roles; ///< prefix dc- is reserved
+    /// Prefix dc- is reserved. At most 127, of 255 bytes each and 7937 in sum (gossip_limits.hpp); more is an error at start.
+    std::vector<std::string> roles;
     AppVersion app_version;
     bool run_coordinated_shutdown_when_down = true;
     /// A node that leaves stays a full member until it may go (muster's own, protocol.md §11.1: a leave beside a crash is held back,
@@ -73,6 +74,9 @@ struct ClusterSettings {
     std::optional<std::chrono::milliseconds> publish_stats_interval;
     double gossip_different_view_probability = 0.8;             ///< [0, 1]
     std::size_t reduce_gossip_different_view_probability = 400; ///< nodes
+    /// A join that would bring the encoded gossip above so many bytes is put off (JoinDeferred, protocol.md §5.6 Room); the joiner asks
+    /// again. At least 1024. Absent: a quarter of the transport's largest frame, which is also the most that ClusterRemoteAdapter takes.
+    std::optional<std::size_t> gossip_bytes_max;
     std::chrono::milliseconds prune_gossip_tombstones_after{std::chrono::hours{24}};
     FailureDetectorSettings failure_detector;
     MultiDcSettings multi_dc;

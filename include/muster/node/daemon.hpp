@@ -109,6 +109,8 @@ public:
     void leave(const Address& node);
     void down(const Address& node);
     void prepare_for_full_shutdown();
+    /// See ClusterCore::forget_data_center(): tells this node only, so tell every node of the data center. `done` runs on the Runtime's thread.
+    void forget_data_center(std::string name, UniqueFunction<void(result<void>)> done);
     /// Feeds one PDU as if a peer had sent it.
     void apply_gossip(GossipPdu pdu);
     /// One round of all periodic work now: gossip, leader actions, reaper, heartbeats.

@@ -60,6 +60,7 @@ ExitCode exit_code_of(ShutdownReason reason) {
     case ShutdownReason::InternalError: return ExitCode::Internal;
     case ShutdownReason::LeaveUnfinished: return ExitCode::LeaveUnfinished;
     case ShutdownReason::CannotStart: return ExitCode::CannotStart;
+    case ShutdownReason::IncarnationSpent: return ExitCode::IncarnationSpent;
     }
     return ExitCode::Internal;
 }
@@ -375,6 +376,14 @@ void NodeApp::on_line(const std::string& text) {
         auto line = json_line(runtime_->wall_now(), "metrics");
         for (const auto& metric : runtime_->metrics().snapshot()) line[metric.name] = metric.value;
         print(line);
+    } else if (words[0] == "forget-data-center") {
+        if (words.size() != 2) return print_error("write: forget-data-center NAME");
+        daemon.forget_data_center(std::string(words[1]), [this, name = std::string(words[1])](result<void> done) {
+            if (!done) return print_error(done.error().message());
+            auto line = json_line(runtime_->wall_now(), "forgot-data-center");
+            line["name"] = name;
+            print(line);
+        });
     } else if (words[0] == "help") {
         auto line = json_line(runtime_->wall_now(), "help");
         json::array commands;

@@ -341,7 +341,7 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
 }
 
 using CommandHelp = std::pair<std::string_view, std::string_view>;
-constexpr std::array<CommandHelp, 11> commands{{
+constexpr std::array<CommandHelp, 12> commands{{
     {"leave [ADDRESS]", "leave gracefully: this node, or another"},
     {"down ADDRESS", "declare a node dead"},
     {"join ADDRESS", "join the cluster of that node"},
@@ -352,6 +352,7 @@ constexpr std::array<CommandHelp, 11> commands{{
     {"metrics", "print every counter"},
     {"why", "print why the cluster has not converged"},
     {"decisions", "print the resolver's latest decisions, with what they were made from"},
+    {"forget-data-center NAME", "nobody of that lost data center lives on: tombstones age again on this node"},
     {"help", "print these commands"},
 }};
 
@@ -360,7 +361,8 @@ std::string footer() {
     for (const auto& [usage, meaning] : commands) text += fmt::format("  {:<26} {}\n", usage, meaning);
     return text + R"(Output: one JSON object per line on stdout, "at" in UTC; the log on stderr.
 Exit codes: 0 stopped, 1 internal error, 2 bad flag, 3 cannot start, 4 downed, 5 join unsuccessful,
-  6 incompatible configuration, 7 not stopped within --exit-deadline, 8 could not leave in time.)";
+  6 incompatible configuration, 7 not stopped within --exit-deadline, 8 could not leave in time,
+  9 its counters were pushed to their limit by a forged gossip: start it again.)";
 }
 
 /// A setting's name in the library, and the flag that sets it here.

@@ -23,6 +23,7 @@ enum class ExitCode : int {
     Incompatible = 6,     ///< settings differ from the cluster's
     Deadline = 7,         ///< did not stop within --exit-deadline
     LeaveUnfinished = 8,  ///< could not leave in time and marked itself Down
+    IncarnationSpent = 9, ///< its counters were pushed to their limit: start it again
 };
 
 struct NodeOptions {
