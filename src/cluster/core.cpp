@@ -28,7 +28,7 @@ ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource
                                                     std::make_shared<const Gossip>(),
                                                     settings.multi_dc.cross_dc_connections)),
       published(state), data_centers(settings.multi_dc.self_data_center), tombstone_clock(tombstone_step_max(settings)),
-      heartbeats(self, settings) {
+      heartbeats(self, settings), doubt(settings.eager.evidence_window) {
     MUSTER_ENSURE(!self.address().is_local(), "others must be able to reach a node: its address needs host and port");
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
 }

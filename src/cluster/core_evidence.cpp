@@ -37,24 +37,77 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
         link.stopping = link.stopping || event == LinkEvent::GoodbyeStopping;
         link.first_refusal.reset();
         link.refused_twice = false;
+        if (link.stopping) doubt.explained(peer);
+        if (!link.said_goodbye && !link.stopping && link.open == 0 && heartbeats.own().is_active(peer)) doubt.lost(peer, now.monotonic);
         break;
-    case LinkEvent::ReconnectRefused:
-        if (!link.first_refusal) {
-            link.first_refusal = now.monotonic;
-        } else if (now.monotonic - *link.first_refusal >= refusals_apart) {
-            link.refused_twice = true;
-        }
-        break;
+    case LinkEvent::ReconnectRefused: break; // below, where it is known whether it counts
     case LinkEvent::OtherIncarnation:
         link.replaced = true;
         link.proven = false;
+        doubt.explained(peer);
         break;
     }
+    consider_doubt(now, out);
+    if (event == LinkEvent::ReconnectRefused) on_refused(link_of(peer), now);
     consider_evidence(peer, now, out);
     if (event == LinkEvent::GoodbyeStopping) eager.look_again = true; // convergence may have waited for it
     if (event != LinkEvent::Established && event != LinkEvent::Answered) return;
     consider_predecessors(peer, now, out);
     on_answered(peer, now, out);
+}
+
+void ClusterCore::Impl::on_refused(LinkState& link, const Now& now) const {
+    if (doubt.holds()) return; // whatever refuses now may be this node's own side
+    if (!link.first_refusal) {
+        link.first_refusal = now.monotonic;
+    } else if (now.monotonic - *link.first_refusal >= refusals_apart) {
+        link.refused_twice = true;
+    }
+}
+
+void ClusterCore::Impl::consider_doubt(const Now& now, Effects& out) {
+    if (!settings.eager.death_evidence || !is_initialized()) return;
+    switch (doubt.consider(heartbeats.own().active(), now.monotonic)) {
+    case EvidenceDoubt::Change::None: return;
+    case EvidenceDoubt::Change::Begins: begin_doubt(now, out); break;
+    case EvidenceDoubt::Change::Ends:
+        log(out, LogLevel::Info, "cluster.evidence.trusted", {}, {{"lost", std::to_string(doubt.still_lost())}});
+        break;
+    }
+    // Only what is refused from now on counts.
+    for (auto& [node, link] : links) {
+        link.first_refusal.reset();
+        link.refused_twice = false;
+    }
+}
+
+void ClusterCore::Impl::begin_doubt(const Now& now, Effects& out) {
+    const auto is_in_window = [&](const auto& row) { return now.monotonic - row.second < doubt.window(); };
+    Reachability table = gossip().reachability();
+    std::size_t taken_back = 0;
+    for (const auto& row : evidence_rows) {
+        if (!is_in_window(row) || table.is_reachable(self, row.first)) continue;
+        heartbeats.unmark_dead(row.first);
+        table = table.reachable(self, row.first);
+        ++taken_back;
+    }
+    evidence_rows.clear();
+    std::erase_if(evidence_due, [&](const auto& due) {
+        const auto link = links.find(due.first);
+        return link == links.end() || (!link->second.replaced && !link->second.stopping);
+    });
+    count(out, "cluster.evidence.doubted");
+    count(out, "cluster.evidence.taken_back", taken_back);
+    log(out, LogLevel::Warning, "cluster.evidence.doubted", {},
+        {{"lost", std::to_string(doubt.recent())},
+         {"watched", std::to_string(heartbeats.own().active().size())},
+         {"window_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(doubt.window()).count())},
+         {"taken_back", std::to_string(taken_back)},
+         {"advice", "most connections of this node ended at once, so its own network is suspected (a proxy that restarts?); "
+                    "heartbeats decide who is unreachable"}});
+    if (table == gossip().reachability()) return;
+    local_change(gossip().with_reachability(std::move(table)));
+    publish(now, out);
 }
 
 LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
@@ -72,6 +125,8 @@ void ClusterCore::Impl::on_opened(const UniqueAddress& peer, LinkState& link, co
     link.refused_twice = false;
     link.stopping = false;
     evidence_due.erase(peer);
+    evidence_rows.erase(peer);
+    doubt.regained(peer);
     heartbeats.on_handshake(peer, now.monotonic);
     if (joining.process) joining.process->on_connected(peer.address());
 }
@@ -82,6 +137,7 @@ void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const 
         LinkState& link = link_of(m.unique_address());
         link.replaced = true;
         link.proven = false;
+        doubt.explained(m.unique_address());
         consider_evidence(m.unique_address(), now, out);
     }
     // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
@@ -105,7 +161,7 @@ bool ClusterCore::Impl::is_evidence_complete(const UniqueAddress& node, const Li
     if (link.open != 0) return false;
     // A member that is on its way out and says that it stops will not come back.
     if (link.stopping && remove_unreachable.contains(m->status())) return true;
-    return link.was_open && !link.said_goodbye && link.refused_twice;
+    return link.was_open && !link.said_goodbye && link.refused_twice && !doubt.holds();
 }
 
 void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& now, Effects& out) {
@@ -160,6 +216,7 @@ std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
 
 void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
     if (!is_initialized()) return;
+    std::erase_if(evidence_rows, [&](const auto& row) { return now.monotonic - row.second >= doubt.window(); });
     Reachability table = gossip().reachability();
     for (auto at = evidence_due.begin(); at != evidence_due.end();) {
         if (at->second > now.monotonic) {
@@ -168,7 +225,7 @@ void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
         }
         const UniqueAddress node = at->first;
         at = evidence_due.erase(at);
-        write_evidence(node, table, out);
+        write_evidence(node, table, now, out);
     }
     set_evidence_timer(now, out);
     if (table == gossip().reachability()) return;
@@ -176,12 +233,13 @@ void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
     publish(now, out);
 }
 
-void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, Effects& out) {
+void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out) {
     const LinkState& link = link_of(node);
     // Somebody else was faster: the own row is the reaper's business then.
     if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) return;
     heartbeats.mark_dead(node);
     table = table.unreachable(self, node);
+    if (!link.replaced && !link.stopping) evidence_rows.insert_or_assign(node, now.monotonic);
     count(out, "cluster.evidence.unreachable");
     log(out, LogLevel::Warning, "cluster.unreachable", node.to_string(),
         {{"status", std::string(to_string(gossip().find(node)->status()))},

@@ -15,6 +15,7 @@ void ClusterCore::Impl::on(const HeartbeatReply& m, const Now& now, Effects& out
 
 void ClusterCore::Impl::tick_reaper(const Now& now, Effects& out) {
     if (!is_initialized() || gossip().is_singleton() || !is_member(self)) return;
+    consider_doubt(now, out); // which time alone may have ended
     Reachability table = gossip().reachability();
     for (const UniqueAddress& node : heartbeats.unavailable(now.monotonic)) {
         const Member* m = gossip().find(node);
@@ -50,6 +51,8 @@ void ClusterCore::Impl::on_removed(const UniqueAddress& node, MemberStatus previ
     forget_eager(node);
     joining.not_member_told.erase(node);
     evidence_due.erase(node);
+    evidence_rows.erase(node);
+    doubt.explained(node);
     if (const auto link = links.find(node); link != links.end() && link->second.open == 0) links.erase(link);
     if (node == self) return;
     if (previous == MemberStatus::Down) {

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "evidence_doubt.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
 #include "tombstone_clock.hpp"
@@ -341,7 +342,11 @@ struct ClusterCore::Impl {
     /// Position of self among the monitors of `node` in UniqueAddress order.
     std::int64_t monitor_rank(const UniqueAddress& node) const;
     void on_evidence_timer(const Now& now, Effects& out);
-    void write_evidence(const UniqueAddress& node, Reachability& table, Effects& out);
+    void write_evidence(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out);
+    void on_refused(LinkState& link, const Now& now) const;
+    /// Whether most connections of this node ended at once (evidence_doubt.hpp).
+    void consider_doubt(const Now& now, Effects& out);
+    void begin_doubt(const Now& now, Effects& out);
     /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
     bool is_link_over(const UniqueAddress& node) const noexcept;
 
@@ -373,6 +378,9 @@ struct ClusterCore::Impl {
     std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped
     /// Complete evidence, with the time at which its row is due.
     std::map<UniqueAddress, Instant> evidence_due;
+    /// When a row was written because a connection broke and new ones were refused, as long as doubt may take it back.
+    std::map<UniqueAddress, Instant> evidence_rows;
+    EvidenceDoubt doubt;
     /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and back.
     std::map<UniqueAddress, std::uint64_t> quarantines;
     std::map<std::uint64_t, UniqueAddress> quarantine_timers;

@@ -210,6 +210,11 @@ void HeartbeatMonitor::mark_dead(const UniqueAddress& node) {
         cross_.detectors().mark_dead(node);
 }
 
+void HeartbeatMonitor::unmark_dead(const UniqueAddress& node) noexcept {
+    own_.detectors().unmark_dead(node);
+    cross_.detectors().unmark_dead(node);
+}
+
 void HeartbeatMonitor::on_handshake(const UniqueAddress& node, Instant now) {
     own_.detectors().revive(node, now);
     cross_.detectors().revive(node, now);

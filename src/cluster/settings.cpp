@@ -159,6 +159,8 @@ void validate_eager(const ClusterSettings& s, Validator& v) {
     v.short_step(s.eager.interval_min, "eager-interval-min");
     v.short_step(s.eager.join_batch, "join-batch");
     v.short_step(s.eager.evidence_rank_delay, "evidence-rank-delay");
+    v.above_zero(s.eager.evidence_window, "evidence-window");
+    v.short_step(s.eager.evidence_window, "evidence-window");
 }
 
 } // namespace

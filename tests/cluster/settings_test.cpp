@@ -82,6 +82,7 @@ TEST(ClusterSettings, EveryDurationHasAnUpperBoundThatSumsOfThemSurvive) {
         [](auto& s) -> auto& { return s.eager.interval_min; },
         [](auto& s) -> auto& { return s.eager.join_batch; },
         [](auto& s) -> auto& { return s.eager.evidence_rank_delay; },
+        [](auto& s) -> auto& { return s.eager.evidence_window; },
     };
     const std::vector<Optional> optional{
         [](auto& s) -> auto& { return s.seed_ask_again_after; },

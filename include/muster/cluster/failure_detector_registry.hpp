@@ -39,6 +39,10 @@ public:
         found->second.skip_interval = true;
         found->second.detector.heartbeat_unrecorded(now);
     }
+    /// Takes mark_dead() back: the detector alone judges it again.
+    void unmark_dead(const UniqueAddress& node) noexcept {
+        if (const auto found = entries_.find(node); found != entries_.end()) found->second.dead = false;
+    }
     bool is_dead(const UniqueAddress& node) const noexcept {
         const auto found = entries_.find(node);
         return found != entries_.end() && found->second.dead;

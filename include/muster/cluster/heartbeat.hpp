@@ -227,6 +227,8 @@ public:
 
     /// protocol.md §12.7, for nodes this one monitors (is_active); others are ignored.
     void mark_dead(const UniqueAddress& node);
+    /// Takes mark_dead() back: its heartbeats alone judge it again.
+    void unmark_dead(const UniqueAddress& node) noexcept;
     void on_handshake(const UniqueAddress& node, Instant now);
     bool is_active(const UniqueAddress& node) const noexcept;
 

@@ -42,6 +42,8 @@ struct EagerSettings {
     std::chrono::milliseconds interval_min{5};
     std::chrono::milliseconds join_batch{10};
     std::chrono::milliseconds evidence_rank_delay{15};
+    /// > 0. When the connections with more than half of the watched nodes end within it, this node doubts itself (protocol.md §12.7).
+    std::chrono::milliseconds evidence_window{1000};
 };
 
 /// Durations are at most a year (setting_duration_max), those of EagerSettings at most an hour. Names are UTF-8 without control characters.
