@@ -195,6 +195,21 @@ TEST_F(CheckedStates, OnlyWhoIsProtectedMustNotBeDowned) {
     EXPECT_EQ(broken(), "healthy-downed");
 }
 
+TEST_F(CheckedStates, ADownedNodeBeginsToStopWithinTwelveSecondsInWhichItRuns) {
+    publish(0, {member(0, MemberStatus::Down)}, {0});
+    const auto seconds = [this](int count) {
+        return broken_by([&] {
+            for (; count > 0; --count) world.checker().second();
+        });
+    };
+    EXPECT_EQ(seconds(6), "");
+    world.pause(0, 60s);
+    EXPECT_EQ(seconds(20), "") << "it is paused";
+    world[0].runtime->resume();
+    EXPECT_EQ(seconds(6), "");
+    EXPECT_EQ(seconds(1), "downed-lives");
+}
+
 TEST_F(CheckedStates, WhatWasFoundIsThrownAfterTheStep) {
     world.checker().report("of-my-own", "found elsewhere");
     EXPECT_EQ(broken_by([this] { world.run_for(1s); }), "of-my-own");

@@ -14,7 +14,7 @@ namespace {
 
 /// A node that knows itself Down looks at most four times whether the others know, a leader tick apart, and stops (protocol.md §11.2).
 /// Late timers double the time.
-constexpr Duration downed_lives_max = 12s;
+constexpr unsigned downed_seconds_max = 12;
 /// Silence is judged by intervals that may have been irregular, and told to the others by gossip.
 constexpr Duration death_noticed_max = 20s;
 /// When most are gone who is left watches nine at a time, and the next when those are found out (protocol.md §12.2).
@@ -67,12 +67,12 @@ void CheckerState::check_downed(std::size_t node) {
     Viewer& v = viewer(node);
     const bool down = v.last && v.last->has_member(v.self) && v.last->find(v.self)->status() == MemberStatus::Down;
     if (!down || is_corrupted || world[node].snapshot().shutdown_reason) {
-        v.down_since.reset();
+        v.down_seconds = 0;
         return;
     }
-    if (!v.down_since) v.down_since = world.now();
-    if (world.now() - *v.down_since > downed_lives_max)
-        note("downed-lives", fmt::format("node {} has known itself Down for {} s", node, (world.now() - *v.down_since) / 1s));
+    // A second in which it is paused is none: it cannot stop then.
+    if (++v.down_seconds > downed_seconds_max)
+        note("downed-lives", fmt::format("node {} has known itself Down for {} s in which it ran", node, v.down_seconds));
 }
 
 /// In a healthy network a member whose process is gone is noticed after some six seconds (protocol.md §12.5).

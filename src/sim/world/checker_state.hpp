@@ -39,7 +39,7 @@ struct Viewer {
     std::shared_ptr<const SbrDecisionRecord> latest_decision; ///< that was looked at
     Instant counted_changed{};        ///< when what its resolver counts changed last
     Instant counted_changed_before{}; ///< at an earlier instant than that
-    std::optional<Instant> down_since; ///< knows itself Down and did not begin to stop
+    unsigned down_seconds = 0; ///< in which it ran, knew itself Down and did not begin to stop
     std::uint64_t tells_accepted = 0;
     std::size_t tell_bytes_min = SIZE_MAX;
     std::set<std::size_t> told; ///< machines
@@ -101,6 +101,7 @@ struct CheckerState {
     void check_gone(std::size_t node, const Member& gone, const Gossip& before, const Gossip& after);
     void check_entry(std::size_t node, const MembershipState& state);
     void check_protected(std::size_t node, const MembershipState& state);
+    void check_strangers(std::size_t node, const Gossip* before, const MembershipState& state);
     void check_numbers(std::size_t node, const MembershipState& state);
     void settle_numbers();
     void lose_leader(const UniqueAddress& leader);
