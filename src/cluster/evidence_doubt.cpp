@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "../base/mutants.hpp"
+
 namespace muster {
 
 void EvidenceDoubt::regained(const UniqueAddress& node) {
@@ -20,7 +22,9 @@ EvidenceDoubt::Change EvidenceDoubt::consider(std::span<const UniqueAddress> wat
         ++recent_;
         last = std::max(last, loss.at);
     }
-    const auto are_most = [&](std::size_t count) { return watched.size() >= 2 && 2 * count > watched.size(); };
+    const auto are_most = [&](std::size_t count) {
+        return watched.size() >= 2 && 2 * count > watched.size() && !MUSTER_MUTANT(most_blamed);
+    };
     if (are_most(recent_)) {
         const bool begins = !holds();
         until_ = last + window_;

@@ -20,6 +20,7 @@ struct Machine {
     std::string name;
     std::vector<net::Endpoint> addresses; ///< ports are 0
     bool up = true;
+    Proxy proxy = Proxy::Transparent;
     std::map<net::Endpoint, ListenSocket*> listeners;
     std::map<std::uint16_t, std::uint32_t> ports; ///< local ports of open connections, with their number
     std::uint16_t next_port = 32768;

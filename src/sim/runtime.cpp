@@ -343,6 +343,15 @@ void Network::reset_connections(HostId a, HostId b) {
     }
 }
 
+void Network::set_proxy(HostId host, Proxy proxy) {
+    fabric_->machine(host).proxy = proxy;
+    for (const auto& socket : fabric_->all_sockets()) {
+        const auto& names = socket->names();
+        const bool is_through = (names.local_host == host) != (names.remote_host == host);
+        if (is_through) socket->break_connection();
+    }
+}
+
 void Network::retry_lost() {
     for (const auto& socket : fabric_->all_sockets()) socket->retry();
 }

@@ -116,6 +116,7 @@ void Socket::tear(const Segment& segment) {
 void Socket::land(const Segment& segment) {
     if (!fabric_.machine(names_.remote_host).up) return stall(segment);
     fabric_.trace(TraceEvent::Kind::Arrived, parcel(segment.kind, segment.payload.size()));
+    if (swallowed_) return;
     const auto peer = peer_.lock();
     if (peer && !peer->shut_) return peer->arrive(segment);
     // A machine knows nothing of the connection any more.
@@ -209,8 +210,10 @@ void Socket::knocked() {
     if (shut_ || answered_) return;
     if (!fabric_.machine(names_.remote_host).up) return knock_later();
     fabric_.trace(TraceEvent::Kind::Arrived, parcel(Parcel::Kind::Connect));
+    const Proxy on_the_way = proxy();
+    if (on_the_way == Proxy::Swallows) return swallow();
     ListenSocket* listener = fabric_.find_listener(names_.remote_host, names_.remote);
-    if (!listener) return answer_reset();
+    if (!listener || on_the_way == Proxy::Refuses) return answer_reset();
     const Names mirrored{.local_host = names_.remote_host,
                          .remote_host = names_.local_host,
                          .local = names_.remote,
@@ -221,6 +224,20 @@ void Socket::knocked() {
     peer_ = other;
     other->peer_ = weak_from_this();
     other->transmit({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
+}
+
+/// The worse of the two that a connection passes.
+Proxy Socket::proxy() const {
+    if (names_.local_host == names_.remote_host) return Proxy::Transparent;
+    return std::max(fabric_.machine(names_.local_host).proxy, fabric_.machine(names_.remote_host).proxy);
+}
+
+void Socket::swallow() {
+    answered_ = true;
+    swallowed_ = true;
+    fabric_.schedule(fabric_.now(), [self = shared_from_this()] {
+        if (!self->shut_ && !self->error_) self->arrive({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
+    });
 }
 
 net::Task<result<void>> Socket::connect(std::shared_ptr<Socket> self, Instant deadline) {

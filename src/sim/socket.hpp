@@ -65,6 +65,8 @@ private:
     void knock();
     void knocked();
     void knock_later();
+    Proxy proxy() const;
+    void swallow();
 
     void arrive(const Segment& segment);
     void fail(Error error);
@@ -102,6 +104,7 @@ private:
     // Connecting.
     bool connecting_ = false;
     bool answered_ = false; ///< a listener has taken the connection
+    bool swallowed_ = false; ///< a proxy has, and forwards nothing
     unsigned knocks_ = 0;
 
     std::optional<Error> error_; ///< broken: after what was received, this

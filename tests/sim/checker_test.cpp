@@ -196,6 +196,7 @@ TEST_F(CheckedStates, OnlyWhoIsProtectedMustNotBeDowned) {
 }
 
 TEST_F(CheckedStates, ADownedNodeBeginsToStopWithinTwelveSecondsInWhichItRuns) {
+    world.checker().protect({});
     publish(0, {member(0, MemberStatus::Down)}, {0});
     const auto seconds = [this](int count) {
         return broken_by([&] {

@@ -105,6 +105,23 @@ TEST(DrawnScenario, IsMadeForOneRuleNowAndThen) {
     for (std::size_t i = 0; i < shapes.size(); ++i) EXPECT_GE(count[i], 5) << i;
 }
 
+TEST(DrawnScenario, BringsProxiesStrangersAndLeavesBesideDeaths) {
+    constexpr std::array kinds = {Kind::ProxyRestart, Kind::ProxyStall, Kind::Claimant, Kind::WrongAddress};
+    std::array<int, kinds.size()> count{};
+    int leaves_beside_deaths = 0;
+    for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+        const Scenario s = Scenario::draw(seed);
+        const auto has = [&](Kind kind) { return std::ranges::find(s.misfortunes, kind, &Misfortune::kind) != s.misfortunes.end(); };
+        for (std::size_t i = 0; i < kinds.size(); ++i) count[i] += has(kinds[i]) ? 1 : 0;
+        const bool only_these = std::ranges::all_of(s.misfortunes, [](const Misfortune& m) {
+            return m.kind == Kind::Leave || m.kind == Kind::Crash || m.kind == Kind::PowerOff;
+        });
+        leaves_beside_deaths += only_these && has(Kind::Leave) && (has(Kind::Crash) || has(Kind::PowerOff)) ? 1 : 0;
+    }
+    for (std::size_t i = 0; i < kinds.size(); ++i) EXPECT_GE(count[i], 10) << to_string(kinds[i]);
+    EXPECT_GE(leaves_beside_deaths, 15);
+}
+
 // ---- misfortunes in words
 
 Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {}, std::vector<std::size_t> others = {}) {

@@ -53,6 +53,13 @@ struct TraceEvent {
     std::string to_line() const;
 };
 
+/// What stands between a machine and all others: a host proxy or sidecar through which all its connections go, in both directions.
+enum class Proxy : std::uint8_t {
+    Transparent, ///< as if there were none
+    Swallows,    ///< new connections are accepted by the proxy itself, and what is sent over them is never forwarded
+    Refuses,     ///< new connections are refused
+};
+
 /// The clock of one process compared with the world's.
 struct Clock {
     std::int64_t drift_ppb = 0;               ///< parts per billion: 1'000'000 runs 0.1 % fast
@@ -148,6 +155,8 @@ public:
     bool up(HostId host) const;
     /// Breaks every connection between two machines; both sides read reset.
     void reset_connections(HostId a, HostId b);
+    /// A proxy that (re)starts: connections of this machine with others break as by reset_connections(), new ones meet what it does now.
+    void set_proxy(HostId host, Proxy proxy);
     /// Tries again at once what was lost and waits: after a partition that heals, what a real TCP does later.
     void retry_lost();
 

@@ -131,7 +131,9 @@ public:
     void rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
     /// Breaks every connection between two nodes.
     void reset_connections(std::size_t a, std::size_t b);
-    /// Takes back all faults of the network, and has TCP try again at once.
+    /// The proxy in front of a node's machine restarts; Network::set_proxy().
+    void set_proxy(std::size_t node, Proxy proxy);
+    /// Takes back all faults of the network but proxies, and has TCP try again at once.
     void heal();
     HostId host(std::size_t node) const { return nodes_.at(node)->host; }
 

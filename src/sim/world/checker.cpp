@@ -235,8 +235,16 @@ void CheckerState::published(std::size_t node, const std::shared_ptr<const Membe
         check_changes(node, *before, *state);
     else
         check_entry(node, *state);
+    check_strangers(node, before.get(), *state);
     check_numbers(node, *state);
     check_protected(node, *state);
+}
+
+/// Each member is a process that ran at its address: the published state of its own came first.
+void CheckerState::check_strangers(std::size_t node, const Gossip* before, const MembershipState& state) {
+    for (const Member& m : state.members())
+        if ((before == nullptr || !before->has_member(m.unique_address())) && incarnation(m.unique_address()) == nullptr)
+            note("stranger-admitted", fmt::format("node {} has the member {}, which never ran there", node, m.unique_address().to_string()));
 }
 
 /// One content per version, and nobody has seen what it never held.

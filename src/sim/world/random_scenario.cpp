@@ -31,13 +31,16 @@ public:
         if (Random own(s_.seed ^ 0x70696e706f696e74ULL); own.chance(14, 100)) {
             random_ = own;
             draw_pointed();
+            std::ranges::stable_sort(s_.misfortunes, {}, &Misfortune::at);
+            return std::move(s_);
         } else if (plan < 5) {
-            return s_;
+            // nothing befalls anybody
         } else if (plan < 55) {
             draw_tame();
         } else {
             draw_wild();
         }
+        draw_more();
         std::ranges::stable_sort(s_.misfortunes, {}, &Misfortune::at);
         return std::move(s_);
     }
@@ -319,6 +322,80 @@ private:
         add(Kind::Down, cut + between(seconds(0), milliseconds(500)), {0, 1});
         for (std::size_t joiner = 6; joiner < s_.nodes; ++joiner)
             add(Kind::Start, healed + (joiner % 2 == 1 ? between(milliseconds(-2500), milliseconds(500)) : seconds(30)), {joiner});
+    }
+
+    // --- proxies, strangers, leaves beside crashes: from numbers of their own, on top of what was drawn or instead of it
+
+    void draw_more() {
+        Random own(s_.seed ^ 0x70726f78696573ULL);
+        const auto plan = own.below(100);
+        if (plan >= 24) return;
+        random_ = own;
+        if (plan < 6) {
+            only_proxies();
+        } else if (plan < 10) {
+            add_proxy(some_of(everybody(), 1 + random_.below(2)), between(seconds(10), s_.faults - seconds(1)), random_.chance(1, 2));
+        } else if (plan < 18) {
+            add_strangers();
+        } else {
+            leaves_beside_crashes();
+        }
+    }
+
+    void add_proxy(std::vector<std::size_t> nodes, Duration at, bool brief) {
+        const Duration longest = std::max<Duration>(s_.faults - at, seconds(1));
+        const Duration length = brief || longest < seconds(40) ? between(milliseconds(50), std::min<Duration>(seconds(4), longest))
+                                                               : between(seconds(36), longest);
+        add(random_.chance(1, 2) ? Kind::ProxyRestart : Kind::ProxyStall, at, std::move(nodes), length);
+    }
+
+    /// One after the other, far enough apart that each is alone to blame.
+    void only_proxies() {
+        s_.misfortunes.clear();
+        const auto victims = draw_victims();
+        s_.misfortunes.clear();
+        if (victims.empty()) return;
+        Duration at = between(seconds(25), seconds(35));
+        for (auto count = 1 + random_.below(3); count > 0; --count) {
+            s_.faults = std::max<Duration>(s_.faults, at + seconds(60));
+            const bool several = random_.chance(1, 4);
+            add_proxy(some_of(victims, several ? victims.size() : 1), at, random_.chance(2, 3));
+            at = s_.misfortunes.back().at + s_.misfortunes.back().length + between(seconds(45), seconds(60));
+        }
+    }
+
+    void add_strangers() {
+        for (auto count = 1 + random_.below(3); count > 0; --count) {
+            const Duration at = between(seconds(5), s_.faults - seconds(5));
+            const Duration length = between(seconds(1), s_.faults - at);
+            const bool claims = random_.chance(1, 2);
+            add(claims ? Kind::Claimant : Kind::WrongAddress, at, {any_node()}, length, claims ? random_.between(0, 1) : random_.between(1, 6));
+        }
+    }
+
+    /// Some leave while others die: who stays is lost no more than if nobody had left (protocol.md §11.1).
+    void leaves_beside_crashes() {
+        s_.misfortunes.clear();
+        s_.nodes = 3 + static_cast<std::size_t>(random_.below(9));
+        s_.seed_nodes = std::min<std::size_t>(s_.nodes, 2);
+        s_.data_centers = 1;
+        s_.role.clear();
+        if (s_.strategy == "none") s_.strategy = "keep-majority";
+        s_.unstable_guard = random_.chance(1, 2); // as by default, like the next one
+        if (random_.chance(1, 2)) s_.stable_after = seconds(20);
+        const auto order = [&] {
+            auto all = everybody();
+            for (std::size_t i = 0; i + 1 < all.size(); ++i)
+                std::swap(all[i], all[i + static_cast<std::size_t>(random_.below(all.size() - i))]);
+            return all;
+        }();
+        const auto leavers = 1 + static_cast<std::size_t>(random_.below(s_.nodes - 1));
+        const auto crashes = std::min<std::size_t>(1 + static_cast<std::size_t>(random_.below(2)), s_.nodes - leavers);
+        const Duration leave = between(seconds(25), seconds(45));
+        s_.faults = std::max<Duration>(s_.faults, leave + seconds(100));
+        for (std::size_t i = 0; i < leavers; ++i) add(Kind::Leave, leave + between(seconds(0), milliseconds(random_.chance(1, 2) ? 0 : 500)), {order[i]});
+        for (std::size_t i = leavers; i < leavers + crashes; ++i)
+            add(random_.chance(1, 2) ? Kind::Crash : Kind::PowerOff, leave + between(seconds(-2), seconds(30)), {order[i]});
     }
 
     // --- anything, to anybody, at once

@@ -1,4 +1,5 @@
 // Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was downed.
+#include "strangers.hpp"
 #include "text.hpp"
 
 #include <algorithm>
@@ -31,6 +32,10 @@ constexpr Duration foundless_max = 30s;
 constexpr Duration patience = 150s;
 constexpr Duration stop_patience = 180s;
 constexpr std::size_t flood_bytes = 4096;
+/// So long after anything else a proxy alone is to blame; and so long nobody can take its silence for death.
+constexpr Duration undisturbed_min = 20s;
+constexpr Duration refused_for = 1s;
+constexpr Duration silent_for = 2500ms;
 
 LinkFaults links_at(Scenario::Distance distance) {
     LinkFaults links;
@@ -78,6 +83,7 @@ public:
         : s_(scenario), random_(scenario.seed ^ 0x72756eULL), can_split_(scenario.may_split()),
           leases_(std::make_shared<InMemoryLeaseStore>([this] { return world_->now(); })) {
         world_.emplace(options());
+        strangers_.emplace(*world_);
         if (recorder) world_->record(std::move(recorder));
         world_->checker().slow_exits(s_.exiting_tasks);
         world_->checker().protect(s_.protected_nodes());
@@ -216,6 +222,8 @@ private:
     void begin(const Misfortune& m) {
         if (is_calm_) return;
         note(m);
+        const Duration since_disturbed = world_->now() - std::exchange(disturbed_at_, world_->now());
+        ++begun_;
         switch (m.kind) {
         case Kind::Start:
             for (const std::size_t n : m.nodes) start(n);
@@ -238,6 +246,10 @@ private:
         case Kind::Flood: flood(m.nodes[0], m.nodes[1], m.amount, world_->now() + m.length); break;
         case Kind::RollingRestart: roll(m); break;
         case Kind::Reset: reset(m.nodes); break;
+        case Kind::ProxyRestart:
+        case Kind::ProxyStall: break_proxies(m, since_disturbed); break;
+        case Kind::Claimant:
+        case Kind::WrongAddress: admit_strangers(m); break;
         default: begin_link_faults(m);
         }
     }
@@ -310,6 +322,98 @@ private:
                 world_->checker().disturbed(other);
                 world_->network().reset_connections(world_->host(n), world_->host(other));
             }
+    }
+
+    // --- proxies
+
+    void break_proxies(const Misfortune& m, Duration since_disturbed) {
+        const bool alone = since_disturbed >= undisturbed_min && planned_.empty() && proxies_.empty() && world_->agreed();
+        for (const std::size_t n : m.nodes) proxies_[n].push_back(&m);
+        for (const std::size_t n : m.nodes) set_proxy(n);
+        if (alone && !s_.classic && !s_.corrupts()) expect_no_blame(m);
+        world_->after(m.length, [this, &m] {
+            disturbed_at_ = world_->now();
+            for (const std::size_t n : m.nodes) {
+                const auto found = proxies_.find(n);
+                if (found == proxies_.end() || std::erase(found->second, &m) == 0) continue;
+                if (found->second.empty()) proxies_.erase(found);
+                set_proxy(n);
+            }
+        });
+    }
+
+    void set_proxy(std::size_t node) {
+        const auto found = proxies_.find(node);
+        Proxy proxy = Proxy::Transparent;
+        if (found != proxies_.end())
+            for (const Misfortune* m : found->second) proxy = std::max(proxy, m->kind == Kind::ProxyStall ? Proxy::Swallows : Proxy::Refuses);
+        world_->set_proxy(node, proxy);
+    }
+
+    /// A node whose own proxy restarts blames nobody for it, and one that accepts what it cannot forward is no proof of any death
+    /// (protocol.md §12.7).
+    void expect_no_blame(const Misfortune& m) {
+        const bool stalls = m.kind == Kind::ProxyStall;
+        world_->after(std::min(m.length, stalls ? silent_for : refused_for), [this, &m, stalls, begun = begun_] {
+            if (begun != begun_ || is_calm_) return; // something else happened
+            for (const std::size_t n : stalls ? world_->running() : m.nodes) {
+                if (!(*world_)[n].running()) continue;
+                const auto snapshot = (*world_)[n].snapshot();
+                const Gossip& gossip = snapshot.state->latest();
+                const auto in_center = std::ranges::count(snapshot.members(), snapshot.state->self_data_center, &Member::data_center);
+                if (!stalls && in_center < 3) continue; // of one connection all are one
+                const auto blamed = gossip.reachability().all_unreachable_from(snapshot.self());
+                if (!blamed.empty())
+                    world_->checker().report("blamed-for-own-fault", fmt::format("node {} calls {} unreachable", n, blamed.front().to_string()));
+            }
+        });
+    }
+
+    // --- strangers
+
+    void admit_strangers(const Misfortune& m) {
+        for (const std::size_t n : m.nodes) {
+            const std::int64_t count = m.kind == Kind::Claimant ? 1 : m.amount;
+            for (std::int64_t i = 0; i < count; ++i) {
+                const auto stranger = m.kind == Kind::Claimant ? start_claimant(n, m.amount == 1) : start_lost(n, i);
+                if (stranger) world_->after(m.length, [this, id = *stranger] { strangers_->end(id); });
+            }
+        }
+    }
+
+    RemoteAdapterConfig stranger_config(std::size_t node) {
+        RemoteAdapterConfig config = WorldOptions::default_config();
+        config.daemon.cluster.seed_nodes.push_back((*world_)[0].address); // what the resolver's referee is named by
+        configure(node, config);
+        config.daemon.cluster.seed_nodes.clear();
+        if (config.daemon.lease)
+            config.daemon.lease = std::make_shared<InMemoryLease>(leases_, fmt::format("sim-{}", node % s_.data_centers), "stranger", 30s);
+        return config;
+    }
+
+    /// A clone: the address of a node, which it names as a seed no more than a copied unit file does that has its own seeds.
+    std::optional<std::size_t> start_claimant(std::size_t node, bool by_command) {
+        RemoteAdapterConfig config = stranger_config(node);
+        std::vector<Address> others;
+        for (std::size_t n = 0; n < s_.nodes && others.size() < 3; ++n)
+            if (n != node) others.push_back((*world_)[n].address);
+        if (others.empty()) return std::nullopt;
+        std::optional<Address> to;
+        if (by_command)
+            to = others.front();
+        else
+            config.daemon.cluster.seed_nodes = others;
+        return strangers_->start((*world_)[node].address, std::move(config), to);
+    }
+
+    /// An address that nobody has, or (every second one) a port at which nobody listens.
+    std::optional<std::size_t> start_lost(std::size_t asked, std::int64_t number) {
+        Address address = (*world_)[asked].address;
+        if (number % 2 == 0)
+            address.host = fmt::format("10.200.0.{}", number + 1);
+        else
+            address.port = static_cast<std::uint16_t>(2600 + number);
+        return strangers_->start(address, stranger_config(asked), (*world_)[asked].address);
     }
 
     // --- misfortunes of links: what holds at a time is made of all that have begun and not ended
@@ -395,6 +499,8 @@ private:
     void calm() {
         is_calm_ = true;
         active_.clear();
+        strangers_->end_all();
+        for (const auto& [node, broken] : std::exchange(proxies_, {})) world_->set_proxy(node, Proxy::Transparent);
         world_->checker().united();
         world_->heal();
         // Who was to come, comes now.
@@ -577,6 +683,10 @@ private:
     bool can_split_;
     std::shared_ptr<InMemoryLeaseStore> leases_;
     std::optional<World> world_;
+    std::optional<Strangers> strangers_;
+    std::map<std::size_t, std::vector<const Misfortune*>> proxies_; ///< that are broken, by node
+    Instant disturbed_at_{};
+    std::uint64_t begun_ = 0; ///< misfortunes
     std::vector<Address> seeds_instead_;
     std::map<std::size_t, Instant> planned_;       ///< starts to come
     std::map<std::size_t, Duration> back_after_;   ///< after the end of a graceful leave

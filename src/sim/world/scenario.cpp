@@ -33,6 +33,10 @@ constexpr std::array kind_names = {
     std::pair{Kind::RollingRestart, std::string_view("rolling-restart")},
     std::pair{Kind::Down, std::string_view("down")},
     std::pair{Kind::Flood, std::string_view("flood")},
+    std::pair{Kind::ProxyRestart, std::string_view("proxy-restart")},
+    std::pair{Kind::ProxyStall, std::string_view("proxy-stall")},
+    std::pair{Kind::Claimant, std::string_view("claimant")},
+    std::pair{Kind::WrongAddress, std::string_view("wrong-address")},
 };
 
 /// Shorter silences than this nobody takes for death: the detectors accept three seconds.
@@ -55,7 +59,9 @@ bool is_harmless(const Misfortune& m) {
     switch (m.kind) {
     case Kind::Start:
     case Kind::Reset:
-    case Kind::Flood: return true;
+    case Kind::Flood:
+    case Kind::Claimant:
+    case Kind::WrongAddress: return true;
     case Kind::ClockDrift: return std::abs(m.amount) <= 1'000'000;
     case Kind::Slow: return m.amount <= 300'000'000;
     case Kind::Narrow: return m.amount >= 1'000'000;
@@ -77,7 +83,9 @@ bool is_clean(const Scenario& s, const Misfortune& m) {
     case Kind::PowerOff:
     case Kind::Leave:
     case Kind::RollingRestart: return true;
-    case Kind::Pause: return m.length >= settled_min(s);
+    case Kind::Pause:
+    case Kind::ProxyRestart:
+    case Kind::ProxyStall: return m.length >= settled_min(s);
     case Kind::Partition: return m.others.empty() && m.length >= settled_min(s);
     default: return false;
     }
@@ -91,7 +99,8 @@ constexpr Duration noticed_min = seconds(3);
 /// asks who has seen the current gossip, as classic ones do not.
 bool loses_witnesses(const Scenario& s) {
     const auto is_loss = [](const Misfortune& m) {
-        return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause || m.kind == Kind::Partition;
+        return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause || m.kind == Kind::Partition ||
+               m.kind == Kind::ProxyRestart || m.kind == Kind::ProxyStall;
     };
     for (const Misfortune& first : s.misfortunes)
         for (const Misfortune& second : s.misfortunes) {
@@ -102,34 +111,66 @@ bool loses_witnesses(const Scenario& s) {
     return false;
 }
 
+/// One death at most, beside it only what leaves for good: no instability that down-all-when-unstable may take for one (protocol.md §15.5).
+bool is_one_death(const Scenario& s) {
+    std::size_t deaths = 0;
+    for (const Misfortune& m : s.misfortunes) {
+        if (is_harmless(m) || (m.kind == Kind::Leave && m.length == Duration::zero())) continue;
+        if ((m.kind != Kind::Crash && m.kind != Kind::PowerOff) || m.length != Duration::zero()) return false;
+        deaths += m.nodes.size();
+    }
+    return deaths <= 1;
+}
+
 /// The machines that an uncertain strategy counts, by data center.
 struct Side {
     std::size_t all = 0;
     std::size_t well = 0;
 };
 
-std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& touched) {
+/// `gone`: who counts no more.
+std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& lost, const std::vector<bool>& gone) {
     std::vector<Side> sides(s.data_centers);
     for (std::size_t i = 0; i < s.nodes; ++i) {
-        if (!s.role.empty() && i % 2 != 0) continue;
+        if ((!s.role.empty() && i % 2 != 0) || gone[i]) continue;
         Side& side = sides[i % s.data_centers];
         ++side.all;
-        side.well += touched[i] ? 0 : 1;
+        side.well += lost[i] ? 0 : 1;
     }
     return sides;
 }
 
-/// Whether the untouched win every decision that can be asked for.
-bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
-    const auto sides = count_sides(s, touched);
+/// Whether those that are not lost win every decision that can be asked for.
+bool others_win(const Scenario& s, const std::vector<bool>& lost, const std::vector<bool>& gone) {
+    const auto sides = count_sides(s, lost, gone);
     const auto each = [&](auto holds) { return std::ranges::all_of(sides, holds); };
-    if (s.strategy == "keep-majority" || s.strategy == "static-quorum")
-        return each([](const Side& side) { return 2 * side.well > side.all; });
+    if (s.strategy == "keep-majority") return each([](const Side& side) { return 2 * side.well > side.all; });
+    if (s.strategy == "static-quorum") {
+        // The quorum is more than half of those that there were.
+        const auto full = count_sides(s, std::vector<bool>(s.nodes, false), std::vector<bool>(s.nodes, false));
+        return std::ranges::equal(sides, full, [](const Side& side, const Side& all) { return 2 * side.well > all.all; });
+    }
     // The oldest and the referee are machine 0, which founds the cluster.
     if (s.strategy == "keep-oldest")
-        return s.data_centers == 1 && !touched[0] && each([](const Side& side) { return side.well >= 2; });
-    if (s.strategy == "keep-referee") return s.data_centers == 1 && !touched[0];
+        return s.data_centers == 1 && !lost[0] && !gone[0] && each([](const Side& side) { return side.well >= 2; });
+    if (s.strategy == "keep-referee") return s.data_centers == 1 && !lost[0] && !gone[0];
     return false;
+}
+
+/// Whether the untouched win. Those that leave for good, and to whom nothing else happens, may still be members or be gone when it is decided:
+/// it must hold either way (protocol.md §11.1).
+bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
+    std::vector<bool> leaves(s.nodes, false);
+    std::vector<bool> lost(s.nodes, false);
+    for (const Misfortune& m : s.misfortunes) {
+        const bool for_good = m.kind == Kind::Leave && m.length == Duration::zero();
+        for (const std::size_t n : m.nodes) (for_good ? leaves : lost)[n] = true;
+    }
+    for (std::size_t i = 0; i < s.nodes; ++i) {
+        lost[i] = lost[i] && touched[i];
+        leaves[i] = leaves[i] && !lost[i];
+    }
+    return others_win(s, lost, std::vector<bool>(s.nodes, false)) && others_win(s, lost, leaves);
 }
 
 } // namespace
@@ -160,7 +201,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     for (const Misfortune& m : misfortunes) {
         harmless = harmless && (is_harmless(m) || m.kind == Kind::Leave);
         clean = clean && is_clean(*this, m);
-        if (m.kind == Kind::Flood || m.kind == Kind::Reset) continue;
+        if (m.kind == Kind::Flood || m.kind == Kind::Reset || m.kind == Kind::Claimant || m.kind == Kind::WrongAddress) continue;
         const bool first_is_actor = m.kind == Kind::Down;
         for (std::size_t i = first_is_actor ? 1 : 0; i < m.nodes.size(); ++i) touched[m.nodes[i]] = true;
         const bool founder = std::ranges::find(m.nodes, 0U) != m.nodes.end();
@@ -172,7 +213,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     if (classic && loses_witnesses(*this)) clean = false;
 
     // Without a resolver nobody is downed but by command and by a new process at its address.
-    const bool promised = strategy == "none" || harmless || (clean && !unstable_guard && untouched_win(*this, touched));
+    const bool promised = strategy == "none" || harmless || (clean && (!unstable_guard || is_one_death(*this)) && untouched_win(*this, touched));
     std::vector<std::size_t> result;
     if (!promised) return result;
     for (std::size_t i = 0; i < nodes; ++i)
@@ -200,9 +241,13 @@ bool Scenario::has_regular_heartbeats() const {
         case Kind::PowerOff:
         case Kind::Leave:
         case Kind::RollingRestart:
-        case Kind::Down: return true;
+        case Kind::Down:
+        case Kind::Claimant:
+        case Kind::WrongAddress: return true;
         case Kind::Pause:
         case Kind::Partition:
+        case Kind::ProxyRestart:
+        case Kind::ProxyStall:
         case Kind::OneWay: return m.length >= outage_min;
         default: return false;
         }
@@ -235,6 +280,8 @@ result<void> Scenario::validate() const {
         const bool two = m.kind == Kind::Down || m.kind == Kind::Flood;
         if (two && m.nodes.size() != 2) return wrong(subject, "name two nodes: who does it, and to whom");
         const bool periodic = m.kind == Kind::Stutter || m.kind == Kind::FlipFlop;
+        const bool is_strange = m.kind == Kind::WrongAddress;
+        if (is_strange && (m.amount < 1 || m.amount > 64)) return wrong(subject, "use an amount of 1 to 64 processes");
         if (periodic && m.amount < 1'000'000) return wrong(subject, "use an amount of at least a millisecond (in ns)");
         if (m.kind != Kind::ClockDrift && m.amount < 0) return wrong(subject, "use an amount of 0 or more");
         if (m.kind == Kind::ClockDrift && std::abs(m.amount) > 100'000'000) return wrong(subject, "use 100000000 ppb at most");

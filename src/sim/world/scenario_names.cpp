@@ -129,6 +129,10 @@ std::string describe(const Misfortune& m) {
     case Kind::RollingRestart: return fmt::format("rolling restart: {}; one every {}", who, short_time(m.length));
     case Kind::Down: return fmt::format("down: {} downs {}", name_one(m.nodes, 0), name_one(m.nodes, 1));
     case Kind::Flood: return fmt::format("flood: {} to {}; {}/s", name_one(m.nodes, 0), name_one(m.nodes, 1), m.amount);
+    case Kind::ProxyRestart: return fmt::format("proxy restarts: {}", who);
+    case Kind::ProxyStall: return fmt::format("proxy accepts and forwards nothing: {}", who);
+    case Kind::Claimant: return fmt::format("claimant: a process with the address of {}{}", who, m.nodes.size() > 1 ? " each" : "");
+    case Kind::WrongAddress: return fmt::format("wrong addresses: {} ask {} to join", m.amount, who);
     }
     return who;
 }

@@ -301,6 +301,11 @@ void World::reset_connections(std::size_t a, std::size_t b) {
     network_.reset_connections(host(a), host(b));
 }
 
+void World::set_proxy(std::size_t node, Proxy proxy) {
+    disturbed(host(node));
+    network_.set_proxy(host(node), proxy);
+}
+
 void World::heal() {
     note_heal();
     links_->heal();

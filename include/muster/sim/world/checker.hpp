@@ -24,6 +24,8 @@ namespace muster::sim {
 /// | terminated-undone | an observer's Terminated row says something else again (§4.2) |
 /// | death-unnoticed | a member whose process is gone is still held for reachable, beyond the detectors' time: 12 s if heartbeats are regular, else 20 s and 5 s for every nine nodes (§12.2, §12.5) |
 /// | decided-too-early | a resolver acted although what it decides by had changed within stable-after (§15.1) |
+/// | stranger-admitted | somebody is a member who never ran at the address it advertises (§5.6) |
+/// | blamed-for-own-fault | a node whose proxy restarts called others dead for it, or a proxy that stalls was a proof of death (§12.7) |
 /// | joined-without-asking | a node became a member through one it had not asked (§5.6) |
 /// | downed-lives | a node that knows itself Down did not begin to stop within its leader ticks [8] |
 /// | exiting-cut-short | an Exiting node was removed before its exiting tasks ended, though reachable [14] |

@@ -35,6 +35,10 @@ struct Misfortune {
         Reset,      ///< all connections of nodes break once
         RollingRestart, ///< nodes, one after the other, `length` apart: leave, and start again at the same address
         Down,           ///< nodes[0] downs nodes[1] by command
+        ProxyRestart, ///< the proxies of nodes break all their connections, and refuse new ones for `length`
+        ProxyStall,   ///< they break them, accept new ones and forward nothing for `length`
+        Claimant,     ///< for `length` a process on another machine asks to join with the address of each of nodes
+        WrongAddress, ///< for `length` `amount` processes whose addresses lead nowhere ask each of nodes to join
         Flood,          ///< nodes[0] tells nodes[1] as much as it may, `amount` tells of 4 KiB a second, for `length`
     };
     Duration at{}; ///< since the start of the world; whole milliseconds, as `length`
