@@ -266,6 +266,7 @@ net::Task<result<void>> Socket::connect(std::shared_ptr<Socket> self, Instant de
 // ---- arriving ------------------------------------------------------------------------------------------------
 
 void Socket::arrive(const Segment& segment) {
+    if (error_) return; // broken: what was behind the break on its way is lost
     switch (segment.kind) {
     case Parcel::Kind::Accept:
         connecting_ = false;

@@ -186,7 +186,8 @@ void Association::kick() {
 void Association::seen_alive(const UniqueAddress& peer) {
     if (link_ && !link_->ended && link_->peer != peer) supersede(*link_, peer);
     met(peer);
-    if (state_ != State::Backoff) return;
+    // At rest, too: what failed before it rested must not hold up the first answer to a process that has just started.
+    if (state_ != State::Backoff && state_ != State::Idle) return;
     next_attempt_ = hub_->now();
     failures_ = 0;
     if (wake_) wake_->notify();

@@ -81,6 +81,12 @@ net::Task<void> Association::run_until_idle() {
         finish_granted();
         if (!has_work() && rest()) co_return;
         if (now < next_attempt_) {
+            // An answer to a stranger is worth one attempt now, not one that is over before it begins.
+            if (dial_once_until_ && *dial_once_until_ <= next_attempt_) {
+                end_dial_once();
+                drop_messages(hub_->counters().messages_stranger);
+                continue;
+            }
             state_ = State::Backoff;
             co_await wake_->wait_until(next_attempt_);
             continue;
