@@ -8,9 +8,10 @@
 
 namespace muster {
 
-/// Counts the connections that end without Goodbye. When within one window those with more than half of the watched nodes (two or more
-/// watched) did, the cause is more likely on this side, a proxy that restarts or a network card that is set up anew: then doubt holds
-/// until the window behind the last such end is over and no more than half of the watched are still lost. A value: it is told the time.
+/// Counts the connections that end without Goodbye. When within one window those with more than half of the
+/// watched nodes (two or more watched) did, the cause is more likely on this side, a proxy that restarts or a
+/// network card that is set up anew: then doubt holds until the window behind the last such end is over and
+/// no more than half of the watched are still lost. A value: it is told the time.
 class EvidenceDoubt {
 public:
     enum class Change : std::uint8_t { None, Begins, Ends };
@@ -22,10 +23,12 @@ public:
     void lost(const UniqueAddress& node, Instant now) { losses_.insert_or_assign(node, Loss{now, false}); }
     /// A connection with it is open again. That it was lost in this window still counts.
     void regained(const UniqueAddress& node);
-    /// Its end says nothing about this side: another incarnation answers, it said that it stops, or it is no member any more.
+    /// Its end says nothing about this side: another incarnation answers, it said that it stops, or it is no
+    /// member any more.
     void explained(const UniqueAddress& node) { losses_.erase(node); }
 
-    /// `watched` in UniqueAddress order. After every change above, and whenever the answer of holds() matters: time alone ends it, too.
+    /// `watched` in UniqueAddress order. After every change above, and whenever the answer of holds()
+    /// matters: time alone ends it, too.
     Change consider(std::span<const UniqueAddress> watched, Instant now);
     bool holds() const noexcept { return until_.has_value(); }
     Duration window() const noexcept { return window_; }

@@ -26,10 +26,11 @@ struct LeaseWorker::State {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<Job> queue;
-    std::optional<Job> under_way;  ///< without its operation, which the thread runs; taken by whoever answers it
-    bool started = false;          ///< the thread
-    bool ended = false;            ///< the LeaseWorker is gone
-    std::thread::id answering{};   ///< the thread, while it runs a `done`
+    /// Without its operation, which the thread runs; taken by whoever answers it.
+    std::optional<Job> under_way;
+    bool started = false;        ///< the thread
+    bool ended = false;          ///< the LeaseWorker is gone
+    std::thread::id answering{}; ///< the thread, while it runs a `done`
 
     static result<void> start(const std::shared_ptr<State>& self);
     static void serve(const std::shared_ptr<State>& self);
@@ -50,7 +51,8 @@ result<void> LeaseWorker::State::start(const std::shared_ptr<State>& self) {
         }).detach(); // it may hang in a system call: nobody can wait for it
         self->started = true;
     } catch (const std::system_error& e) {
-        outcome = from_errno(e.code().value(), "thread " + self->thread_name, "raise the limit of threads (ulimit -u)");
+        outcome = from_errno(e.code().value(), "thread " + self->thread_name,
+                             "raise the limit of threads (ulimit -u)");
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return outcome;
@@ -93,11 +95,15 @@ LeaseWorker::~LeaseWorker() {
         unanswered.swap(s.queue);
         if (s.under_way) unanswered.push_front(*std::exchange(s.under_way, std::nullopt));
         s.changed.notify_all();
-        // A `done` may use what its owner is about to destroy; it is short by contract. One that destroys the lease itself runs here.
-        s.changed.wait(lock, [&s] { return s.answering == std::thread::id{} || s.answering == std::this_thread::get_id(); });
+        // A `done` may use what its owner is about to destroy; it is short by contract. One that destroys the
+        // lease itself runs here.
+        s.changed.wait(lock, [&s] {
+            return s.answering == std::thread::id{} || s.answering == std::this_thread::get_id();
+        });
     }
     for (State::Job& job : unanswered)
-        job.done(LeaseAnswer::failed(Error{Errc::cancelled, std::move(job.what), "the lease was closed before this was done", {}}));
+        job.done(LeaseAnswer::failed(
+            Error{Errc::cancelled, std::move(job.what), "the lease was closed before this was done", {}}));
 }
 
 void LeaseWorker::run(std::string what, Operation operation, Lease::Done done) {
@@ -105,8 +111,10 @@ void LeaseWorker::run(std::string what, Operation operation, Lease::Done done) {
     const auto refused = [&]() -> std::optional<Error> {
         const std::lock_guard lock{state->mutex};
         if (state->queue.size() >= state->queue_max)
-            return Error{Errc::limit_reached, what,
-                         std::to_string(state->queue.size()) + " operations wait already: its backend hangs", {}};
+            return Error{Errc::limit_reached,
+                         what,
+                         std::to_string(state->queue.size()) + " operations wait already: its backend hangs",
+                         {}};
         if (auto started = State::start(state); !started) return started.error();
         state->queue.push_back({std::move(what), std::move(operation), std::move(done)});
         state->changed.notify_all();

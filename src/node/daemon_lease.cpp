@@ -1,4 +1,5 @@
-/// The lease of lease-majority, beside what the resolver asks of it: whether it can work at all, what others have of it, its renewal.
+/// The lease of lease-majority, beside what the resolver asks of it: whether it can work at all, what others
+/// have of it, its renewal.
 #include "daemon_impl.hpp"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ Lease::Done Daemon::lease_answer(std::uint64_t generation) {
                 d.lease_renewal_due_ = d.runtime_.monotonic_now() + d.config_.lease->time_to_live() / 3;
             }
             d.note_lease_works(answer);
-            d.feed([&](const Now& now, Effects& out) { d.resolver_->on_lease(generation, answer, now, out); });
+            d.feed(
+                [&](const Now& now, Effects& out) { d.resolver_->on_lease(generation, answer, now, out); });
         });
     };
 }
@@ -34,7 +36,8 @@ void Daemon::tend_lease() {
     if (lease_asked_ && now < lease_asked_->deadline) return;
     if (lease_asked_) {
         const auto limit = std::to_string(config_.sbr->lease_operation_timeout.count()) + " ms";
-        on_lease_told(LeaseAnswer::failed(Error{Errc::timed_out, "the lease's backend", "it did not answer within " + limit, {}}));
+        on_lease_told(LeaseAnswer::failed(
+            Error{Errc::timed_out, "the lease's backend", "it did not answer within " + limit, {}}));
     }
     if (lease_held_ && now >= lease_renewal_due_)
         ask_lease(LeaseQuestion::Renew);
@@ -44,7 +47,8 @@ void Daemon::tend_lease() {
 
 void Daemon::ask_lease(LeaseQuestion question) {
     const std::uint64_t number = ++lease_questions_;
-    lease_asked_ = AskedLease{question, number, runtime_.monotonic_now() + config_.sbr->lease_operation_timeout};
+    lease_asked_ =
+        AskedLease{question, number, runtime_.monotonic_now() + config_.sbr->lease_operation_timeout};
     Lease::Done done = [weak = weak_from_this(), number](LeaseAnswer answer) {
         const auto self = weak.lock();
         if (!self) return;
@@ -64,7 +68,8 @@ void Daemon::on_lease_told(const LeaseAnswer& answer) {
     const LeaseQuestion question = lease_asked_->question;
     lease_asked_.reset();
     if (!begun_ && answer.outcome == LeaseOutcome::Failed && answer.permanent)
-        return cannot_start(answer.error.value_or(Error{Errc::io, "the lease", "its backend says that it cannot work", {}}));
+        return cannot_start(
+            answer.error.value_or(Error{Errc::io, "the lease", "its backend says that it cannot work", {}}));
     note_lease_works(answer);
     if (question == LeaseQuestion::Renew) {
         on_lease_renewed(answer);
@@ -72,7 +77,8 @@ void Daemon::on_lease_told(const LeaseAnswer& answer) {
         const bool failed = answer.outcome == LeaseOutcome::Failed;
         if (failed) runtime_.metrics().counter("node.lease.looks.failed").add();
         const milliseconds look = config_.lease->time_to_live() / 4;
-        lease_look_due_ = runtime_.monotonic_now() + (failed ? std::min(look, config_.sbr->lease_operation_timeout) : look);
+        lease_look_due_ =
+            runtime_.monotonic_now() + (failed ? std::min(look, config_.sbr->lease_operation_timeout) : look);
     }
     if (!begun_) begin();
 }
@@ -100,14 +106,17 @@ void Daemon::note_lease_works(const LeaseAnswer& answer) {
     const bool works = answer.outcome != LeaseOutcome::Failed;
     runtime_.metrics().gauge("node.lease.works").set(works ? 1 : 0);
     if (!works)
-        runtime_.log().warning("node.lease.unavailable", {}, {{"reason", answer.reason()}, {"advice", "it is tried again; without it no side survives"}});
+        runtime_.log().warning(
+            "node.lease.unavailable", {},
+            {{"reason", answer.reason()}, {"advice", "it is tried again; without it no side survives"}});
     else if (!lease_works_)
         runtime_.log().info("node.lease.available", {}, {});
     lease_works_ = works;
 }
 
 bool Daemon::is_held_back(const DaemonCmd::Any& command) const {
-    return !begun_ && (std::holds_alternative<DaemonCmd::Join>(command) || std::holds_alternative<DaemonCmd::JoinSeedNodes>(command));
+    return !begun_ && (std::holds_alternative<DaemonCmd::Join>(command) ||
+                       std::holds_alternative<DaemonCmd::JoinSeedNodes>(command));
 }
 
 void Daemon::begin() {
@@ -129,7 +138,8 @@ void Daemon::cannot_start(Error why) {
 void Daemon::on_started(UniqueFunction<void(result<void>)> done) {
     if (start_error_) return done(*start_error_);
     if (begun_) return done({});
-    if (ended_ || shutdown_.reason()) return done(Error{Errc::closed, core_.self().to_string(), "the node stopped before it started", {}});
+    if (ended_ || shutdown_.reason())
+        return done(Error{Errc::closed, core_.self().to_string(), "the node stopped before it started", {}});
     start_waiters_.push_back(std::move(done));
 }
 

@@ -1,4 +1,5 @@
-// The window of doubt (protocol.md §12.7): who loses most of its connections at once suspects its own network first.
+// The window of doubt (protocol.md §12.7): who loses most of its connections at once suspects its own network
+// first.
 #include "../../src/cluster/evidence_doubt.hpp"
 #include "core_support.hpp"
 
@@ -23,9 +24,10 @@ TEST(EvidenceDoubt, MoreThanHalfOfTwoOrMoreBeginsIt) {
         std::string_view watched, lost;
         Change change;
     };
-    for (const Case& c : {Case{"b", "b", Change::None}, Case{"bc", "b", Change::None}, Case{"bc", "bc", Change::Begins},
-                          Case{"bcd", "bc", Change::Begins}, Case{"bcde", "bc", Change::None}, Case{"bcde", "bcd", Change::Begins},
-                          Case{"bc", "xyz", Change::None}}) {
+    for (const Case& c :
+         {Case{"b", "b", Change::None}, Case{"bc", "b", Change::None}, Case{"bc", "bc", Change::Begins},
+          Case{"bcd", "bc", Change::Begins}, Case{"bcde", "bc", Change::None},
+          Case{"bcde", "bcd", Change::Begins}, Case{"bc", "xyz", Change::None}}) {
         EvidenceDoubt doubt(seconds{1});
         for (const UniqueAddress& n : nodes(c.lost)) doubt.lost(n, when({}));
         EXPECT_EQ(doubt.consider(nodes(c.watched), when({})), c.change) << c.lost << " of " << c.watched;
@@ -39,7 +41,8 @@ TEST(EvidenceDoubt, EndsThatAreAWindowApartDoNotCountTogether) {
         doubt.lost(b, when({}));
         EXPECT_EQ(doubt.consider(nodes("bcd"), when({})), Change::None);
         doubt.lost(c, when(apart));
-        EXPECT_EQ(doubt.consider(nodes("bcd"), when(apart)), apart < seconds{1} ? Change::Begins : Change::None);
+        EXPECT_EQ(doubt.consider(nodes("bcd"), when(apart)),
+                  apart < seconds{1} ? Change::Begins : Change::None);
     }
 }
 
@@ -73,7 +76,8 @@ TEST(EvidenceDoubt, ItLastsForTheWindowAndAsLongAsMostAreLost) {
     for (const UniqueAddress& n : nodes("bcd")) doubt.lost(n, when(seconds{40}));
     ASSERT_EQ(doubt.consider(nodes("bcd"), when(seconds{40})), Change::Begins);
     for (const UniqueAddress& n : nodes("bcd")) doubt.regained(n);
-    EXPECT_EQ(doubt.consider(nodes("bcd"), when(milliseconds{40'999})), Change::None) << "the window is not over";
+    EXPECT_EQ(doubt.consider(nodes("bcd"), when(milliseconds{40'999})), Change::None)
+        << "the window is not over";
     EXPECT_EQ(doubt.consider(nodes("bcd"), when(seconds{41})), Change::Ends);
 }
 
@@ -90,7 +94,9 @@ struct Watcher {
         core = core_with(a, gossip_of(members, seen), ClusterSettings{});
         for (const UniqueAddress& n : nodes(names)) link(n, LinkEvent::Established, {});
     }
-    void link(const UniqueAddress& n, LinkEvent event, Duration elapsed) { core->on_link(n, event, at(elapsed), out); }
+    void link(const UniqueAddress& n, LinkEvent event, Duration elapsed) {
+        core->on_link(n, event, at(elapsed), out);
+    }
     void refuse(std::string_view whom, Duration first) {
         for (const Duration t : {first, first + milliseconds{20}})
             for (const UniqueAddress& n : nodes(whom)) link(n, LinkEvent::ReconnectRefused, t);
@@ -98,7 +104,8 @@ struct Watcher {
     void fire(Duration elapsed) { core->on_timer({CoreTimer::Evidence, 0}, at(elapsed), out); }
     std::string accused() const {
         std::string all;
-        for (const UniqueAddress& n : core->state()->latest().reachability().all_unreachable_from(a)) all += *n.address().host;
+        for (const UniqueAddress& n : core->state()->latest().reachability().all_unreachable_from(a))
+            all += *n.address().host;
         return all;
     }
     std::string names;
@@ -139,7 +146,8 @@ TEST(EvidenceDoubt, ARowThatWasWrittenInTheWindowIsTakenBack) {
         EXPECT_EQ(w.accused(), later < seconds{1} ? "" : "b");
         EXPECT_EQ(counted(w.out, "cluster.evidence.taken_back"), later < seconds{1} ? 1U : 0U);
         w.core->tick_reaper(at(later + milliseconds{10}), w.out);
-        EXPECT_EQ(w.accused(), later < seconds{1} ? "" : "b") << "nor does the reaper write it again: the detector heard it a second ago";
+        EXPECT_EQ(w.accused(), later < seconds{1} ? "" : "b")
+            << "nor does the reaper write it again: the detector heard it a second ago";
     }
 }
 

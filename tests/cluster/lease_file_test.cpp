@@ -1,4 +1,5 @@
-// The rules of the lease file (protocol.md §15.3) between machines whose clocks have nothing in common, and the thread behind it.
+// The rules of the lease file (protocol.md §15.3) between machines whose clocks have nothing in common, and
+// the thread behind it.
 #include "lease_support.hpp"
 
 #include "../../src/cluster/lease_worker.hpp"
@@ -44,7 +45,8 @@ std::int64_t serial_in(const std::string& path) {
 struct Machine {
     Machine(std::string path, std::string owner, Duration offset, WallTime wall_offset = {1'700'000'000'000})
         : now(Instant{1h} + offset), wall(wall_offset),
-          lease(std::move(path), std::move(owner), [this] { return now; }, ttl, [this] { return wall; }) {}
+          lease(
+              std::move(path), std::move(owner), [this] { return now; }, ttl, [this] { return wall; }) {}
     LeaseAnswer check() { return ask(lease, &Lease::check); }
     LeaseAnswer acquire() { return ask(lease, &Lease::acquire); }
     LeaseAnswer renew() { return ask(lease, &Lease::renew); }
@@ -57,7 +59,8 @@ struct Machine {
 };
 
 TEST(LeaseFile, ClocksThatDifferByAnyAmountNeverLetTwoOwnersHaveIt) {
-    for (const Duration skew : {Duration(0s), Duration(119s), Duration(-119s), Duration(24h * 365), Duration(-50min)}) {
+    for (const Duration skew :
+         {Duration(0s), Duration(119s), Duration(-119s), Duration(24h * 365), Duration(-50min)}) {
         const TemporaryDirectory directory;
         const std::string path = directory.file("lease");
         Machine a(path, "a:1", 0s);
@@ -72,7 +75,8 @@ TEST(LeaseFile, ClocksThatDifferByAnyAmountNeverLetTwoOwnersHaveIt) {
                 last_renewal = time;
             }
             if (b.acquire().outcome == LeaseOutcome::Held) {
-                EXPECT_EQ(a.check().outcome, LeaseOutcome::NotHeld) << "both have it, skew " << skew / 1s << " s";
+                EXPECT_EQ(a.check().outcome, LeaseOutcome::NotHeld)
+                    << "both have it, skew " << skew / 1s << " s";
                 EXPECT_EQ(a.renew().outcome, LeaseOutcome::NotHeld);
                 taken = time;
             }
@@ -132,7 +136,8 @@ TEST(LeaseFile, AGrantMadeLongAfterTheLastLookMayBeAsOldAsThatLook) {
     a.acquire();
     a.pass(ttl);
     b.pass(ttl);
-    EXPECT_EQ(b.acquire().outcome, LeaseOutcome::Watching) << "made any time since the last look, perhaps by who is dead now";
+    EXPECT_EQ(b.acquire().outcome, LeaseOutcome::Watching)
+        << "made any time since the last look, perhaps by who is dead now";
 }
 
 TEST(LeaseFile, TheOwnersGrantEndsByItsOwnClockCountedFromBeforeTheWrite) {
@@ -150,7 +155,8 @@ TEST(LeaseFile, TheOwnersGrantEndsByItsOwnClockCountedFromBeforeTheWrite) {
 TEST(LeaseFile, AWriteThatTakesLongerThanTheTimeToLiveGivesNothing) {
     const TemporaryDirectory directory;
     int reads = 0; // before the write, and after it
-    FileLease slow(directory.file("lease"), "a:1", [&reads] { return Instant{1h} + (reads++ == 0 ? 0s : ttl); }, ttl);
+    FileLease slow(
+        directory.file("lease"), "a:1", [&reads] { return Instant{1h} + (reads++ == 0 ? 0s : ttl); }, ttl);
     const LeaseAnswer answer = ask(slow, &Lease::acquire);
     EXPECT_EQ(answer.outcome, LeaseOutcome::Failed);
     EXPECT_EQ(answer.error->code, Errc::timed_out);
@@ -168,7 +174,8 @@ TEST(LeaseFile, ARestartedProcessTakesItsOwnGrantBackAtOnce) {
     }
     watcher.pass(ttl - 1s);
     Machine again(path, "a:1", 9999s);
-    EXPECT_EQ(again.check().outcome, LeaseOutcome::NotHeld) << "it does not know how old its predecessor's grant is";
+    EXPECT_EQ(again.check().outcome, LeaseOutcome::NotHeld)
+        << "it does not know how old its predecessor's grant is";
     EXPECT_EQ(again.acquire().outcome, LeaseOutcome::Held);
     watcher.pass(1s);
     EXPECT_NE(watcher.acquire().outcome, LeaseOutcome::Held) << "the grant has changed";
@@ -190,7 +197,8 @@ TEST(LeaseFile, TheSerialGrowsWithEachGrantRenewalAndRelease) {
     Machine a(path, "a:1", 0s);
     a.acquire();
     std::int64_t serial = serial_in(path);
-    EXPECT_EQ(serial, 1'700'000'000'000) << "a new file starts at the wall clock, so that it repeats no serial";
+    EXPECT_EQ(serial, 1'700'000'000'000)
+        << "a new file starts at the wall clock, so that it repeats no serial";
     for (const Operation operation : {&Lease::renew, &Lease::acquire, &Lease::release, &Lease::acquire}) {
         ask(a.lease, operation);
         EXPECT_EQ(serial_in(path), ++serial);
@@ -244,9 +252,10 @@ TEST(LeaseFile, AFileThatIsNoLeaseIsNeverWrittenAndForGood) {
     const TemporaryDirectory directory;
     const std::string path = directory.file("lease");
     for (const std::string text :
-         {"hello", "muster-lease 3\na\n1\n1\n", "muster-lease 1\n", "muster-lease 1\nowner\n12x\n", "muster-lease 1\nowner\n\n",
-          "muster-lease 2\nowner\n12\n", "muster-lease 2\nowner\n12\n0\n", "muster-lease 2\nowner\n-1\n5\n",
-          "muster-lease 2\nowner\n9223372036854775807\n5\n", "muster-lease 2\nowner\n12\n99999999999999\n", "muster-lease 2\nowner\n12\n5"}) {
+         {"hello", "muster-lease 3\na\n1\n1\n", "muster-lease 1\n", "muster-lease 1\nowner\n12x\n",
+          "muster-lease 1\nowner\n\n", "muster-lease 2\nowner\n12\n", "muster-lease 2\nowner\n12\n0\n",
+          "muster-lease 2\nowner\n-1\n5\n", "muster-lease 2\nowner\n9223372036854775807\n5\n",
+          "muster-lease 2\nowner\n12\n99999999999999\n", "muster-lease 2\nowner\n12\n5"}) {
         write(path, text);
         Machine a(path, "me", 0s);
         const LeaseAnswer answer = a.acquire();
@@ -348,7 +357,8 @@ TEST(LeaseWorker, DestructionDoesNotWaitForABackendThatHangsAndAnswersEverything
         LeaseWorker worker("lease-test", 4);
         worker.run("first", hanging.operation(), under_way.done());
         hanging.wait_until_begun();
-        worker.run("second", [] { return LeaseAnswer(LeaseOutcome::Held); }, waiting.done());
+        worker.run(
+            "second", [] { return LeaseAnswer(LeaseOutcome::Held); }, waiting.done());
     }
     for (Answers* answers : {&under_way, &waiting}) {
         const LeaseAnswer answer = answers->wait();
@@ -367,8 +377,11 @@ TEST(LeaseWorker, BeyondItsQueueAnOperationFailsAtOnce) {
     worker.run("first", hanging.operation(), first.done());
     hanging.wait_until_begun();
     Answers waiting[2], refused;
-    for (Answers& answers : waiting) worker.run("waiting", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, answers.done());
-    worker.run("refused", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, refused.done());
+    for (Answers& answers : waiting)
+        worker.run(
+            "waiting", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, answers.done());
+    worker.run(
+        "refused", [] { return LeaseAnswer(LeaseOutcome::NotHeld); }, refused.done());
     ASSERT_EQ(refused.count(), 1);
     EXPECT_EQ(refused.wait().error->code, Errc::limit_reached);
     hanging.let_go();
@@ -380,11 +393,12 @@ TEST(LeaseWorker, ItMayBeDestroyedByOneOfItsOwnAnswers) {
     auto worker = std::make_shared<LeaseWorker>("lease-test", 2);
     std::promise<void> done;
     LeaseWorker& borrowed = *worker;
-    borrowed.run("last", [] { return LeaseAnswer(LeaseOutcome::Held); },
-                 [last = std::move(worker), &done](LeaseAnswer) mutable {
-                     last.reset();
-                     done.set_value();
-                 });
+    borrowed.run(
+        "last", [] { return LeaseAnswer(LeaseOutcome::Held); },
+        [last = std::move(worker), &done](LeaseAnswer) mutable {
+            last.reset();
+            done.set_value();
+        });
     done.get_future().wait();
 }
 

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <memory>
-#include <mutex>
 #include <muster/cluster/lease.hpp>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -44,7 +44,8 @@ public:
     /// An answer that never comes is a failure of the test, with Errc::timed_out.
     LeaseAnswer wait() {
         std::unique_lock lock(state_->mutex);
-        if (state_->changed.wait_for(lock, std::chrono::seconds{60}, [this] { return state_->count != 0; })) return *state_->last;
+        if (state_->changed.wait_for(lock, std::chrono::seconds{60}, [this] { return state_->count != 0; }))
+            return *state_->last;
         ADD_FAILURE() << "nobody answered";
         return LeaseAnswer::failed(Error{Errc::timed_out, "the test", {}, {}});
     }

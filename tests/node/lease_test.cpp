@@ -1,4 +1,5 @@
-/// What a node does about the lease of its resolver: at start, while nothing happens, and when it is needed (protocol.md §15.3).
+/// What a node does about the lease of its resolver: at start, while nothing happens, and when it is needed
+/// (protocol.md §15.3).
 #include "world.hpp"
 
 #include <algorithm>
@@ -63,7 +64,8 @@ protected:
 };
 
 LeaseAnswer io_error(bool permanent) {
-    return LeaseAnswer::failed(from_errno(permanent ? ENOENT : EIO, "opening lease file /x/lease"), permanent);
+    return LeaseAnswer::failed(from_errno(permanent ? ENOENT : EIO, "opening lease file /x/lease"),
+                               permanent);
 }
 
 TEST_F(LeaseNode, DoesNotJoinWithALeaseThatCannotWorkAndSaysWhy) {
@@ -143,7 +145,8 @@ TEST_F(LeaseNode, ADeniedDecisionTellsTheBackendsReason) {
     EXPECT_NE(decisions.back()->to_line().find("/x/lease"), std::string::npos);
     bool logged = false;
     for (const LogRecord& record : node.log->records())
-        logged = logged || (record.code == "cluster.sbr.lease" && record.to_line().find("/x/lease") != std::string::npos);
+        logged = logged || (record.code == "cluster.sbr.lease" &&
+                            record.to_line().find("/x/lease") != std::string::npos);
     EXPECT_TRUE(logged);
 }
 
@@ -191,7 +194,8 @@ TEST(DaemonConfig, ALeaveMayTakeAsLongAsTheLeaseIsAskedFor) {
     config.sbr->strategy = "lease-majority";
     EXPECT_EQ(config.leave_timeout_min() - without,
               config.sbr->acquire_lease_delay_for_minority + 2 * config.sbr->lease_operation_timeout);
-    EXPECT_EQ(config.shutdown_time_max() - config.leave_timeout_min(), DaemonConfig{}.shutdown_time_max() - DaemonConfig{}.leave_timeout_min());
+    EXPECT_EQ(config.shutdown_time_max() - config.leave_timeout_min(),
+              DaemonConfig{}.shutdown_time_max() - DaemonConfig{}.leave_timeout_min());
 }
 
 } // namespace

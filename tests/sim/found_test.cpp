@@ -1,4 +1,5 @@
-/// Small scenarios that once broke an invariant (found.md), and nothing else that a test of its own could say as shortly.
+/// Small scenarios that once broke an invariant (found.md), and nothing else that a test of its own could say
+/// as shortly.
 #include <gtest/gtest.h>
 #include <muster/sim/world/scenario.hpp>
 #include <string_view>

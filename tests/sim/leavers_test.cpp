@@ -1,5 +1,5 @@
-/// Leaves beside deaths (protocol.md §11.1): of those who neither leave nor die nobody is lost whom the strategy keeps both without the leavers
-/// and with them gone.
+/// Leaves beside deaths (protocol.md §11.1): of those who neither leave nor die nobody is lost whom the
+/// strategy keeps both without the leavers and with them gone.
 #include <algorithm>
 #include <array>
 #include <gtest/gtest.h>
@@ -19,16 +19,18 @@ struct Case {
 };
 
 std::vector<Case> every_case() {
-    static constexpr std::array<std::string_view, 6> strategies = {"keep-majority", "static-quorum", "keep-oldest",
-                                                                   "keep-referee", "down-all", "lease-majority"};
-    static constexpr std::array delays = {Duration(-2s), Duration(0s), Duration(2s), Duration(10s), Duration(30s)};
+    static constexpr std::array<std::string_view, 6> strategies = {
+        "keep-majority", "static-quorum", "keep-oldest", "keep-referee", "down-all", "lease-majority"};
+    static constexpr std::array delays = {Duration(-2s), Duration(0s), Duration(2s), Duration(10s),
+                                          Duration(30s)};
     std::vector<Case> all;
     for (std::size_t nodes = 3; nodes <= 11; ++nodes)
         for (std::size_t deaths = 1; deaths <= 2; ++deaths)
             for (std::size_t leavers = 1; leavers + deaths <= nodes; ++leavers)
                 for (const Duration delay : delays)
                     for (const std::string_view strategy : strategies)
-                        for (const bool guard : {false, true}) all.push_back({nodes, leavers, deaths, delay, strategy, guard});
+                        for (const bool guard : {false, true})
+                            all.push_back({nodes, leavers, deaths, delay, strategy, guard});
     return all;
 }
 
@@ -47,7 +49,10 @@ Scenario scenario_of(const Case& c, std::uint64_t seed) {
     for (std::size_t i = 0; i < c.leavers; ++i)
         s.misfortunes.push_back({.at = 40s, .kind = Kind::Leave, .nodes = {c.nodes - 1 - i}, .others = {}});
     for (std::size_t i = 0; i < c.deaths; ++i)
-        s.misfortunes.push_back({.at = 40s + c.delay, .kind = seed % 2 == 0 ? Kind::Crash : Kind::PowerOff, .nodes = {c.nodes - 1 - c.leavers - i}, .others = {}});
+        s.misfortunes.push_back({.at = 40s + c.delay,
+                                 .kind = seed % 2 == 0 ? Kind::Crash : Kind::PowerOff,
+                                 .nodes = {c.nodes - 1 - c.leavers - i},
+                                 .others = {}});
     std::ranges::stable_sort(s.misfortunes, {}, &Misfortune::at);
     return s;
 }

@@ -1,4 +1,5 @@
-// The lease file's thread beside whoever asks it and whoever takes it away. Under ThreadSanitizer a missing lock is a failure here.
+// The lease file's thread beside whoever asks it and whoever takes it away. Under ThreadSanitizer a missing
+// lock is a failure here.
 #include "../cluster/lease_support.hpp"
 
 #include <atomic>

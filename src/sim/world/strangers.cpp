@@ -11,7 +11,8 @@ Strangers::Process::~Process() {
     runtime.reset();
 }
 
-std::size_t Strangers::start(const Address& address, RemoteAdapterConfig config, const std::optional<Address>& to) {
+std::size_t Strangers::start(const Address& address, RemoteAdapterConfig config,
+                             const std::optional<Address>& to) {
     const std::size_t number = started_++;
     Network& network = world_.network();
     const HostId host = network.add_host(fmt::format("stranger-{}", number));
@@ -28,7 +29,8 @@ std::size_t Strangers::start(const Address& address, RemoteAdapterConfig config,
     net::RuntimeOptions options;
     options.log_sink = std::make_shared<MemoryLogSink>(1);
     process->runtime = network.make_runtime(host, std::move(options));
-    auto started = ClusterRemoteAdapter::start(*process->runtime, std::move(config), std::make_shared<RecordingSink>());
+    auto started =
+        ClusterRemoteAdapter::start(*process->runtime, std::move(config), std::make_shared<RecordingSink>());
     MUSTER_ENSURE(started.has_value(), started.has_error() ? started.error().message() : std::string());
     process->adapter.emplace(std::move(*started));
     if (to) process->adapter->daemon().join(*to);

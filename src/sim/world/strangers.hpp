@@ -1,5 +1,6 @@
 #pragma once
-/// Processes on machines of their own that do not belong to the cluster: clones of members, and nodes with a wrong address.
+/// Processes on machines of their own that do not belong to the cluster: clones of members, and nodes with a
+/// wrong address.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -9,14 +10,14 @@
 
 namespace muster::sim {
 
-/// The World's checker is not told of them, so a member that is one of them is a stranger-admitted. One thread, as everything in sim;
-/// outlived by the World.
+/// The World's checker is not told of them, so a member that is one of them is a stranger-admitted. One
+/// thread, as everything in sim; outlived by the World.
 class Strangers {
 public:
     explicit Strangers(World& world) : world_(world) {}
 
-    /// A process that advertises `address`, wherever that leads, and asks `to` to join; nullopt: its seed nodes.
-    /// `config` is complete but for what concerns addresses.
+    /// A process that advertises `address`, wherever that leads, and asks `to` to join; nullopt: its seed
+    /// nodes. `config` is complete but for what concerns addresses.
     std::size_t start(const Address& address, RemoteAdapterConfig config, const std::optional<Address>& to);
     /// SIGKILL. No-op when it has ended.
     void end(std::size_t stranger) { running_.erase(stranger); }
