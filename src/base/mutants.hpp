@@ -8,10 +8,10 @@
 
 namespace muster::mutants {
 
-inline constexpr std::array<std::string_view, 23> names = {
+inline constexpr std::array<std::string_view, 22> names = {
     "tombstones_ignored",          "seen_kept_on_change",         "merge_keeps_wrong_side",      "uid_not_compared",
     "terminated_not_final",        "self_downing_skipped",        "outage_recorded",             "stable_timer_not_restarted",
-    "requeued_after_loss",         "queue_limit_ignored",         "welcome_from_anyone",         "leader_without_convergence",
+    "requeued_after_loss",         "queue_limit_ignored",         "leader_without_convergence",
     "ack_of_any_version",          "numbers_given_again",         "tie_won_by_both",             "exiting_tasks_not_awaited",
     "quarantine_forgotten",        "merge_not_ticked",            "removed_without_tombstone",   "stale_tells_kept",
     "order_lost_on_reconnect",     "most_blamed",                 "join_unproven",

@@ -236,7 +236,7 @@ void ClusterCore::Impl::warn_of_settings(const std::vector<std::string>& keys, c
 }
 
 void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
-    const bool expected = phase == CorePhase::TryingToJoin && (m.from.address() == joining.target || MUSTER_MUTANT(welcome_from_anyone)) && m.to == self;
+    const bool expected = phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
     if (!expected || !m.gossip || !m.gossip->has_member(self)) {
         count(out, "cluster.welcome.ignored");
         return;

@@ -48,7 +48,7 @@ MUTATIONS = [
     ("5.4", "an Exiting or Down node answers InitJoin with a Nack", "core_join.cpp",
      "    if (!is_initialized() || status == MemberStatus::Exiting || status == MemberStatus::Down) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack",
      "    if (!is_initialized() || (!MUTATED && (status == MemberStatus::Exiting || status == MemberStatus::Down))) {\n        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack"),
-    ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp", "MUSTER_MUTANT(welcome_from_anyone)", "MUTATED"),
+    ("5.6", "a Welcome counts only from whom the Join was sent to", "core_join.cpp", "m.from.address() == joining.target", "(MUTATED || m.from.address() == joining.target)"),
     ("5.6", "a removed incarnation is refused", "core_join.cpp",
      "    if (gossip().is_tombstoned(m.node)) {", "    if (!MUTATED && gossip().is_tombstoned(m.node)) {"),
     ("5.6", "a new incarnation terminates the old one", "core_join.cpp",
