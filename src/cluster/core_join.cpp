@@ -323,8 +323,8 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
         return refuse(LogLevel::Info, "cluster.join.ignored.app_version", "this node's app version is not known yet");
     if (joiner.is_local() || (joiner == self.address() && m.node != self))
         return refuse(LogLevel::Warning, "cluster.join.ignored.address", "nobody but this node lives at its address");
-    const auto data_centers = std::ranges::count_if(m.roles, [](const std::string& r) { return r.starts_with(DC_ROLE_PREFIX); });
-    if (data_centers > 1)
+    const auto named = std::ranges::count_if(m.roles, [](const std::string& r) { return r.starts_with(DC_ROLE_PREFIX); });
+    if (named > 1)
         return refuse(LogLevel::Warning, "cluster.join.ignored.roles", "a member has one data center");
     if (!is_within_limits(m, out)) return false;
     if (is_link_over(m.node))
