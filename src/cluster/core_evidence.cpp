@@ -35,10 +35,14 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
         if (link.open > 0) --link.open;
         link.said_goodbye = event != LinkEvent::EndedWithoutGoodbye;
         link.stopping = link.stopping || event == LinkEvent::GoodbyeStopping;
-        link.first_refusal.reset();
-        link.refused_twice = false;
+        // The two connections with a dead process end one after the other: what was refused between them counts.
+        if (link.said_goodbye) {
+            link.first_refusal.reset();
+            link.refused_twice = false;
+        }
         if (link.stopping) doubt.explained(peer);
-        if (!link.said_goodbye && !link.stopping && link.open == 0 && heartbeats.own().is_active(peer)) doubt.lost(peer, now.monotonic);
+        if (!link.said_goodbye && !link.stopping && link.open == 0 && heartbeats.own().is_active(peer))
+            doubt.lost(peer, now.monotonic);
         break;
     case LinkEvent::ReconnectRefused: break; // below, where it is known whether it counts
     case LinkEvent::OtherIncarnation:

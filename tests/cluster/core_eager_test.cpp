@@ -524,6 +524,21 @@ TEST(EvidenceRules, TwoRefusalsAtOnceAreOne) {
     EXPECT_EQ(row(core), ReachabilityStatus::Reachable);
 }
 
+TEST(EvidenceRules, ARefusalBetweenTheEndsOfTwoConnectionsCounts) {
+    ClusterCore core = core_of('c', all_up("abcd", "abcd"));
+    Effects out;
+    core.on_link(host('d'), LinkEvent::Established, at({}), out);
+    core.on_link(host('d'), LinkEvent::Accepted, at({}), out);
+    core.on_link(host('d'), LinkEvent::EndedWithoutGoodbye, at({}), out);
+    core.on_link(host('d'), LinkEvent::ReconnectRefused, at({}), out);
+    core.on_link(host('d'), LinkEvent::ReconnectRefused, at(milliseconds{20}), out);
+    fire(core, {CoreTimer::Evidence, 0}, milliseconds{60});
+    EXPECT_EQ(row(core), ReachabilityStatus::Reachable) << "the other connection is open still";
+    core.on_link(host('d'), LinkEvent::EndedWithoutGoodbye, at(milliseconds{60}), out);
+    fire(core, {CoreTimer::Evidence, 0}, milliseconds{90});
+    EXPECT_EQ(row(core), ReachabilityStatus::Unreachable);
+}
+
 TEST(EvidenceRules, TheThirdMonitorWaitsForTwoAndWritesOnlyIfTheyDidNot) {
     const Gossip before = all_up("abcd", "abcd");
     for (const bool others_write : {false, true}) {
