@@ -1,5 +1,7 @@
 #include <muster/line_writer.hpp>
 
+#include "own_thread.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -94,22 +96,15 @@ struct LineWriter::State {
 
 /// With the lock held. False when the system has no thread for us.
 bool LineWriter::State::start(const std::shared_ptr<State>& self) noexcept {
-    // Signals belong to the threads of the program. Blocked, SIGTTOU does not stop it for writing to its
-    // terminal, nor SIGPIPE end it.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
     try {
-        std::thread([self] {
-            pthread_setname_np(pthread_self(), self->options.thread_name.substr(0, 15).c_str());
-            run(self);
-        }).detach(); // it may hang in a write: nobody can wait for it
+        // It may hang in a write: nobody can wait for it. With its signals blocked SIGTTOU does not stop it for writing to its terminal,
+        // nor SIGPIPE end it.
+        own_thread(self->options.thread_name, [self] { run(self); }).detach();
         self->running = true;
         unwritten_process.store(self->process);
     } catch (...) {
         // No thread: the caller does without.
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return self->running;
 }
 

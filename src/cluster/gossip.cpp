@@ -386,13 +386,13 @@ Gossip Gossip::remove(std::span<const UniqueAddress> nodes, WallTime now) const 
     return next;
 }
 
-Gossip Gossip::prune_tombstones(WallTime limit) const {
-    const auto too_old = [&](const Tombstone& t) { return t.removed_at <= limit; };
-    if (std::ranges::none_of(*tombstones_, too_old)) return *this;
+template <class Predicate>
+Gossip Gossip::without_tombstones_that(const Predicate& goes) const {
+    if (std::ranges::none_of(*tombstones_, goes)) return *this;
     Gossip next = *this;
     Tombstones kept;
     for (const Tombstone& t : *tombstones_) {
-        if (too_old(t))
+        if (goes(t))
             next.tombstones_hash_ -= hash_of(t);
         else
             kept.push_back(t);
@@ -401,19 +401,13 @@ Gossip Gossip::prune_tombstones(WallTime limit) const {
     return next;
 }
 
+Gossip Gossip::prune_tombstones(WallTime limit) const {
+    return without_tombstones_that([&](const Tombstone& t) { return t.removed_at <= limit; });
+}
+
 Gossip Gossip::without_tombstones(std::span<const UniqueAddress> nodes) const {
-    const auto is_named = [&](const Tombstone& t) { return std::ranges::binary_search(nodes, t.node); };
-    if (nodes.empty() || std::ranges::none_of(*tombstones_, is_named)) return *this;
-    Gossip next = *this;
-    Tombstones kept;
-    for (const Tombstone& t : *tombstones_) {
-        if (is_named(t))
-            next.tombstones_hash_ -= hash_of(t);
-        else
-            kept.push_back(t);
-    }
-    next.tombstones_ = std::make_shared<const Tombstones>(std::move(kept));
-    return next;
+    if (nodes.empty()) return *this;
+    return without_tombstones_that([&](const Tombstone& t) { return std::ranges::binary_search(nodes, t.node); });
 }
 
 Gossip Gossip::increment(const UniqueAddress& node) const {

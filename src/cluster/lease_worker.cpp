@@ -1,11 +1,11 @@
 #include "lease_worker.hpp"
 
+#include "../base/own_thread.hpp"
+
 #include <condition_variable>
-#include <csignal>
 #include <deque>
 #include <mutex>
 #include <optional>
-#include <pthread.h>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -39,23 +39,14 @@ struct LeaseWorker::State {
 /// With the lock held.
 result<void> LeaseWorker::State::start(const std::shared_ptr<State>& self) {
     if (self->started) return {};
-    // Signals belong to the threads of the program.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    result<void> outcome;
     try {
-        std::thread([self] {
-            pthread_setname_np(pthread_self(), self->thread_name.substr(0, 15).c_str());
-            serve(self);
-        }).detach(); // it may hang in a system call: nobody can wait for it
-        self->started = true;
+        // It may hang in a system call: nobody can wait for it.
+        own_thread(self->thread_name, [self] { serve(self); }).detach();
     } catch (const std::system_error& e) {
-        outcome = from_errno(e.code().value(), "thread " + self->thread_name,
-                             "raise the limit of threads (ulimit -u)");
+        return no_thread(e, self->thread_name);
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return outcome;
+    self->started = true;
+    return {};
 }
 
 void LeaseWorker::State::serve(const std::shared_ptr<State>& self) {

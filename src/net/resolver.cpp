@@ -1,18 +1,17 @@
 #include <muster/net/resolver.hpp>
 
 #include "sockaddr.hpp"
+#include "../base/own_thread.hpp"
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <condition_variable>
-#include <csignal>
 #include <deque>
 #include <fmt/format.h>
 #include <map>
 #include <muster/net/waiter.hpp>
 #include <mutex>
 #include <netdb.h>
-#include <pthread.h>
 #include <thread>
 
 namespace muster::net {
@@ -130,23 +129,17 @@ Resolver::~Resolver() {
 
 result<void> Resolver::start_thread() {
     if (state_->started) return {};
-    // Signals belong to the threads of the program.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    result<void> outcome;
+    constexpr const char* name = "muster-resolve";
     try {
-        state_->thread = std::thread(&Resolver::serve, state_);
-        state_->started = true;
+        state_->thread = own_thread(name, [state = state_]() mutable { serve(std::move(state)); });
     } catch (const std::system_error& e) {
-        outcome = from_errno(e.code().value(), "thread muster-resolve", "raise the limit of threads (ulimit -u)");
+        return no_thread(e, name);
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return outcome;
+    state_->started = true;
+    return {};
 }
 
 void Resolver::serve(std::shared_ptr<State> state) {
-    pthread_setname_np(pthread_self(), "muster-resolve");
     std::unique_lock lock(state->mutex);
     for (;;) {
         state->changed.wait(lock, [&] { return !state->runtime || !state->queue.empty(); });

@@ -11,11 +11,12 @@ namespace muster::net {
 /// The options of a socket that say so. By default the system tries for a quarter of an hour to get bytes
 /// through, and waits for a peer that owes nothing for ever.
 struct SilenceOptions {
-    int user_timeout_ms =
-        0; ///< TCP_USER_TIMEOUT: of bytes that nobody acknowledges, or that a closed window keeps back
-    int keepalive_idle_s = 0; ///< TCP_KEEPIDLE: of silence, before the system asks whether anybody is there
-    int keepalive_interval_s =
-        0; ///< TCP_KEEPINTVL: between two questions; TCP_USER_TIMEOUT limits their number
+    /// TCP_USER_TIMEOUT: of bytes that nobody acknowledges, or that a closed window keeps back.
+    int user_timeout_ms = 0;
+    /// TCP_KEEPIDLE: of silence, before the system asks whether anybody is there.
+    int keepalive_idle_s = 0;
+    /// TCP_KEEPINTVL: between two questions; TCP_USER_TIMEOUT limits their number.
+    int keepalive_interval_s = 0;
 };
 
 /// For a limit above 0. With nothing unacknowledged the system knows whole seconds only: it asks after half

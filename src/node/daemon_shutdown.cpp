@@ -16,10 +16,10 @@ constexpr std::chrono::milliseconds stranger_shutdown_timeout{250};
 using Daemon = ClusterDaemonHandle::Daemon;
 
 void Daemon::add_membership_tasks() {
-    using Done = UniqueFunction<void()>;
-    add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task, [this](Done done) { leave_then(std::move(done)); });
-    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](Done done) { exit_then(std::move(done)); });
-    add_shutdown_task(ShutdownPhase::ClusterExitingDone, membership_task, [this](Done done) {
+    using TaskDone = UniqueFunction<void()>;
+    add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task, [this](TaskDone done) { leave_then(std::move(done)); });
+    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](TaskDone done) { exit_then(std::move(done)); });
+    add_shutdown_task(ShutdownPhase::ClusterExitingDone, membership_task, [this](TaskDone done) {
         const bool is_member = !core_.is_stopped() && core_.is_joined();
         const MemberStatus status = core_.state()->self_status();
         const bool gives_up = config_.cluster.patient_leave && status != MemberStatus::Exiting;
@@ -31,11 +31,11 @@ void Daemon::add_membership_tasks() {
         if (core_.is_stopped() || !core_.is_joined() || status == MemberStatus::Down) return done();
         wait_for_status(status_set(MemberStatus::Removed), std::move(done));
     });
-    add_shutdown_task(ShutdownPhase::ClusterShutdown, membership_task, [this](Done done) {
+    add_shutdown_task(ShutdownPhase::ClusterShutdown, membership_task, [this](TaskDone done) {
         if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
         done();
     });
-    add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](Done done) {
+    add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](TaskDone done) {
         // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
         const Duration patience = ever_joined_ ? config_.transport_shutdown_timeout
                                                : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);

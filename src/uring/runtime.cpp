@@ -1,13 +1,12 @@
 #include "runtime.hpp"
 
 #include "sockets.hpp"
+#include "../base/own_thread.hpp"
 
 #include <boost/algorithm/string/join.hpp>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <muster/ensure.hpp>
-#include <pthread.h>
 #include <sys/random.h>
 
 namespace muster::uring {
@@ -85,15 +84,7 @@ void Runtime::fill_entropy(std::span<std::byte> out) {
 
 void Runtime::start_thread() {
     MUSTER_ENSURE(!thread_.joinable(), "a Runtime has one thread");
-    // Signals belong to the threads of the program.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    thread_ = std::thread([this] {
-        pthread_setname_np(pthread_self(), "muster-loop");
-        run();
-    });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread_ = own_thread("muster-loop", [this] { run(); });
 }
 
 result<std::unique_ptr<net::Runtime>> make_runtime(Options options) {

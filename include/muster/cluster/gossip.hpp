@@ -111,7 +111,7 @@ public:
     Gossip mark_down(std::span<const UniqueAddress> nodes) const;
     /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
-    /// Keeps only tombstones strictly younger than `limit`.
+    /// Keeps only tombstones strictly younger than `limit`: the reference's rule, by wall clocks. A leader prunes by without_tombstones().
     Gossip prune_tombstones(WallTime limit) const;
     /// Forgets these removals; nodes without a tombstone are ignored. `nodes` are sorted.
     Gossip without_tombstones(std::span<const UniqueAddress> nodes) const;
@@ -128,6 +128,8 @@ private:
     void mark_seen(std::size_t index) noexcept;
     void mark_unseen(std::size_t index) noexcept;
 
+    template <class Predicate>
+    Gossip without_tombstones_that(const Predicate& goes) const;
     void set_members(std::vector<Member> sorted);
     /// Everything but the members, which are there.
     result<Gossip> with_parts(SeenSet seen, Reachability reachability, VectorClock version,

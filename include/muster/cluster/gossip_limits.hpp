@@ -25,8 +25,8 @@ inline constexpr std::size_t app_version_bytes_max = 255;
 inline constexpr std::size_t gossip_members_max = 32'768;
 inline constexpr std::size_t gossip_tombstones_max = 131'072;
 inline constexpr std::size_t admitted_members_max = gossip_members_max / 4 * 3;
-inline constexpr std::size_t admitted_incarnations_max =
-    gossip_tombstones_max / 4 * 3; ///< members and tombstones in sum
+/// Members and tombstones in sum.
+inline constexpr std::size_t admitted_incarnations_max = gossip_tombstones_max / 4 * 3;
 
 /// A gossip's share of the largest frame: a join that would bring it above is refused
 /// (ClusterSettings::gossip_bytes_max). The rest is for the rows of those who cannot reach each other, and

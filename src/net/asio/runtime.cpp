@@ -1,11 +1,10 @@
 #include <muster/net/asio_runtime.hpp>
 
 #include "sockets.hpp"
+#include "../../base/own_thread.hpp"
 
 #include <cerrno>
-#include <csignal>
 #include <muster/net/resolver.hpp>
-#include <pthread.h>
 #include <sys/random.h>
 #include <thread>
 #include <time.h>
@@ -88,15 +87,7 @@ public:
     void start_thread() override {
         if (loop_->hosted()) return;
         MUSTER_ENSURE(!thread_.joinable(), "a Runtime has one thread");
-        // Signals belong to the threads of the program.
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &before);
-        thread_ = std::thread([this] {
-            pthread_setname_np(pthread_self(), "muster-loop");
-            loop_->run();
-        });
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        thread_ = own_thread("muster-loop", [this] { loop_->run(); });
     }
 
     Logger& log() noexcept override { return log_; }
