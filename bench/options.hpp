@@ -21,8 +21,7 @@ public:
         for (int i = 1; i < argc; ++i) {
             const std::string_view argument = argv[i];
             const auto equals = argument.find('=');
-            if (equals == std::string_view::npos)
-                fail(program, fmt::format("{}: write key=value", argument));
+            if (equals == std::string_view::npos) fail(program, fmt::format("{}: write key=value", argument));
             values_.emplace(argument.substr(0, equals), argument.substr(equals + 1));
         }
     }

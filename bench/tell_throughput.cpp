@@ -3,8 +3,8 @@
 // Two processes over 127.0.0.1: the receiver on core 1, the sender on core 0 (pin=0: where the system likes).
 //   tell_throughput mode=stream payload=64 n=4000000
 //   tell_throughput mode=pingpong payload=56 n=4000
-// backend=auto|uring|epoll, spin=MICROSECONDS (of an idle uring loop; 0: blocking; by default the loop's own), sender=thread|loop (who tells),
-// warmup=1000 (round trips not counted). Prints one JSON line.
+// backend=auto|uring|epoll, spin=MICROSECONDS (of an idle uring loop; 0: blocking; by default the loop's
+// own), sender=thread|loop (who tells), warmup=1000 (round trips not counted). Prints one JSON line.
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -79,13 +79,16 @@ struct Side {
         transport = std::move(*listening);
         payload.assign(bytes, std::byte{'x'});
     }
-    static std::string sink_path(std::uint16_t port) { return fmt::format("akka.tcp://bench@127.0.0.1:{}/user/sink", port); }
+    static std::string sink_path(std::uint16_t port) {
+        return fmt::format("akka.tcp://bench@127.0.0.1:{}/user/sink", port);
+    }
     std::uint16_t port() const { return *transport->self().address().port; }
 
     /// Not through runtime.hpp, which has no setting for the spinning of an idle loop.
     static std::unique_ptr<net::Runtime> make(const Options& options) {
         const std::string backend = options.text("backend", "auto");
-        if (backend != "auto" && backend != "uring" && backend != "epoll") fail("backend: use auto, uring or epoll");
+        if (backend != "auto" && backend != "uring" && backend != "epoll")
+            fail("backend: use auto, uring or epoll");
         if (backend != "epoll") {
             uring::Options uring_options;
             const long spin = options.number("spin", -1);
@@ -111,7 +114,8 @@ class Receiver final : public RemoteMessageSink {
 public:
     Receiver(Side& side, Shared& shared, std::uint64_t frames, bool answers)
         : side_(side), shared_(shared), frames_(frames), answers_(answers) {}
-    void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view> sender) override {
+    void deliver(std::string_view, std::string_view, const Slice& payload,
+                 std::optional<std::string_view> sender) override {
         if (payload.size() != side_.bytes) fail("a payload of another size arrived");
         if (got_ == 0) shared_.first = now();
         ++got_;
@@ -147,7 +151,8 @@ private:
 class Stream {
 public:
     Stream(Side& side, const Address& to, std::uint64_t frames)
-        : side_(side), to_(to), route_(side.transport->route(to)), path_(Side::sink_path(*to.port)), frames_(frames) {}
+        : side_(side), to_(to), route_(side.transport->route(to)), path_(Side::sink_path(*to.port)),
+          frames_(frames) {}
 
     /// Tells up to `count` more. False when it waits for room, with `then` to be called after it.
     template <class Then>
@@ -242,7 +247,8 @@ int receive(const Options& options, Shared& shared) {
     std::snprintf(shared.backend, sizeof shared.backend, "%s", std::string{side.runtime->backend()}.c_str());
     shared.port = side.port();
     // Until everything is there, or the sender has what it wants.
-    while (!shared.done) side.runtime->run_until(side.runtime->monotonic_now() + std::chrono::milliseconds{50});
+    while (!shared.done)
+        side.runtime->run_until(side.runtime->monotonic_now() + std::chrono::milliseconds{50});
     shared.receiver_cpu = cpu_seconds() - cpu;
     return 0;
 }
@@ -260,10 +266,11 @@ int send(const Options& options, Shared& shared, pid_t receiver) {
     std::vector<double> latencies;
     {
         Side side{options};
-        const Address to = Address::remote("akka.tcp", "bench", "127.0.0.1", static_cast<std::uint16_t>(shared.port.load()));
+        const Address to =
+            Address::remote("akka.tcp", "bench", "127.0.0.1", static_cast<std::uint16_t>(shared.port.load()));
         if (mode == "pingpong") {
-            const auto sink =
-                std::make_shared<PingPong>(side, to, static_cast<std::uint64_t>(options.number("warmup", 1000)), n);
+            const auto sink = std::make_shared<PingPong>(
+                side, to, static_cast<std::uint64_t>(options.number("warmup", 1000)), n);
             side.transport->start(side.handler, sink);
             side.runtime->post([&] { sink->ping(); });
             side.runtime->run();
@@ -305,10 +312,11 @@ int send(const Options& options, Shared& shared, pid_t receiver) {
         if (shared.frames != n) fail("the receiver did not get everything");
         rate = static_cast<double>(shared.frames) / (shared.last - shared.first);
     }
-    fmt::print("{{\"peer\":\"muster-{}\",\"mode\":\"{}\",\"payload\":{},\"msgs_per_s\":{:.0f},\"p50_us\":{:.2f},"
-               "\"p99_us\":{:.2f},\"cpu_s\":{:.3f},\"n\":{},\"pin\":{},\"backend\":\"{}\"}}\n",
-               shared.backend, mode, options.number("payload", 64), rate, p50, p99, cpu_s, n, options.number("pin", 1),
-               shared.backend);
+    fmt::print(
+        "{{\"peer\":\"muster-{}\",\"mode\":\"{}\",\"payload\":{},\"msgs_per_s\":{:.0f},\"p50_us\":{:.2f},"
+        "\"p99_us\":{:.2f},\"cpu_s\":{:.3f},\"n\":{},\"pin\":{},\"backend\":\"{}\"}}\n",
+        shared.backend, mode, options.number("payload", 64), rate, p50, p99, cpu_s, n,
+        options.number("pin", 1), shared.backend);
     return 0;
 }
 

@@ -97,8 +97,8 @@ struct LineWriter::State {
 /// With the lock held. False when the system has no thread for us.
 bool LineWriter::State::start(const std::shared_ptr<State>& self) noexcept {
     try {
-        // It may hang in a write: nobody can wait for it. With its signals blocked SIGTTOU does not stop it for writing to its terminal,
-        // nor SIGPIPE end it.
+        // It may hang in a write: nobody can wait for it. With its signals blocked SIGTTOU does not stop it
+        // for writing to its terminal, nor SIGPIPE end it.
         own_thread(self->options.thread_name, [self] { run(self); }).detach();
         self->running = true;
         unwritten_process.store(self->process);

@@ -10,8 +10,9 @@
 
 namespace muster {
 
-/// Named (at most 15 bytes of `name`, as the system has it), and with all signals blocked, since these belong to the threads of the
-/// program. Throws std::system_error when the system has no thread for us; no_thread() makes an Error of it.
+/// Named (at most 15 bytes of `name`, as the system has it), and with all signals blocked, since these belong
+/// to the threads of the program. Throws std::system_error when the system has no thread for us; no_thread()
+/// makes an Error of it.
 template <class Body>
 std::thread own_thread(std::string name, Body body) {
     class Blocked {

@@ -1,9 +1,9 @@
 #include <muster/cluster/core.hpp>
 
+#include "../base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -27,9 +27,11 @@ ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource
       state(std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
                                                     std::make_shared<const Gossip>(),
                                                     settings.multi_dc.cross_dc_connections)),
-      published(state), data_centers(settings.multi_dc.self_data_center), tombstone_clock(tombstone_step_max(settings)),
-      heartbeats(self, settings), doubt(settings.eager.evidence_window) {
-    MUSTER_ENSURE(!self.address().is_local(), "others must be able to reach a node: its address needs host and port");
+      published(state), data_centers(settings.multi_dc.self_data_center),
+      tombstone_clock(tombstone_step_max(settings)), heartbeats(self, settings),
+      doubt(settings.eager.evidence_window) {
+    MUSTER_ENSURE(!self.address().is_local(),
+                  "others must be able to reach a node: its address needs host and port");
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
 }
 
@@ -57,7 +59,9 @@ void ClusterCore::Impl::install(Gossip g) {
 
 void ClusterCore::Impl::local_change(const Gossip& g) {
     const Gossip ticked = g.increment(self);
-    install(exiting_tasks_in_progress ? ticked.clear_seen() : MUSTER_MUTANT(seen_kept_on_change) ? ticked : ticked.only_seen(self));
+    install(exiting_tasks_in_progress            ? ticked.clear_seen()
+            : MUSTER_MUTANT(seen_kept_on_change) ? ticked
+                                                 : ticked.only_seen(self));
     eager.originated = true;
 }
 
@@ -103,10 +107,13 @@ void ClusterCore::Impl::set_timer(Effects& out, CoreTimer timer, std::uint64_t n
     out.emplace_back(effect::SetTimer{{timer, number}, delay});
 }
 
-// --- the public face: every input ends in finish(), and a stopped core does nothing -----------------------------
+// --- the public face: every input ends in finish(), and a stopped core does nothing
+// -----------------------------
 
-ClusterCore::ClusterCore(UniqueAddress self, ClusterSettings settings, RandomSource random, ConfigCompat config)
-    : impl_(std::make_unique<Impl>(std::move(self), std::move(settings), std::move(random), std::move(config))) {}
+ClusterCore::ClusterCore(UniqueAddress self, ClusterSettings settings, RandomSource random,
+                         ConfigCompat config)
+    : impl_(std::make_unique<Impl>(std::move(self), std::move(settings), std::move(random),
+                                   std::move(config))) {}
 ClusterCore::~ClusterCore() = default;
 ClusterCore::ClusterCore(ClusterCore&&) noexcept = default;
 ClusterCore& ClusterCore::operator=(ClusterCore&&) noexcept = default;
@@ -126,18 +133,21 @@ ClusterCore ClusterCore::with_state(UniqueAddress self, ClusterSettings settings
     std::ranges::sort(impl.exiting_confirmed);
     Effects unobserved; // whoever restores a state has published it before
     impl.publish(now, unobserved);
-    for (const auto& [node, last] : restored.last_heartbeats) impl.heartbeats.restore(node, !impl.is_own_dc(node), last);
+    for (const auto& [node, last] : restored.last_heartbeats)
+        impl.heartbeats.restore(node, !impl.is_own_dc(node), last);
     return core;
 }
 
-#define MUSTER_CORE_INPUT(call)                                                                                   \
-    do {                                                                                                          \
-        if (impl_->phase == CorePhase::Stopped) return;                                                           \
-        impl_->call;                                                                                              \
-        impl_->finish(now, out);                                                                                  \
+#define MUSTER_CORE_INPUT(call)                                                                              \
+    do {                                                                                                     \
+        if (impl_->phase == CorePhase::Stopped) return;                                                      \
+        impl_->call;                                                                                         \
+        impl_->finish(now, out);                                                                             \
     } while (false)
 
-void ClusterCore::join(const Address& to, const Now& now, Effects& out) { MUSTER_CORE_INPUT(join(to, now, out)); }
+void ClusterCore::join(const Address& to, const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(join(to, now, out));
+}
 void ClusterCore::join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(join_seed_nodes(std::move(seeds), now, out));
 }
@@ -145,7 +155,9 @@ void ClusterCore::leave(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(leave(node, now, out));
 }
 void ClusterCore::leave_now(const Now& now, Effects& out) { MUSTER_CORE_INPUT(leave_now(now, out)); }
-void ClusterCore::give_up_leaving(const Now& now, Effects& out) { MUSTER_CORE_INPUT(give_up_leaving(now, out)); }
+void ClusterCore::give_up_leaving(const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(give_up_leaving(now, out));
+}
 void ClusterCore::down(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(down(impl_->gossip().find_all(node), now, out));
 }
@@ -169,7 +181,9 @@ result<void> ClusterCore::forget_data_center(std::string_view name, const Now& n
 void ClusterCore::quarantined(const UniqueAddress& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(quarantined(node, now, out));
 }
-void ClusterCore::exiting_completed(const Now& now, Effects& out) { MUSTER_CORE_INPUT(exiting_completed(now, out)); }
+void ClusterCore::exiting_completed(const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(exiting_completed(now, out));
+}
 void ClusterCore::stop(const Now& now, Effects& out) { MUSTER_CORE_INPUT(stop(std::nullopt, out)); }
 void ClusterCore::on_new_incarnation(const UniqueAddress& self, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(on_new_incarnation(self, now, out));
@@ -187,7 +201,8 @@ void ClusterCore::on_message(const ClusterMessage& message, Instant received, co
     } else {
         std::visit(
             [&](const auto& m) {
-                if constexpr (!std::is_same_v<std::decay_t<decltype(m)>, GossipEnvelope>) impl_->on(m, now, out);
+                if constexpr (!std::is_same_v<std::decay_t<decltype(m)>, GossipEnvelope>)
+                    impl_->on(m, now, out);
             },
             message);
     }
@@ -205,7 +220,9 @@ void ClusterCore::tick_leader_actions(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(tick_leader_actions(now, out));
 }
 void ClusterCore::tick_reaper(const Now& now, Effects& out) { MUSTER_CORE_INPUT(tick_reaper(now, out)); }
-void ClusterCore::tick_heartbeat(const Now& now, Effects& out) { MUSTER_CORE_INPUT(heartbeats.tick(now, out)); }
+void ClusterCore::tick_heartbeat(const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(heartbeats.tick(now, out));
+}
 void ClusterCore::tick_cross_dc_heartbeat(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(heartbeats.tick_cross_dc(now, out));
 }
@@ -237,7 +254,9 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
 const UniqueAddress& ClusterCore::self() const noexcept { return impl_->self; }
 const ClusterSettings& ClusterCore::settings() const noexcept { return impl_->settings; }
 const std::shared_ptr<const MembershipState>& ClusterCore::state() const noexcept { return impl_->state; }
-bool ClusterCore::is_joined() const noexcept { return impl_->is_initialized() && impl_->is_member(impl_->self); }
+bool ClusterCore::is_joined() const noexcept {
+    return impl_->is_initialized() && impl_->is_member(impl_->self);
+}
 bool ClusterCore::is_stopped() const noexcept { return impl_->phase == CorePhase::Stopped; }
 bool ClusterCore::exiting_tasks_in_progress() const noexcept { return impl_->exiting_tasks_in_progress; }
 bool ClusterCore::is_preparing_for_shutdown() const noexcept { return impl_->preparing_for_shutdown; }
@@ -259,7 +278,9 @@ bool ClusterCore::is_available(const UniqueAddress& node, Instant now) const noe
     return m == nullptr || impl_->heartbeats.is_available(*m, now);
 }
 const HeartbeatMonitor& ClusterCore::heartbeats() const noexcept { return impl_->heartbeats; }
-bool ClusterCore::is_gossip_speedup_needed() const { return impl_->is_initialized() && impl_->is_speedup_needed(); }
+bool ClusterCore::is_gossip_speedup_needed() const {
+    return impl_->is_initialized() && impl_->is_speedup_needed();
+}
 ConvergenceReport ClusterCore::not_converged_report() const { return impl_->report(); }
 void ClusterCore::check_invariants(bool on) noexcept { impl_->checking = on; }
 

@@ -1,9 +1,9 @@
-// Eager gossip (protocol.md §6.6): a change reaches everybody, and the leader acts on it, within a few round trips.
-// Everything here may be lost; the periodic round alone suffices for correctness.
+// Eager gossip (protocol.md §6.6): a change reaches everybody, and the leader acts on it, within a few round
+// trips. Everything here may be lost; the periodic round alone suffices for correctness.
+#include "../base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -19,7 +19,8 @@ constexpr std::uint64_t apply_acks_timer = 2;
 
 } // namespace
 
-// --- what a newly installed version already knows --------------------------------------------------------------
+// --- what a newly installed version already knows
+// --------------------------------------------------------------
 
 Gossip ClusterCore::Impl::with_known_seen(Gossip g) const {
     const Hash128 id = g.version_id();
@@ -29,7 +30,8 @@ Gossip ClusterCore::Impl::with_known_seen(Gossip g) const {
         if (const auto i = g.index_of(node)) acked.set(*i);
     }
     if (acked.count() != 0) g = g.merge_seen(acked);
-    if (eager.converged && eager.converged->version_id == id && eager.converged->seen.size() == g.members().size())
+    if (eager.converged && eager.converged->version_id == id &&
+        eager.converged->seen.size() == g.members().size())
         g = g.merge_seen(eager.converged->seen);
     return g;
 }
@@ -42,13 +44,15 @@ void ClusterCore::Impl::forget_eager(const UniqueAddress& node) {
     eager.owed.erase(node);
 }
 
-// --- the end of every input ------------------------------------------------------------------------------------
+// --- the end of every input
+// ------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
     if (!settings.eager.eager_gossip) return;
     // Most inputs are heartbeats, after which there is nothing to do.
     const bool same_state = eager.looked_at == state && eager.acks_done_for == state;
-    if (same_state && !eager.look_again && !eager.ack_again && !eager.forward_due && eager.owed.empty()) return;
+    if (same_state && !eager.look_again && !eager.ack_again && !eager.forward_due && eager.owed.empty())
+        return;
     if (!is_member(self)) return;
     if (std::exchange(eager.look_again, false) || eager.looked_at != state) {
         leader_actions_if_converged(now, out);
@@ -74,7 +78,8 @@ const std::optional<UniqueAddress>& ClusterCore::Impl::leader() {
 
 void ClusterCore::Impl::leader_actions_if_converged(const Now& now, Effects& out) {
     // Each action takes a member one status further, so this ends; no ticks are counted here.
-    while (is_leader() && state->convergence(excused()) && actions_on_convergence(now, out)) {}
+    while (is_leader() && state->convergence(excused()) && actions_on_convergence(now, out)) {
+    }
 }
 
 void ClusterCore::Impl::follow_version(Effects& out) {
@@ -93,7 +98,8 @@ void ClusterCore::Impl::follow_version(Effects& out) {
     if (is_repair_needed()) set_timer(out, CoreTimer::EagerRepair, repair_timer, settings.eager.repair_after);
 }
 
-// --- acks ------------------------------------------------------------------------------------------------------
+// --- acks
+// ------------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::ack_targets() {
     std::vector<UniqueAddress> leaders;
@@ -151,8 +157,8 @@ void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
         take_ack(m.from, now, out);
         return;
     }
-    // It may have overtaken the state it names (even the one that makes its sender a member), or name one that was
-    // left behind: time will tell.
+    // It may have overtaken the state it names (even the one that makes its sender a member), or name one
+    // that was left behind: time will tell.
     if (eager.unknown_acks.empty())
         set_timer(out, CoreTimer::EagerRepair, unknown_ack_timer, settings.eager.repair_after);
     eager.unknown_acks.insert_or_assign(m.from, m.version_id);
@@ -164,7 +170,8 @@ void ClusterCore::Impl::take_ack(const UniqueAddress& from, const Now& now, Effe
     if (eager.awaited.empty()) {
         apply_acks(now, out);
     } else if (!std::exchange(eager.apply_acks_timer, true)) {
-        // A thousand acks are not a thousand states: the last one that counts installs them all, or this timer.
+        // A thousand acks are not a thousand states: the last one that counts installs them all, or this
+        // timer.
         set_timer(out, CoreTimer::EagerRepair, apply_acks_timer, settings.eager.interval_min);
     }
 }
@@ -187,7 +194,8 @@ void ClusterCore::Impl::apply_acks(const Now& now, Effects& out) {
     publish(now, out);
 }
 
-// --- forwarding ------------------------------------------------------------------------------------------------
+// --- forwarding
+// ------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::unseen_targets() const {
     std::vector<UniqueAddress> unseen;
@@ -224,7 +232,8 @@ std::vector<UniqueAddress> ClusterCore::Impl::forward_targets() {
 
 void ClusterCore::Impl::forward_when_allowed(const Now& now, Effects& out) {
     if (!eager.forward_due && eager.owed.empty()) return;
-    const Instant allowed = eager.last_forward ? *eager.last_forward + settings.eager.interval_min : now.monotonic;
+    const Instant allowed =
+        eager.last_forward ? *eager.last_forward + settings.eager.interval_min : now.monotonic;
     if (now.monotonic < allowed) {
         if (!std::exchange(eager.forward_timer, true))
             set_timer(out, CoreTimer::EagerForward, 0, allowed - now.monotonic);
@@ -242,7 +251,8 @@ void ClusterCore::Impl::forward_when_allowed(const Now& now, Effects& out) {
     for (const UniqueAddress& node : targets) send_gossip(node, out);
 }
 
-void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out) {
+void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote,
+                              Effects& out) {
     if (!settings.eager.eager_gossip) {
         send_gossip(to, out);
         return;
@@ -252,8 +262,8 @@ void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, co
         return;
     }
     if (outcome == GossipOutcome::Same && answer_converged(to, remote.seen_digest(), out)) return;
-    // The leader's repeats are answered by as many acks as it may repair; who else still does not know needs the
-    // whole seen set, or lost acks would leave the periodic round talking for ever.
+    // The leader's repeats are answered by as many acks as it may repair; who else still does not know needs
+    // the whole seen set, or lost acks would leave the periodic round talking for ever.
     const unsigned acks_allowed = leader() == to ? 1 + repairs_max : 1;
     const Hash128 id = remote.version_id();
     auto& [version, times] = eager.talked_back[to];
@@ -269,7 +279,8 @@ void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, co
     }
 }
 
-// --- repair ----------------------------------------------------------------------------------------------------
+// --- repair
+// ----------------------------------------------------------------------------------------------------
 
 bool ClusterCore::Impl::is_repair_needed() {
     if (is_leader()) return !unseen_targets().empty();
@@ -297,10 +308,12 @@ void ClusterCore::Impl::on_repair_timer(std::uint64_t number, const Now& now, Ef
     }
     count(out, "cluster.eager.repaired", targets.size());
     for (const UniqueAddress& node : targets) send_gossip(node, out);
-    if (eager.repairs < repairs_max) set_timer(out, CoreTimer::EagerRepair, repair_timer, settings.eager.repair_after);
+    if (eager.repairs < repairs_max)
+        set_timer(out, CoreTimer::EagerRepair, repair_timer, settings.eager.repair_after);
 }
 
-// --- settling --------------------------------------------------------------------------------------------------
+// --- settling
+// --------------------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::send_converged(const UniqueAddress& to, Effects& out) const {
     out.emplace_back(
@@ -313,14 +326,16 @@ void ClusterCore::Impl::settle(Effects& out) {
     eager.known_converged = id;
     const bool first = !eager.announced || eager.announced->first != id;
     // Members that do not count for convergence may ack later: once everybody has, it is said again.
-    const bool grown = !first && eager.announced->second != gossip().seen_digest() && unseen_targets().empty();
+    const bool grown =
+        !first && eager.announced->second != gossip().seen_digest() && unseen_targets().empty();
     if (!first && !grown) return;
     eager.announced = {id, gossip().seen_digest()};
     for (const Member& m : gossip().members())
         if (is_valid_target(m.unique_address())) send_converged(m.unique_address(), out);
 }
 
-bool ClusterCore::Impl::answer_converged(const UniqueAddress& to, const Hash128& their_seen, Effects& out) const {
+bool ClusterCore::Impl::answer_converged(const UniqueAddress& to, const Hash128& their_seen,
+                                         Effects& out) const {
     if (!settings.eager.eager_gossip || eager.known_converged != gossip().version_id()) return false;
     if (their_seen != gossip().seen_digest() && is_valid_target(to)) send_converged(to, out);
     return true;
@@ -350,10 +365,12 @@ void ClusterCore::Impl::on(const Converged& m, const Now& now, Effects& out) {
     if (!(gossip().overview().seen == m.seen) && is_valid_target(m.from)) send_converged(m.from, out);
 }
 
-// --- joins within join-batch are one change ------------------------------------------------------------------------
+// --- joins within join-batch are one change
+// ------------------------------------------------------------------------
 
 void ClusterCore::Impl::batch_join(const Join& m, const Now& now, Effects& out) {
-    const Instant next = eager.last_join_batch ? *eager.last_join_batch + settings.eager.join_batch : now.monotonic;
+    const Instant next =
+        eager.last_join_batch ? *eager.last_join_batch + settings.eager.join_batch : now.monotonic;
     if (eager.waiting_joins.empty() && now.monotonic >= next) {
         eager.last_join_batch = now.monotonic;
         admit_those_with_room({m}, now, out);
@@ -363,7 +380,8 @@ void ClusterCore::Impl::batch_join(const Join& m, const Now& now, Effects& out) 
     if (eager.waiting_joins.size() >= waiting_joins_max) {
         // It asks again soon; its retry alone would take ten seconds.
         count(out, "cluster.join.put_off");
-        out.emplace_back(effect::Send{Destination(m.node), JoinDeferred{self, m.node, "thousands of others are joining"}});
+        out.emplace_back(
+            effect::Send{Destination(m.node), JoinDeferred{self, m.node, "thousands of others are joining"}});
         return;
     }
     eager.waiting_nodes.insert(m.node);

@@ -1,5 +1,5 @@
-// Evidence that an incarnation cannot be reached (protocol.md §12.7): silence is judged by the detectors, but a process
-// that is gone often proves it.
+// Evidence that an incarnation cannot be reached (protocol.md §12.7): silence is judged by the detectors, but
+// a process that is gone often proves it.
 #include "core_impl.hpp"
 #include <algorithm>
 #include <limits>
@@ -9,8 +9,8 @@ namespace {
 
 constexpr Duration refusals_apart = std::chrono::milliseconds{20};
 constexpr std::size_t links_max = 8192;
-/// A node that left said ExitingConfirmed before it said Goodbye. Usually the leader removes it by that, and a graceful leave shows
-/// nobody as unreachable; the row is for the case that the confirmation was lost.
+/// A node that left said ExitingConfirmed before it said Goodbye. Usually the leader removes it by that, and
+/// a graceful leave shows nobody as unreachable; the row is for the case that the confirmation was lost.
 constexpr Duration exiting_confirmation_grace = std::chrono::milliseconds{250};
 
 } // namespace
@@ -35,7 +35,8 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
         if (link.open > 0) --link.open;
         link.said_goodbye = event != LinkEvent::EndedWithoutGoodbye;
         link.stopping = link.stopping || event == LinkEvent::GoodbyeStopping;
-        // The two connections with a dead process end one after the other: what was refused between them counts.
+        // The two connections with a dead process end one after the other: what was refused between them
+        // counts.
         if (link.said_goodbye) {
             link.first_refusal.reset();
             link.refused_twice = false;
@@ -75,7 +76,8 @@ void ClusterCore::Impl::consider_doubt(const Now& now, Effects& out) {
     case EvidenceDoubt::Change::None: return;
     case EvidenceDoubt::Change::Begins: begin_doubt(now, out); break;
     case EvidenceDoubt::Change::Ends:
-        log(out, LogLevel::Info, "cluster.evidence.trusted", {}, {{"lost", std::to_string(doubt.still_lost())}});
+        log(out, LogLevel::Info, "cluster.evidence.trusted", {},
+            {{"lost", std::to_string(doubt.still_lost())}});
         break;
     }
     // Only what is refused from now on counts.
@@ -105,9 +107,11 @@ void ClusterCore::Impl::begin_doubt(const Now& now, Effects& out) {
     log(out, LogLevel::Warning, "cluster.evidence.doubted", {},
         {{"lost", std::to_string(doubt.recent())},
          {"watched", std::to_string(heartbeats.own().active().size())},
-         {"window_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(doubt.window()).count())},
+         {"window_ms",
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(doubt.window()).count())},
          {"taken_back", std::to_string(taken_back)},
-         {"advice", "most connections of this node ended at once, so its own network is suspected (a proxy that restarts?); "
+         {"advice", "most connections of this node ended at once, so its own network is suspected (a proxy "
+                    "that restarts?); "
                     "heartbeats decide who is unreachable"}});
     if (table == gossip().reachability()) return;
     local_change(gossip().with_reachability(std::move(table)));
@@ -146,7 +150,8 @@ void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const 
     }
     // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
     const UniqueAddress first(fresh.address(), Uid{std::numeric_limits<std::int64_t>::min()});
-    for (auto at = links.lower_bound(first); at != links.end() && at->first.address() == fresh.address(); ++at)
+    for (auto at = links.lower_bound(first); at != links.end() && at->first.address() == fresh.address();
+         ++at)
         if (at->first != fresh) {
             at->second.replaced = true;
             at->second.proven = false;
@@ -155,7 +160,8 @@ void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const 
 
 bool ClusterCore::Impl::is_link_over(const UniqueAddress& node) const noexcept {
     const auto link = links.find(node);
-    return link != links.end() && (link->second.replaced || (link->second.was_open && link->second.open == 0));
+    return link != links.end() &&
+           (link->second.replaced || (link->second.was_open && link->second.open == 0));
 }
 
 bool ClusterCore::Impl::is_evidence_complete(const UniqueAddress& node, const LinkState& link) const {
@@ -180,8 +186,8 @@ void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& 
         return;
     }
     if (evidence_due.contains(node)) return;
-    // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for the
-    // next turn, so that what falls into one turn is one change.
+    // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for
+    // the next turn, so that what falls into one turn is one change.
     Instant due = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
     if (!link.replaced && link.stopping && gossip().find(node)->status() == MemberStatus::Exiting)
         due += exiting_confirmation_grace;
@@ -197,7 +203,8 @@ void ClusterCore::Impl::reconsider_evidence(const std::vector<ClusterEvent>& eve
     // Refusals are not among it: the next attempt is refused again, and older ones may be out of date.
     const auto look_again = [&](const UniqueAddress& node) {
         const auto link = links.find(node);
-        if (link != links.end() && (link->second.replaced || link->second.stopping)) consider_evidence(node, now, out);
+        if (link != links.end() && (link->second.replaced || link->second.stopping))
+            consider_evidence(node, now, out);
     };
     for (const ClusterEvent& event : events)
         if (std::holds_alternative<MemberExited>(event) || std::holds_alternative<MemberDowned>(event))
@@ -210,7 +217,8 @@ void ClusterCore::Impl::set_evidence_timer(const Now& now, Effects& out) const {
     std::optional<Instant> earliest;
     for (const auto& [node, due] : evidence_due)
         if (!earliest || due < *earliest) earliest = due;
-    if (earliest) set_timer(out, CoreTimer::Evidence, 0, std::max(*earliest - now.monotonic, Duration::zero()));
+    if (earliest)
+        set_timer(out, CoreTimer::Evidence, 0, std::max(*earliest - now.monotonic, Duration::zero()));
 }
 
 std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
@@ -220,7 +228,8 @@ std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
 
 void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
     if (!is_initialized()) return;
-    std::erase_if(evidence_rows, [&](const auto& row) { return now.monotonic - row.second >= doubt.window(); });
+    std::erase_if(evidence_rows,
+                  [&](const auto& row) { return now.monotonic - row.second >= doubt.window(); });
     Reachability table = gossip().reachability();
     for (auto at = evidence_due.begin(); at != evidence_due.end();) {
         if (at->second > now.monotonic) {
@@ -237,7 +246,8 @@ void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
     publish(now, out);
 }
 
-void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out) {
+void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, const Now& now,
+                                       Effects& out) {
     const LinkState& link = link_of(node);
     // Somebody else was faster: the own row is the reaper's business then.
     if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) return;

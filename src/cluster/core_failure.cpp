@@ -8,10 +8,13 @@ namespace muster {
 void ClusterCore::Impl::on(const Heartbeat& m, const Now&, Effects& out) {
     if (m.from == self.address()) return;
     // Answered whatever the own state is: it proves that the process lives, not that it is a member.
-    out.emplace_back(effect::Send{Destination(m.from), HeartbeatReply{self, m.sequence_nr, m.creation_time_ns}});
+    out.emplace_back(
+        effect::Send{Destination(m.from), HeartbeatReply{self, m.sequence_nr, m.creation_time_ns}});
 }
 
-void ClusterCore::Impl::on(const HeartbeatReply& m, const Now& now, Effects& out) { heartbeats.on_reply(m, now, out); }
+void ClusterCore::Impl::on(const HeartbeatReply& m, const Now& now, Effects& out) {
+    heartbeats.on_reply(m, now, out);
+}
 
 void ClusterCore::Impl::tick_reaper(const Now& now, Effects& out) {
     if (!is_initialized() || gossip().is_singleton() || !is_member(self)) return;

@@ -1,9 +1,9 @@
 // Gossip exchange (protocol.md §6.1 to §6.5, §7).
+#include "../base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/cluster/gossip_check.hpp>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -22,7 +22,8 @@ bool has_same_content(const Gossip& a, const Gossip& b) {
            std::ranges::equal(a.tombstones(), b.tombstones(), {}, &Tombstone::node, &Tombstone::node);
 }
 
-/// A merged clock that does not say it is newer than an input it differs from would pass for that input elsewhere.
+/// A merged clock that does not say it is newer than an input it differs from would pass for that input
+/// elsewhere.
 bool must_tick(const Gossip& merged, const Gossip& input) {
     const VectorRelation relation = merged.version().compare(input.version());
     const bool is_newer = relation == VectorRelation::After || relation == VectorRelation::Concurrent;
@@ -36,9 +37,11 @@ Decision merge(const GossipPtr& local, const GossipPtr& remote) {
     auto merged = std::make_shared<const Gossip>(pruned_remote.merge(pruned_local));
     if (merged->version_id() == remote->version_id()) return {GossipOutcome::Newer, remote, false};
     if (merged->version_id() == local->version_id()) return {GossipOutcome::Older, local, false};
-    // What a forgotten entry stood for is in the content and no longer in the clock. Whoever merges the same removal with more or less of it
-    // comes to the same clock, and its next change would pass for newer than this: a status would go back.
-    const bool forgot = pruned_local.version() != local->version() || pruned_remote.version() != remote->version();
+    // What a forgotten entry stood for is in the content and no longer in the clock. Whoever merges the same
+    // removal with more or less of it comes to the same clock, and its next change would pass for newer than
+    // this: a status would go back.
+    const bool forgot =
+        pruned_local.version() != local->version() || pruned_remote.version() != remote->version();
     const bool tick = forgot || must_tick(*merged, *local) || must_tick(*merged, *remote);
     return {GossipOutcome::Merge, std::move(merged), tick && !MUSTER_MUTANT(merge_not_ticked)};
 }
@@ -46,7 +49,8 @@ Decision merge(const GossipPtr& local, const GossipPtr& remote) {
 Decision decide(const GossipPtr& local, const GossipPtr& remote) {
     switch (remote->version().compare(local->version())) {
     case VectorRelation::Same:
-        // Equal clocks with different content could exist, because clock entries are pruned (§2); the ticks of merge() prevent it.
+        // Equal clocks with different content could exist, because clock entries are pruned (§2); the ticks
+        // of merge() prevent it.
         if (remote->version_id() != local->version_id()) break;
         return {GossipOutcome::Same, std::make_shared<const Gossip>(local->merge_seen(*remote)), false};
     case VectorRelation::Before: return {GossipOutcome::Older, local, false};
@@ -77,9 +81,11 @@ bool goes_back(const Gossip& remote, const Gossip& local, const UniqueAddress& s
     return remote.reachability().version_of(self) < local.reachability().version_of(self);
 }
 
-/// Both are about the own incarnation: `merged` with the rows that `local` has of `self`, in a version above all that were given.
+/// Both are about the own incarnation: `merged` with the rows that `local` has of `self`, in a version above
+/// all that were given.
 Reachability own_rows_anew(const Gossip& merged, const Gossip& local, const UniqueAddress& self) {
-    const std::int64_t version = std::max(merged.reachability().version_of(self), local.reachability().version_of(self)) + 1;
+    const std::int64_t version =
+        std::max(merged.reachability().version_of(self), local.reachability().version_of(self)) + 1;
     std::vector<Reachability::Record> rows;
     for (const auto& row : merged.reachability().records())
         if (row.observer != self) rows.push_back(row);
@@ -135,11 +141,12 @@ void ClusterCore::Impl::send_status(const UniqueAddress& to, Effects& out) const
 }
 
 bool ClusterCore::Impl::may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept {
-    return (to == self || (MUSTER_MUTANT(uid_not_compared) && to.address() == self.address())) && is_member(from) && gossip().reachability().is_reachable(self, from);
+    return (to == self || (MUSTER_MUTANT(uid_not_compared) && to.address() == self.address())) &&
+           is_member(from) && gossip().reachability().is_reachable(self, from);
 }
 
-bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
-                                        const Now& now, Effects& out) {
+bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to,
+                                        std::string_view counter, const Now& now, Effects& out) {
     if (may_tell(from, to)) return true;
     count(out, counter);
     if (to == self && !is_member(from)) answer_not_member(from, now, out);
@@ -157,15 +164,16 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
     if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
     if (!m.gossip->has_member(self)) {
         // Who waits for an answer to its farewell has it: it was removed.
-        if (leaving.farewell != Farewell::None && m.gossip->is_tombstoned(self)) return end_farewell("removed", out);
+        if (leaving.farewell != Farewell::None && m.gossip->is_tombstoned(self))
+            return end_farewell("removed", out);
         count(out, ignored);
         return;
     }
     if (is_possible(m.from, *m.gossip, out)) take(m.from, m.gossip, now, out);
 }
 
-/// Own words that this node could not step over: a joiner's, who holds nothing that check_jump() could compare, and what a node whose
-/// incarnation is spent is still to be pushed to.
+/// Own words that this node could not step over: a joiner's, who holds nothing that check_jump() could
+/// compare, and what a node whose incarnation is spent is still to be pushed to.
 result<void> ClusterCore::Impl::check_own(const Gossip& remote) const {
     const auto above = [&](std::uint64_t theirs, std::uint64_t own) {
         return theirs > own && (is_spent || theirs - own > gossip_counter_jump_max);
@@ -173,7 +181,11 @@ result<void> ClusterCore::Impl::check_own(const Gossip& remote) const {
     const bool clock = above(remote.version().get(self.key()), gossip().version().get(self.key()));
     const bool rows = above(static_cast<std::uint64_t>(remote.reachability().version_of(self)),
                             static_cast<std::uint64_t>(gossip().reachability().version_of(self)));
-    if (clock || rows) return Error{Errc::malformed, "gossip with words of " + self.to_string(), "only it counts on from its own", {}};
+    if (clock || rows)
+        return Error{Errc::malformed,
+                     "gossip with words of " + self.to_string(),
+                     "only it counts on from its own",
+                     {}};
     return {};
 }
 
@@ -184,18 +196,22 @@ bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& rem
     if (checked) checked = check_own(remote);
     if (checked) return true;
     count(out, "cluster.gossip.impossible");
-    log(out, LogLevel::Warning, "cluster.gossip.impossible", from.to_string(), {{"reason", checked.error().message()}});
+    log(out, LogLevel::Warning, "cluster.gossip.impossible", from.to_string(),
+        {{"reason", checked.error().message()}});
     return false;
 }
 
-void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out) {
+void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now,
+                             Effects& out) {
     const GossipPtr local = state->gossip;
     const MemberStatus status_before = self_status();
     if (is_own_word_forged(*remote, *local, self)) return step_over(*remote, from, now, out);
     Decision decision = decide(local, remote);
-    if (decision.outcome == GossipOutcome::Newer && decision.winning == remote && goes_back(*remote, *local, self)) {
+    if (decision.outcome == GossipOutcome::Newer && decision.winning == remote &&
+        goes_back(*remote, *local, self)) {
         count(out, "cluster.gossip.contradicts");
-        log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(), {{"what", "a status or own rows that went back"}});
+        log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(),
+            {{"what", "a status or own rows that went back"}});
         decision = {GossipOutcome::Merge, std::make_shared<const Gossip>(remote->merge(*local)), true};
     }
     count(out, counter_of(decision.outcome));
@@ -229,12 +245,14 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     }
 }
 
-void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out) {
+void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& from, const Now& now,
+                                  Effects& out) {
     const GossipPtr local = state->gossip;
     const MemberStatus status_before = self_status();
     warn_of_own_words(from, forged, *local, out);
     count(out, counter_of(GossipOutcome::Merge));
-    const Gossip merged = forged.prune_clock_of(local->tombstones()).merge(local->prune_clock_of(forged.tombstones()));
+    const Gossip merged =
+        forged.prune_clock_of(local->tombstones()).merge(local->prune_clock_of(forged.tombstones()));
     local_change(merged.with_reachability(own_rows_anew(merged, *local, self)));
     forget_newcomers(*local);
     publish(now, out);
@@ -242,7 +260,8 @@ void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& fro
     reply(from, GossipOutcome::Merge, forged, out);
 }
 
-void ClusterCore::Impl::warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local, Effects& out) const {
+void ClusterCore::Impl::warn_of_own_words(const UniqueAddress& from, const Gossip& forged,
+                                          const Gossip& local, Effects& out) const {
     count(out, "cluster.gossip.contradicts");
     log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(),
         {{"what", "this node's own words"},
@@ -265,7 +284,9 @@ void ClusterCore::Impl::retire_when_spent(Effects& out) {
     is_spent = true;
     count(out, "cluster.incarnation.spent");
     log(out, LogLevel::Error, "cluster.incarnation.spent", {},
-        {{"counter", std::to_string(counter)}, {"version", std::to_string(version)}, {"next", "leaves; start it again"}});
+        {{"counter", std::to_string(counter)},
+         {"version", std::to_string(version)},
+         {"next", "leaves; start it again"}});
     out.emplace_back(effect::Shutdown{ShutdownReason::IncarnationSpent});
 }
 
@@ -285,7 +306,8 @@ void ClusterCore::Impl::forget_newcomers(const Gossip& before) {
 }
 
 void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) {
-    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.gossip_status.ignored", now, out)) return;
+    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.gossip_status.ignored", now, out))
+        return;
     // A status never changes seen: its sender may hold the version without having marked it (§11.1).
     const Gossip& g = gossip();
     const VectorRelation theirs = m.version.compare(g.version());
@@ -303,7 +325,8 @@ void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) 
     }
 }
 
-// --- rounds ---------------------------------------------------------------------------------------------------
+// --- rounds
+// ---------------------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::tick_gossip(Effects& out) {
     if (!is_initialized() || gossip().is_singleton()) return;
@@ -340,7 +363,8 @@ bool ClusterCore::Impl::is_speedup_needed() const {
 }
 
 void ClusterCore::Impl::burst(Effects& out) {
-    for (const UniqueAddress& target : random_full_targets(*state, burst_size, random)) send_gossip(target, out);
+    for (const UniqueAddress& target : random_full_targets(*state, burst_size, random))
+        send_gossip(target, out);
 }
 
 } // namespace muster

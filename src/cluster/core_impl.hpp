@@ -1,6 +1,6 @@
 #pragma once
-/// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which state it
-/// owns.
+/// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which
+/// state it owns.
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -48,13 +48,13 @@ struct JoinState {
     std::optional<Instant> overall_deadline; ///< shutdown-after-unsuccessful-join-seed-nodes
     Address target;                          ///< TryingToJoin: whom we asked
     std::optional<Instant> retry_at;         ///< TryingToJoin: when we ask again
-    std::optional<Instant> ask_again_at;    ///< TryingToJoin: deferred; when we send the same Join again
+    std::optional<Instant> ask_again_at;     ///< TryingToJoin: deferred; when we send the same Join again
     bool has_sent_join = false;              ///< this uid may be known somewhere: it must not found a cluster
     bool given_up = false;                   ///< incompatible, refused or too late: coordinated shutdown runs
     bool version_pending = false;            ///< §1.7
     std::optional<Address> waiting_target;   ///< join() and join_seed_nodes() while version_pending
     std::vector<Address> waiting_seeds;
-    bool proofs_expected = false;            ///< a Join waits until its address has answered
+    bool proofs_expected = false; ///< a Join waits until its address has answered
     UnprovenJoins unproven;
     /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
     std::map<UniqueAddress, Instant> not_member_told;
@@ -90,8 +90,8 @@ struct EagerState {
     /// The state finish() last looked at, and a wish to look again although it is the same.
     std::shared_ptr<const MembershipState> looked_at;
     bool look_again = false;
-    Hash128 version;         ///< whose forwarding and repair the fields below are about
-    bool originated = false; ///< the installed version was made here, by a change or a merge
+    Hash128 version;                     ///< whose forwarding and repair the fields below are about
+    bool originated = false;             ///< the installed version was made here, by a change or a merge
     std::optional<UniqueAddress> leader; ///< of the own data center, in
     Hash128 leader_of_version;           ///< this version
 
@@ -99,8 +99,9 @@ struct EagerState {
     std::map<UniqueAddress, Hash128> acks;
     std::set<UniqueAddress> awaited; ///< leader: whose acks of this version convergence waits for
     bool apply_acks_timer = false;
-    std::map<UniqueAddress, Hash128> unknown_acks; ///< named a version not held here; answered after repair-after
-    std::map<UniqueAddress, Hash128> acked;        ///< to which leader this node acked which version
+    std::map<UniqueAddress, Hash128>
+        unknown_acks;                       ///< named a version not held here; answered after repair-after
+    std::map<UniqueAddress, Hash128> acked; ///< to which leader this node acked which version
     std::shared_ptr<const MembershipState> acks_done_for;
     bool ack_again = false; ///< a duplicate came: the ack may be lost
     /// How often this peer got an ack instead of a full gossip, for which version.
@@ -121,7 +122,7 @@ struct EagerState {
 
     std::vector<Join> waiting_joins;
     std::set<UniqueAddress> waiting_nodes; ///< whose joins those are
-    std::vector<UniqueAddress> welcomes; ///< admitted in this input
+    std::vector<UniqueAddress> welcomes;   ///< admitted in this input
     std::optional<Instant> last_join_batch;
 };
 
@@ -146,7 +147,8 @@ struct ClusterCore::Impl {
     void on_timer(TimerKey key, const Now& now, Effects& out);
     void check() const;
     void count(Effects& out, std::string_view id, std::uint64_t n = 1) const;
-    void log(Effects& out, LogLevel level, std::string_view code, std::string peer = {}, LogFields fields = {}) const;
+    void log(Effects& out, LogLevel level, std::string_view code, std::string peer = {},
+             LogFields fields = {}) const;
     void set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const;
 
     // --- core_join.cpp
@@ -202,10 +204,10 @@ struct ClusterCore::Impl {
     result<void> check_own(const Gossip& remote) const;
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
-    /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger is told
-    /// that it is no member. may_tell() is the bare question.
-    bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter, const Now& now,
-                         Effects& out);
+    /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger
+    /// is told that it is no member. may_tell() is the bare question.
+    bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
+                         const Now& now, Effects& out);
     bool may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept;
     void tick_gossip(Effects& out);
     void gossip_round(Effects& out);
@@ -213,11 +215,13 @@ struct ClusterCore::Impl {
     void burst(Effects& out);
     /// Not self, a member, no negative row (self, node).
     bool is_valid_target(const UniqueAddress& node) const noexcept;
-    /// What only this node writes and this gossip has further: merged, stepped over, the own rows written anew (§2).
+    /// What only this node writes and this gossip has further: merged, stepped over, the own rows written
+    /// anew (§2).
     void step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out);
     /// A Welcome with words of this node, which has said none.
     void disown_words_before_joining(const UniqueAddress& from, Effects& out);
-    void warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local, Effects& out) const;
+    void warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local,
+                           Effects& out) const;
     void retire_when_spent(Effects& out);
     void send_gossip(const UniqueAddress& to, Effects& out);
     void send_status(const UniqueAddress& to, Effects& out) const;
@@ -378,10 +382,12 @@ struct ClusterCore::Impl {
     std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped
     /// Complete evidence, with the time at which its row is due.
     std::map<UniqueAddress, Instant> evidence_due;
-    /// When a row was written because a connection broke and new ones were refused, as long as doubt may take it back.
+    /// When a row was written because a connection broke and new ones were refused, as long as doubt may take
+    /// it back.
     std::map<UniqueAddress, Instant> evidence_rows;
     EvidenceDoubt doubt;
-    /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and back.
+    /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and
+    /// back.
     std::map<UniqueAddress, std::uint64_t> quarantines;
     std::map<std::uint64_t, UniqueAddress> quarantine_timers;
     std::uint64_t next_quarantine = 1;

@@ -1,9 +1,9 @@
 // Joining: seeds, InitJoin, Join, Welcome (protocol.md §5).
+#include "../base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/cluster/multi_dc.hpp>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -21,7 +21,8 @@ std::string joined(const std::vector<std::string>& keys) {
 
 } // namespace
 
-// --- the joining side ---------------------------------------------------------------------------------------------
+// --- the joining side
+// ---------------------------------------------------------------------------------------------
 
 Join ClusterCore::Impl::own_join() const {
     std::vector<std::string> roles = settings.roles;
@@ -61,14 +62,16 @@ void ClusterCore::Impl::join(const Address& to, const Now& now, Effects& out) {
     joining.has_sent_join = true;
     joining.retry_at.reset();
     joining.ask_again_at.reset();
-    if (settings.retry_unsuccessful_join_after) joining.retry_at = now.monotonic + *settings.retry_unsuccessful_join_after;
+    if (settings.retry_unsuccessful_join_after)
+        joining.retry_at = now.monotonic + *settings.retry_unsuccessful_join_after;
     log(out, LogLevel::Info, "cluster.join.asking", to.to_string());
     out.emplace_back(effect::Send{Destination(to), own_join()});
 }
 
 void ClusterCore::Impl::self_join(const Now& now, Effects& out) {
     if (joining.has_sent_join) {
-        // Somebody may have admitted this uid: founding another cluster with it would let one uid live in two.
+        // Somebody may have admitted this uid: founding another cluster with it would let one uid live in
+        // two.
         phase = CorePhase::AwaitingIncarnation;
         log(out, LogLevel::Info, "cluster.join.new_incarnation");
         out.emplace_back(effect::NewIncarnation{});
@@ -156,7 +159,8 @@ void ClusterCore::Impl::carry_out(const SeedProcess::Step& step, const Now& now,
             {{"attempt", text(joining.process->attempts())}, {"seeds", text(joining.seeds.size())}});
     }
     for (const Address& seed : step.init_join_to)
-        out.emplace_back(effect::Send{Destination(seed), InitJoin{self.address(), config.required_digests()}});
+        out.emplace_back(
+            effect::Send{Destination(seed), InitJoin{self.address(), config.required_digests()}});
     if (!step.join) return;
     if (*step.join == self.address())
         log(out, LogLevel::Warning, "cluster.join.founding_cluster", {},
@@ -174,7 +178,8 @@ void ClusterCore::Impl::tick_join(const Now& now, Effects& out) {
     }
     if (phase == CorePhase::TryingToJoin && joining.retry_at && now.monotonic > *joining.retry_at) {
         retry_join(now, out);
-    } else if (phase == CorePhase::TryingToJoin && joining.ask_again_at && now.monotonic >= *joining.ask_again_at) {
+    } else if (phase == CorePhase::TryingToJoin && joining.ask_again_at &&
+               now.monotonic >= *joining.ask_again_at) {
         joining.ask_again_at.reset();
         out.emplace_back(effect::Send{Destination(joining.target), own_join()});
     } else if (joining.process) {
@@ -217,7 +222,8 @@ void ClusterCore::Impl::on(const InitJoinAck& m, const Now& now, Effects& out) {
         log(out, settings.enforce_config_on_join ? LogLevel::Error : LogLevel::Warning,
             "cluster.join.incompatible_configuration", m.from.to_string(),
             {{"refused_by", m.check == ConfigCheck::Incompatible ? "member" : "self"},
-             {"keys", own.conflicts.empty() ? "not said by the member: see its log" : joined(own.conflicts)}});
+             {"keys",
+              own.conflicts.empty() ? "not said by the member: see its log" : joined(own.conflicts)}});
         if (settings.enforce_config_on_join) {
             give_up_joining(ShutdownReason::IncompatibleConfiguration, out);
             return;
@@ -229,14 +235,16 @@ void ClusterCore::Impl::on(const InitJoinAck& m, const Now& now, Effects& out) {
     carry_out(joining.process->on_ack(m.from, now.monotonic), now, out);
 }
 
-void ClusterCore::Impl::warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out) const {
+void ClusterCore::Impl::warn_of_settings(const std::vector<std::string>& keys, const Address& peer,
+                                         Effects& out) const {
     if (keys.empty()) return;
     count(out, "cluster.join.settings_differ");
     log(out, LogLevel::Warning, "cluster.join.settings_differ", peer.to_string(), {{"keys", joined(keys)}});
 }
 
 void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
-    const bool expected = phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
+    const bool expected =
+        phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
     if (!expected || !m.gossip || !m.gossip->has_member(self)) {
         count(out, "cluster.welcome.ignored");
         return;
@@ -247,7 +255,8 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     install(m.gossip->seen(self));
     eager.originated = false;
     disown_words_before_joining(m.from, out);
-    log(out, LogLevel::Info, "cluster.join.welcomed", m.from.to_string(), {{"members", text(gossip().members().size())}});
+    log(out, LogLevel::Info, "cluster.join.welcomed", m.from.to_string(),
+        {{"members", text(gossip().members().size())}});
     count(out, "cluster.join.welcomed");
     publish(now, out);
     // The SeenAck of finish() takes its place where eager gossip is on (protocol.md §6.6).
@@ -281,7 +290,8 @@ void ClusterCore::Impl::on(const NotMember& m, const Now&, Effects& out) {
     out.emplace_back(effect::Send{Destination(m.from), own_join()});
 }
 
-// --- the side of the members --------------------------------------------------------------------------------------
+// --- the side of the members
+// --------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::on(const InitJoin& m, const Now&, Effects& out) {
     if (m.from == self.address()) return;
@@ -318,17 +328,22 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
                       "it is of cluster " + joiner.system + ", this is " + self.address().system);
     const MemberStatus status = self_status();
     if (status == MemberStatus::Exiting || status == MemberStatus::Down)
-        return refuse(LogLevel::Info, "cluster.join.ignored.own_status", "this node is " + std::string(to_string(status)));
+        return refuse(LogLevel::Info, "cluster.join.ignored.own_status",
+                      "this node is " + std::string(to_string(status)));
     if (joining.version_pending)
-        return refuse(LogLevel::Info, "cluster.join.ignored.app_version", "this node's app version is not known yet");
+        return refuse(LogLevel::Info, "cluster.join.ignored.app_version",
+                      "this node's app version is not known yet");
     if (joiner.is_local() || (joiner == self.address() && m.node != self))
-        return refuse(LogLevel::Warning, "cluster.join.ignored.address", "nobody but this node lives at its address");
-    const auto named = std::ranges::count_if(m.roles, [](const std::string& r) { return r.starts_with(DC_ROLE_PREFIX); });
+        return refuse(LogLevel::Warning, "cluster.join.ignored.address",
+                      "nobody but this node lives at its address");
+    const auto named =
+        std::ranges::count_if(m.roles, [](const std::string& r) { return r.starts_with(DC_ROLE_PREFIX); });
     if (named > 1)
         return refuse(LogLevel::Warning, "cluster.join.ignored.roles", "a member has one data center");
     if (!is_within_limits(m, out)) return false;
     if (is_link_over(m.node))
-        return refuse(LogLevel::Debug, "cluster.join.ignored.link_over", "its connection has ended or was replaced");
+        return refuse(LogLevel::Debug, "cluster.join.ignored.link_over",
+                      "its connection has ended or was replaced");
     return true;
 }
 
@@ -355,8 +370,8 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
     return true;
 }
 
-void ClusterCore::Impl::replace_incarnations(const std::vector<Member>& old, const UniqueAddress& fresh, const Now& now,
-                                             Effects& out) {
+void ClusterCore::Impl::replace_incarnations(const std::vector<Member>& old, const UniqueAddress& fresh,
+                                             const Now& now, Effects& out) {
     Reachability reachability = gossip().reachability();
     std::vector<UniqueAddress> to_down;
     for (const Member& m : old) {
@@ -437,7 +452,8 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
         count(out, "cluster.join.admitted");
         log(out, LogLevel::Info, "cluster.join.admitted", m.node.to_string());
     }
-    if (!is_member(self) && std::ranges::none_of(added, [&](const Member& m) { return m.unique_address() == self; })) {
+    if (!is_member(self) &&
+        std::ranges::none_of(added, [&](const Member& m) { return m.unique_address() == self; })) {
         const Join own = own_join();
         added.emplace_back(self, MemberStatus::Joining, own.roles, Member::never_up, own.app_version);
     }
@@ -449,7 +465,8 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
         for (const Join& m : joins) {
             if (m.node == self) continue;
             if (settings.eager.eager_gossip) {
-                eager.welcomes.push_back(m.node); // finish() sends it with what the leader made of the join at once
+                eager.welcomes.push_back(
+                    m.node); // finish() sends it with what the leader made of the join at once
             } else {
                 send_welcome(m.node, out);
             }
@@ -460,9 +477,11 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
 
 void ClusterCore::Impl::answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out) {
     const MemberStatus status = self_status();
-    if (gossip().is_tombstoned(sender) || status == MemberStatus::Exiting || status == MemberStatus::Down) return;
+    if (gossip().is_tombstoned(sender) || status == MemberStatus::Exiting || status == MemberStatus::Down)
+        return;
     auto& told = joining.not_member_told;
-    if (const auto last = told.find(sender); last != told.end() && now.monotonic - last->second < not_member_interval)
+    if (const auto last = told.find(sender);
+        last != told.end() && now.monotonic - last->second < not_member_interval)
         return;
     if (told.size() >= not_member_peers_max)
         std::erase_if(told, [&](const auto& e) { return now.monotonic - e.second >= not_member_interval; });

@@ -26,7 +26,8 @@ void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
     }
     std::erase_if(exiting_confirmed, [&](const UniqueAddress& n) { return !is_member(n); });
     const bool somebody_prepares = std::ranges::any_of(gossip().members(), [](const Member& m) {
-        return m.status() == MemberStatus::PreparingForShutdown || m.status() == MemberStatus::ReadyForShutdown;
+        return m.status() == MemberStatus::PreparingForShutdown ||
+               m.status() == MemberStatus::ReadyForShutdown;
     });
     if (self_status() == MemberStatus::Up && somebody_prepares) prepare_for_shutdown(now, out);
     shutdown_self_when_down(now, out);
@@ -35,7 +36,8 @@ void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
 void ClusterCore::Impl::lead_without_convergence(const Now& now, Effects& out) {
     ++not_converged_ticks;
     const auto waited = settings.leader_actions_interval * static_cast<std::int64_t>(not_converged_ticks);
-    if (settings.allow_weakly_up_members && waited >= *settings.allow_weakly_up_members && !preparing_for_shutdown)
+    if (settings.allow_weakly_up_members && waited >= *settings.allow_weakly_up_members &&
+        !preparing_for_shutdown)
         move_joining_to_weakly_up(now, out);
     if (not_converged_ticks != stuck_log_first && not_converged_ticks % stuck_log_every != 0) return;
     count(out, "cluster.leader.blocked");
@@ -58,7 +60,8 @@ void ClusterCore::Impl::log_leader_actions(const LeaderActions& actions, Effects
     for (const Member& m : actions.changed)
         log(out, LogLevel::Info, "cluster.leader.moves", m.unique_address().to_string(),
             {{"to", std::string(to_string(m.status()))}});
-    for (const UniqueAddress& n : actions.removed) log(out, LogLevel::Info, "cluster.leader.removes", n.to_string());
+    for (const UniqueAddress& n : actions.removed)
+        log(out, LogLevel::Info, "cluster.leader.removes", n.to_string());
 }
 
 bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
@@ -73,8 +76,8 @@ bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
     std::vector<UniqueAddress> exiting;
     for (const Member& m : actions.changed)
         if (m.status() == MemberStatus::Exiting) exiting.push_back(m.unique_address());
-    // Before the local change rule: the state in which self is Exiting is not even seen by self, so that its own
-    // removal waits for its exiting tasks.
+    // Before the local change rule: the state in which self is Exiting is not even seen by self, so that its
+    // own removal waits for its exiting tasks.
     const bool self_exits = std::ranges::find(exiting, self) != exiting.end();
     if (self_exits) exiting_tasks_in_progress = true;
     log_leader_actions(actions, out);

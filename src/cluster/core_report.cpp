@@ -36,9 +36,9 @@ std::string ConvergenceReport::to_string() const {
     if (!not_seen.empty()) out += "; not seen by " + listed(not_seen, short_name);
     if (!unreachable.empty())
         out += "; unreachable " + listed(unreachable, [](const UnreachableReport& u) {
-            return short_name(u.node) + " (" + std::string(muster::to_string(u.status)) + ", says " +
-                   listed(u.observers, short_name) + (u.blocks ? ", blocks)" : ")");
-        });
+                   return short_name(u.node) + " (" + std::string(muster::to_string(u.status)) + ", says " +
+                          listed(u.observers, short_name) + (u.blocks ? ", blocks)" : ")");
+               });
     for (const std::string& reason : leader_waits_for) out += "; " + reason;
     if (!resolver_waits_for.empty()) out += "; " + resolver_waits_for;
     return out;
@@ -90,8 +90,8 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
         downed += m.status() == MemberStatus::Down ? 1 : 0;
     }
     const LeaderActions actions = state->leader_actions(leader_inputs());
-    const bool would_admit = std::ranges::any_of(
-        actions.changed, [](const Member& m) { return m.status() == MemberStatus::Up; });
+    const bool would_admit =
+        std::ranges::any_of(actions.changed, [](const Member& m) { return m.status() == MemberStatus::Up; });
     const std::string until_converged = r.converged ? "" : " for convergence";
     const auto say = [&](std::string text) { r.leader_waits_for.push_back(std::move(text)); };
     if (joins != 0 && preparing_for_shutdown) {
@@ -105,7 +105,8 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
     }
     if (leavers != 0 && !r.converged) say(numbered(leavers, "leaving member") + " wait" + until_converged);
     if (leaving.held) say("this node's leave waits until nobody is unreachable");
-    if (exiting != 0) say(numbered(exiting, "exiting member") + " wait to confirm their exit or to be unreachable");
+    if (exiting != 0)
+        say(numbered(exiting, "exiting member") + " wait to confirm their exit or to be unreachable");
     if (downed != 0) say(numbered(downed, "downed member") + " wait to be unreachable" + until_converged);
     for (const UnreachableReport& u : r.unreachable)
         if (u.blocks) say(short_name(u.node) + " must be downed or come back");

@@ -1,12 +1,12 @@
 #include <muster/cluster/gossip.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <bit>
 #include <functional>
 #include <muster/ensure.hpp>
 #include <string>
 #include <utility>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -407,7 +407,8 @@ Gossip Gossip::prune_tombstones(WallTime limit) const {
 
 Gossip Gossip::without_tombstones(std::span<const UniqueAddress> nodes) const {
     if (nodes.empty()) return *this;
-    return without_tombstones_that([&](const Tombstone& t) { return std::ranges::binary_search(nodes, t.node); });
+    return without_tombstones_that(
+        [&](const Tombstone& t) { return std::ranges::binary_search(nodes, t.node); });
 }
 
 Gossip Gossip::increment(const UniqueAddress& node) const {
@@ -490,7 +491,8 @@ std::vector<Member> pick_highest_priority(std::span<const Member> a, std::span<c
     auto grave = tombstones.begin();
     const auto keep = [&](const Member& m) {
         while (grave != tombstones.end() && grave->node < m.unique_address()) ++grave;
-        return MUSTER_MUTANT(tombstones_ignored) || grave == tombstones.end() || grave->node != m.unique_address();
+        return MUSTER_MUTANT(tombstones_ignored) || grave == tombstones.end() ||
+               grave->node != m.unique_address();
     };
     auto left = a.begin();
     auto right = b.begin();

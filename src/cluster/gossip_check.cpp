@@ -43,10 +43,13 @@ result<void> check_nodes(const Gossip& gossip) {
 
 result<void> check_limits(const Gossip& gossip) {
     const auto too_many = [](std::string_view what, std::size_t has, std::size_t limit) {
-        return impossible("gossip with " + std::to_string(has) + ' ' + std::string(what), "at most " + std::to_string(limit) + " are allowed");
+        return impossible("gossip with " + std::to_string(has) + ' ' + std::string(what),
+                          "at most " + std::to_string(limit) + " are allowed");
     };
-    if (gossip.members().size() > gossip_members_max) return too_many("members", gossip.members().size(), gossip_members_max);
-    if (gossip.tombstones().size() > gossip_tombstones_max) return too_many("tombstones", gossip.tombstones().size(), gossip_tombstones_max);
+    if (gossip.members().size() > gossip_members_max)
+        return too_many("members", gossip.members().size(), gossip_members_max);
+    if (gossip.tombstones().size() > gossip_tombstones_max)
+        return too_many("tombstones", gossip.tombstones().size(), gossip_tombstones_max);
     const std::string* before = nullptr;
     for (const Member& m : gossip.members()) {
         const auto roles = m.roles();

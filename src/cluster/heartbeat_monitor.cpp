@@ -92,14 +92,16 @@ void HeartbeatMonitor::send_all(std::span<const UniqueAddress> receivers, bool c
                                 Effects& out) {
     const Heartbeat heartbeat{self_.address(), cross_dc ? cross_sequence_nr_ : sequence_nr_,
                               now.monotonic.time_since_epoch().count()};
-    const CoreTimer timer = cross_dc ? CoreTimer::ExpectFirstCrossDcHeartbeat : CoreTimer::ExpectFirstHeartbeat;
+    const CoreTimer timer =
+        cross_dc ? CoreTimer::ExpectFirstCrossDcHeartbeat : CoreTimer::ExpectFirstHeartbeat;
     const Duration patience =
         cross_dc ? multi_dc_.expected_response_after : settings_.expected_response_after;
     for (const UniqueAddress& peer : receivers) {
         out.push_back(effect::Send{Destination(peer.address()), heartbeat});
         sender_.record_tick(peer, now.monotonic);
         if (is_monitoring(peer)) continue;
-        // Who never answers has no detector that could suspect it: after a while a heartbeat is made up for it.
+        // Who never answers has no detector that could suspect it: after a while a heartbeat is made up for
+        // it.
         const std::uint64_t number = timer_number(peer);
         if (expecting_.try_emplace(number, peer).second)
             out.push_back(effect::SetTimer{{timer, number}, patience});
@@ -116,13 +118,14 @@ void HeartbeatMonitor::note_lateness(Instant now, Effects& out) {
         // The first line people look for when members are called unreachable for no visible reason.
         if (since_last >= 2 * interval) {
             out.push_back(effect::Count{heartbeat_code::starved});
-            out.push_back(effect::Log{LogLevel::Warning,
-                                      heartbeat_code::starved,
-                                      {},
-                                      {{"since_last_tick_ms", ms_text(since_last)},
-                                       {"heartbeat_interval_ms", ms_text(interval)},
-                                       {"advice", "this process got no CPU in time (load, CPU limits, pauses, "
-                                                  "blocking callbacks); others may call it unreachable"}}});
+            out.push_back(
+                effect::Log{LogLevel::Warning,
+                            heartbeat_code::starved,
+                            {},
+                            {{"since_last_tick_ms", ms_text(since_last)},
+                             {"heartbeat_interval_ms", ms_text(interval)},
+                             {"advice", "this process got no CPU in time (load, CPU limits, pauses, "
+                                        "blocking callbacks); others may call it unreachable"}}});
         }
     }
     last_tick_ = now;
@@ -138,19 +141,20 @@ void HeartbeatMonitor::on_reply(const HeartbeatReply& reply, const Now& now, Eff
     }
     out.push_back(effect::Count{heartbeat_code::received});
     expecting_.erase(timer_number(reply.from));
-    // Echoed time is believed only where it can be ours: a reply to this address's earlier incarnation carries
-    // another clock. It proves that the peer lives all the same.
+    // Echoed time is believed only where it can be ours: a reply to this address's earlier incarnation
+    // carries another clock. It proves that the peer lives all the same.
     const std::int64_t sent_up_to = cross ? cross_sequence_nr_ : sequence_nr_;
     const Instant sent{Duration{reply.creation_time_ns}};
     if (reply.sequence_nr >= 1 && reply.sequence_nr <= sent_up_to && sent <= now.monotonic)
         round_trips_[reply.from] = now.monotonic - sent;
     if (recorded->growing)
-        out.push_back(effect::Log{LogLevel::Warning,
-                                  heartbeat_code::interval_growing,
-                                  reply.from.to_string(),
-                                  {{"interval_ms", ms_text(recorded->interval)},
-                                   {"acceptable_pause_ms", ms_text(cross ? multi_dc_.acceptable_heartbeat_pause
-                                                                         : settings_.acceptable_heartbeat_pause)}}});
+        out.push_back(
+            effect::Log{LogLevel::Warning,
+                        heartbeat_code::interval_growing,
+                        reply.from.to_string(),
+                        {{"interval_ms", ms_text(recorded->interval)},
+                         {"acceptable_pause_ms", ms_text(cross ? multi_dc_.acceptable_heartbeat_pause
+                                                               : settings_.acceptable_heartbeat_pause)}}});
     if (!own_.is_active(reply.from) && !cross) follow_active(now.monotonic);
 }
 
@@ -225,7 +229,8 @@ std::vector<HeartbeatMonitor::PeerHealth> HeartbeatMonitor::peers(Instant now) c
     const auto add = [&](const UniqueAddress& node, bool cross_dc, const auto& detectors, double node_phi) {
         PeerHealth health{node, cross_dc, detectors.is_available(node, now), node_phi, {}, {}};
         const auto* detector = detectors.find(node);
-        if (detector != nullptr && detector->last_heartbeat()) health.since_last = now - *detector->last_heartbeat();
+        if (detector != nullptr && detector->last_heartbeat())
+            health.since_last = now - *detector->last_heartbeat();
         const auto round_trip = round_trips_.find(node);
         if (round_trip != round_trips_.end()) health.round_trip = round_trip->second;
         healths.push_back(std::move(health));

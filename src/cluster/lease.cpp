@@ -73,7 +73,8 @@ void InMemoryLeaseStore::release(const std::string& name, const std::string& own
 
 InMemoryLease::InMemoryLease(std::shared_ptr<InMemoryLeaseStore> store, std::string name, std::string owner,
                              std::chrono::milliseconds time_to_live)
-    : store_(std::move(store)), name_(std::move(name)), owner_(std::move(owner)), time_to_live_(time_to_live) {
+    : store_(std::move(store)), name_(std::move(name)), owner_(std::move(owner)),
+      time_to_live_(time_to_live) {
     MUSTER_ENSURE(store_ != nullptr && !owner_.empty(), "a lease needs a store and an owner");
 }
 

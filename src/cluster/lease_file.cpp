@@ -58,19 +58,21 @@ bool lock_exclusively(int fd) noexcept {
 
 /// What somebody has to mend before it can work; the rest may pass by itself.
 bool is_permanent(int errno_value) noexcept {
-    constexpr std::array permanent{EACCES, EPERM, EROFS, ENOENT, EISDIR, ENOTDIR, ELOOP, ENAMETOOLONG, EINVAL, ENXIO, ENODEV, EOPNOTSUPP, ENOSYS};
+    constexpr std::array permanent{EACCES,       EPERM,  EROFS, ENOENT, EISDIR,     ENOTDIR, ELOOP,
+                                   ENAMETOOLONG, EINVAL, ENXIO, ENODEV, EOPNOTSUPP, ENOSYS};
     return std::find(permanent.begin(), permanent.end(), errno_value) != permanent.end();
 }
 
 LeaseAnswer failed(int errno_value, std::string subject, std::string advice = {}) {
-    return LeaseAnswer::failed(from_errno(errno_value, std::move(subject), std::move(advice)), is_permanent(errno_value));
+    return LeaseAnswer::failed(from_errno(errno_value, std::move(subject), std::move(advice)),
+                               is_permanent(errno_value));
 }
 
 struct Grant {
-    std::string owner;          // empty: free
-    std::int64_t serial = 0;    // grows with each grant, renewal and release
+    std::string owner;       // empty: free
+    std::int64_t serial = 0; // grows with each grant, renewal and release
     milliseconds time_to_live{};
-    bool is_new_file = false;   // nobody has written it yet
+    bool is_new_file = false; // nobody has written it yet
 
     bool operator==(const Grant&) const = default;
 };
@@ -89,7 +91,8 @@ std::optional<std::int64_t> take_number(std::string_view& text, std::int64_t max
     if (!line) return std::nullopt;
     std::int64_t number = 0;
     const auto [end, error] = std::from_chars(line->data(), line->data() + line->size(), number);
-    if (error != std::errc{} || end != line->data() + line->size() || number < 0 || number > max) return std::nullopt;
+    if (error != std::errc{} || end != line->data() + line->size() || number < 0 || number > max)
+        return std::nullopt;
     return number;
 }
 
@@ -152,15 +155,18 @@ struct FileLease::File {
         Instant last_read{};
         std::optional<Instant> made_after; // this grant was not there yet at that time
     };
-    /// The grant that this process has. A write that failed may have reached the file all the same: then its serial is ours, too.
+    /// The grant that this process has. A write that failed may have reached the file all the same: then its
+    /// serial is ours, too.
     struct Own {
         Instant granted_at{}; // before it was written
         std::int64_t serial_first = 0;
         std::int64_t serial_last = 0;
     };
 
-    File(std::string p, std::string o, std::function<Instant()> m, milliseconds t, std::function<WallTime()> w)
-        : path(std::move(p)), owner(std::move(o)), monotonic(std::move(m)), time_to_live(t), wall(std::move(w)) {}
+    File(std::string p, std::string o, std::function<Instant()> m, milliseconds t,
+         std::function<WallTime()> w)
+        : path(std::move(p)), owner(std::move(o)), monotonic(std::move(m)), time_to_live(t),
+          wall(std::move(w)) {}
 
     LeaseAnswer run(Operation operation) {
         LeaseAnswer answer = run_unlocked(operation);
@@ -177,7 +183,9 @@ struct FileLease::File {
         const Instant at = monotonic();
         return std::pair{at, wall()};
     }
-    LeaseAnswer cancelled() const { return LeaseAnswer::failed(Error{Errc::cancelled, "lease file " + path, {}, {}}); }
+    LeaseAnswer cancelled() const {
+        return LeaseAnswer::failed(Error{Errc::cancelled, "lease file " + path, {}, {}});
+    }
 
     LeaseAnswer run_unlocked(Operation operation);
     LeaseAnswer run_locked(int descriptor, Operation operation);
@@ -205,15 +213,18 @@ LeaseAnswer FileLease::File::run_unlocked(Operation operation) {
     // flock is per open file: every operation opens its own, so threads exclude each other like processes do.
     const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0660));
     if (file.get() < 0)
-        return failed(errno, "opening lease file " + path, "it must be a file, in a directory that exists and is writable");
+        return failed(errno, "opening lease file " + path,
+                      "it must be a file, in a directory that exists and is writable");
     struct stat status {};
     if (::fstat(file.get(), &status) != 0) return failed(errno, "reading lease file " + path);
     if (!S_ISREG(status.st_mode))
-        return LeaseAnswer::failed(Error{Errc::malformed, "lease file " + path, "it is no regular file", {}}, true);
+        return LeaseAnswer::failed(Error{Errc::malformed, "lease file " + path, "it is no regular file", {}},
+                                   true);
     if (!lock_exclusively(file.get())) {
         const int error = errno;
         return failed(error, "locking lease file " + path,
-                      error == EWOULDBLOCK ? "another process keeps it locked" : "its file system must support flock");
+                      error == EWOULDBLOCK ? "another process keeps it locked"
+                                           : "its file system must support flock");
     }
     return run_locked(file.get(), operation);
 }
@@ -224,8 +235,11 @@ std::optional<LeaseAnswer> FileLease::File::read(int descriptor, Grant& grant) c
     if (n < 0) return failed(errno, "reading lease file " + path);
     auto parsed = parse(std::string_view(bytes.data(), static_cast<std::size_t>(n)), time_to_live);
     if (!parsed)
-        return LeaseAnswer::failed(
-            Error{Errc::malformed, "lease file " + path, "it is no lease of this version: delete it when no node uses it", {}}, true);
+        return LeaseAnswer::failed(Error{Errc::malformed,
+                                         "lease file " + path,
+                                         "it is no lease of this version: delete it when no node uses it",
+                                         {}},
+                                   true);
     grant = *std::move(parsed);
     return std::nullopt;
 }
@@ -264,8 +278,8 @@ void FileLease::File::look(const Grant& grant, Instant now) {
 }
 
 bool FileLease::File::is_mine(const Grant& grant, Instant now) const {
-    return own && grant.owner == owner && grant.serial >= own->serial_first && grant.serial <= own->serial_last &&
-           now - own->granted_at < time_to_live;
+    return own && grant.owner == owner && grant.serial >= own->serial_first &&
+           grant.serial <= own->serial_last && now - own->granted_at < time_to_live;
 }
 
 /// Held with no watch: it has expired. Else NotHeld or Watching, with a watch.
@@ -277,13 +291,16 @@ LeaseAnswer FileLease::File::of_somebody_else(const Grant& grant, Instant now) c
     // A grant that outlives this owner's own time to live is not waited for: settings differ.
     LeaseAnswer answer(alive || remaining > time_to_live ? LeaseOutcome::NotHeld : LeaseOutcome::Watching);
     const auto again = std::min(std::chrono::ceil<milliseconds>(remaining), time_to_live / 20);
-    answer.watch = LeaseAnswer::Watch{grant.owner, unchanged_for, grant.time_to_live, std::max(again, milliseconds{1})};
+    answer.watch =
+        LeaseAnswer::Watch{grant.owner, unchanged_for, grant.time_to_live, std::max(again, milliseconds{1})};
     return answer;
 }
 
 LeaseAnswer FileLease::File::take(int descriptor, const Grant& grant, std::pair<Instant, WallTime> now) {
-    const Grant next{owner, grant.is_new_file ? std::clamp<std::int64_t>(now.second.ms, 0, serial_max / 2) : grant.serial + 1, time_to_live,
-                     false};
+    const Grant next{owner,
+                     grant.is_new_file ? std::clamp<std::int64_t>(now.second.ms, 0, serial_max / 2)
+                                       : grant.serial + 1,
+                     time_to_live, false};
     if (is_mine(grant, now.first)) own->serial_last = next.serial;
     if (auto failure = write_grant(descriptor, path, next)) return *std::move(failure);
     own = Own{now.first, next.serial, next.serial};
@@ -291,7 +308,8 @@ LeaseAnswer FileLease::File::take(int descriptor, const Grant& grant, std::pair<
     const auto written = this->now();
     if (!written) return cancelled();
     if (written->first - now.first >= time_to_live)
-        return LeaseAnswer::failed(Error{Errc::timed_out, "writing lease file " + path, "it took longer than the time to live", {}});
+        return LeaseAnswer::failed(
+            Error{Errc::timed_out, "writing lease file " + path, "it took longer than the time to live", {}});
     return LeaseOutcome::Held;
 }
 
@@ -305,15 +323,16 @@ LeaseAnswer FileLease::File::give_back(int descriptor, const Grant& grant, Insta
     return LeaseOutcome::NotHeld;
 }
 
-FileLease::FileLease(std::string path, std::string owner, std::function<Instant()> monotonic, milliseconds time_to_live,
-                     std::function<WallTime()> wall)
+FileLease::FileLease(std::string path, std::string owner, std::function<Instant()> monotonic,
+                     milliseconds time_to_live, std::function<WallTime()> wall)
     : time_to_live_(time_to_live) {
     MUSTER_ENSURE(!owner.empty() && owner.find('\n') == std::string::npos && owner.size() < 1024,
                   "a lease's owner is one line of text");
     MUSTER_ENSURE(time_to_live > milliseconds{0} && time_to_live <= setting_duration_max,
                   "a lease's time to live must be > 0, and at most 8760 hours");
     MUSTER_ENSURE(monotonic && wall, "a lease needs clocks");
-    file_ = std::make_shared<File>(std::move(path), std::move(owner), std::move(monotonic), time_to_live, std::move(wall));
+    file_ = std::make_shared<File>(std::move(path), std::move(owner), std::move(monotonic), time_to_live,
+                                   std::move(wall));
     worker_ = std::make_unique<LeaseWorker>("muster-lease", queue_max);
 }
 
@@ -326,16 +345,24 @@ FileLease::~FileLease() {
 }
 
 void FileLease::check(Done done) {
-    worker_->run("lease file " + file_->path, [file = file_] { return file->run(File::Operation::Check); }, std::move(done));
+    worker_->run(
+        "lease file " + file_->path, [file = file_] { return file->run(File::Operation::Check); },
+        std::move(done));
 }
 void FileLease::acquire(Done done) {
-    worker_->run("lease file " + file_->path, [file = file_] { return file->run(File::Operation::Acquire); }, std::move(done));
+    worker_->run(
+        "lease file " + file_->path, [file = file_] { return file->run(File::Operation::Acquire); },
+        std::move(done));
 }
 void FileLease::release(Done done) {
-    worker_->run("lease file " + file_->path, [file = file_] { return file->run(File::Operation::Release); }, std::move(done));
+    worker_->run(
+        "lease file " + file_->path, [file = file_] { return file->run(File::Operation::Release); },
+        std::move(done));
 }
 void FileLease::renew(Done done) {
-    worker_->run("lease file " + file_->path, [file = file_] { return file->run(File::Operation::Renew); }, std::move(done));
+    worker_->run(
+        "lease file " + file_->path, [file = file_] { return file->run(File::Operation::Renew); },
+        std::move(done));
 }
 
 std::optional<Error> FileLease::last_error() const {

@@ -1,10 +1,10 @@
 #include <muster/cluster/membership.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <muster/cluster/gossip_check.hpp>
 #include <muster/ensure.hpp>
 #include <utility>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -32,8 +32,8 @@ private:
     bool all_;
 };
 
-/// The rows for which `keep_observer` and `keep_subject` hold. Rows are in the order of their observers, so each of
-/// those is asked about once.
+/// The rows for which `keep_observer` and `keep_subject` hold. Rows are in the order of their observers, so
+/// each of those is asked about once.
 template <class KeepObserver, class KeepSubject>
 Reachability rows_where(const Reachability& table, KeepObserver keep_observer, KeepSubject keep_subject) {
     if (table.records().empty()) return table;
@@ -109,7 +109,8 @@ Member with_status(const Member& member, MemberStatus status) {
     return *std::move(changed);
 }
 
-/// §8 B: the members that have to see this version and have not, in member order, until `visit` answers false.
+/// §8 B: the members that have to see this version and have not, in member order, until `visit` answers
+/// false.
 template <class Visit>
 void for_each_unseen(const MembershipState& state, std::span<const UniqueAddress> exiting_confirmed,
                      Visit visit) {
@@ -145,7 +146,8 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
     collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);
     collect(inputs.exiting_confirmed, MemberStatus::Exiting);
     for (const Member& m : state.members())
-        if (MUSTER_MUTANT(exiting_tasks_not_awaited)) collect({&m.unique_address(), 1}, MemberStatus::Exiting);
+        if (MUSTER_MUTANT(exiting_tasks_not_awaited))
+            collect({&m.unique_address(), 1}, MemberStatus::Exiting);
     // Those of other data centers go from the local view only, so that a data center behind a broken link can
     // be cleaned up by downing it from this side. In a single data center there are none.
     for (const Member& m : state.members()) {
@@ -178,7 +180,8 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
         case MemberStatus::WeaklyUp:
             if (!admit) break;
             last_number = next_number(last_number);
-            changed.push_back(with_status(m, MemberStatus::Up).copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : last_number));
+            changed.push_back(with_status(m, MemberStatus::Up)
+                                  .copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : last_number));
             break;
         case MemberStatus::Leaving: changed.push_back(with_status(m, MemberStatus::Exiting)); break;
         case MemberStatus::PreparingForShutdown:
@@ -194,7 +197,8 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
 
 MemberStatus MembershipState::self_status() const noexcept { return Lookup{*this}.status(self); }
 
-// Observers and subjects are members (§2), so where all are of one data center there is nothing to leave out for it.
+// Observers and subjects are members (§2), so where all are of one data center there is nothing to leave out
+// for it.
 
 Reachability MembershipState::dc_reach() const {
     const Lookup lookup{*this};
@@ -209,7 +213,9 @@ Reachability MembershipState::dc_reach_excl_downed() const {
     const bool all_own = is_all_own_dc();
     return rows_where(
         latest().reachability(),
-        [&](const auto& observer) { return (all_own || lookup.own_dc(observer)) && !lookup.is_down(observer); },
+        [&](const auto& observer) {
+            return (all_own || lookup.own_dc(observer)) && !lookup.is_down(observer);
+        },
         [&](const auto& subject) { return all_own || lookup.own_dc(subject); });
 }
 

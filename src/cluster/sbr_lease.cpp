@@ -1,4 +1,5 @@
-/// The lease states of SbrRuntime (protocol.md §15.3, lease-majority): check, wait, acquire, act or reverse, release.
+/// The lease states of SbrRuntime (protocol.md §15.3, lease-majority): check, wait, acquire, act or reverse,
+/// release.
 #include <muster/cluster/sbr_runtime.hpp>
 
 #include <algorithm>
@@ -26,7 +27,8 @@ std::vector<UniqueAddress> nodes_of(const SbrAction& action) {
 
 void SbrRuntime::begin_lease_wait(DowningVerdict verdict, const Now& now, Effects& out) {
     releasing_ = 0; // a release under way is superseded
-    out.push_back(lease_log(LogLevel::Info, "check", {{"decision", std::string(to_string(verdict.decision))}}));
+    out.push_back(
+        lease_log(LogLevel::Info, "check", {{"decision", std::string(to_string(verdict.decision))}}));
     wait_ = LeaseWait{std::move(verdict), LeaseWait::Step::Checking, ++generation_,
                       now.monotonic + settings_.lease_operation_timeout};
     out.push_back(effect::LeaseCheck{generation_});
@@ -47,7 +49,8 @@ SbrAction SbrRuntime::on_timer(TimerKey key, const Now& now, Effects& out) {
     return sbr_action::None{};
 }
 
-SbrAction SbrRuntime::on_lease(std::uint64_t generation, const LeaseAnswer& answer, const Now& now, Effects& out) {
+SbrAction SbrRuntime::on_lease(std::uint64_t generation, const LeaseAnswer& answer, const Now& now,
+                               Effects& out) {
     if (stopped_) return sbr_action::None{};
     if (!wait_) {
         if (generation == 0 || generation != releasing_) return sbr_action::None{};
@@ -56,7 +59,8 @@ SbrAction SbrRuntime::on_lease(std::uint64_t generation, const LeaseAnswer& answ
             out.push_back(lease_log(LogLevel::Info, "released"));
             release_.reset();
         } else {
-            out.push_back(lease_log(LogLevel::Error, "release failed", {{"reason", answer.reason()}, {"advice", "it is tried again"}}));
+            out.push_back(lease_log(LogLevel::Error, "release failed",
+                                    {{"reason", answer.reason()}, {"advice", "it is tried again"}}));
         }
         return sbr_action::None{};
     }
@@ -85,8 +89,9 @@ SbrAction SbrRuntime::on_lease_acquire(const LeaseAnswer& answer, const Now& now
     wait_->watched = now.monotonic;
     const bool first = !wait_->watch_until;
     if (first)
-        wait_->watch_until = now.monotonic + std::max<Duration>(answer.watch->time_to_live - answer.watch->unchanged_for, {}) +
-                             settings_.lease_operation_timeout;
+        wait_->watch_until =
+            now.monotonic + std::max<Duration>(answer.watch->time_to_live - answer.watch->unchanged_for, {}) +
+            settings_.lease_operation_timeout;
     if (now.monotonic >= *wait_->watch_until) return lease_not_obtained(answer.reason(), now, out);
     if (first) out.push_back(lease_log(LogLevel::Warning, "watching", {{"reason", answer.reason()}}));
     watch_lease(*answer.watch, now, out);
@@ -98,25 +103,30 @@ void SbrRuntime::watch_lease(const LeaseAnswer::Watch& watch, const Now& now, Ef
     wait_->step = LeaseWait::Step::Watching;
     wait_->generation = ++generation_;
     wait_->deadline = *wait_->watch_until;
-    const Duration again = std::clamp<Duration>(watch.retry_after, std::chrono::milliseconds{1},
-                                                std::max<Duration>(*wait_->watch_until - now.monotonic, std::chrono::milliseconds{1}));
+    const Duration again = std::clamp<Duration>(
+        watch.retry_after, std::chrono::milliseconds{1},
+        std::max<Duration>(*wait_->watch_until - now.monotonic, std::chrono::milliseconds{1}));
     out.push_back(effect::SetTimer{{CoreTimer::LeaseDelay, generation_}, again});
 }
 
 std::string SbrRuntime::lease_wait(const Now& now) const {
     if (!wait_) return {};
     if (!wait_->watch) return "the resolver waits for its lease";
-    const auto seconds = [](Duration d) { return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(d).count()); };
+    const auto seconds = [](Duration d) {
+        return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(d).count());
+    };
     const LeaseAnswer::Watch& watch = *wait_->watch;
     return "the resolver waits for its lease: " + watch.owner + " has a grant, seen unchanged for " +
-           seconds(watch.unchanged_for + (now.monotonic - wait_->watched)) + " s of the " + seconds(watch.time_to_live) +
-           " s after which it has expired";
+           seconds(watch.unchanged_for + (now.monotonic - wait_->watched)) + " s of the " +
+           seconds(watch.time_to_live) + " s after which it has expired";
 }
 
 std::string SbrRuntime::lease_overdue() const {
     const std::string limit = std::to_string(settings_.lease_operation_timeout.count());
-    if (wait_->step == LeaseWait::Step::Checking) return "the backend did not answer a check within " + limit + " ms";
-    if (wait_->step == LeaseWait::Step::Watching) return "the grant of " + wait_->watch->owner + " was watched for too long";
+    if (wait_->step == LeaseWait::Step::Checking)
+        return "the backend did not answer a check within " + limit + " ms";
+    if (wait_->step == LeaseWait::Step::Watching)
+        return "the grant of " + wait_->watch->owner + " was watched for too long";
     return "the backend did not answer within " + limit + " ms";
 }
 
@@ -132,9 +142,9 @@ SbrAction SbrRuntime::lease_not_obtained(std::string why, const Now& now, Effect
     DowningVerdict verdict = std::move(wait_->verdict);
     wait_.reset();
     release_.reset();
-    out.push_back(lease_log(LogLevel::Warning, "not obtained",
-                            {{"reason", why},
-                             {"decision", std::string(to_string(reverse_of(verdict.decision)))}}));
+    out.push_back(
+        lease_log(LogLevel::Warning, "not obtained",
+                  {{"reason", why}, {"decision", std::string(to_string(reverse_of(verdict.decision)))}}));
     verdict.decision = reverse_of(verdict.decision);
     verdict.acquire_delay = {};
     verdict.rule = "the lease was not obtained: the other side may have it, so this one goes";
@@ -143,7 +153,8 @@ SbrAction SbrRuntime::lease_not_obtained(std::string why, const Now& now, Effect
 
 void SbrRuntime::hold_until_removed(const std::vector<UniqueAddress>& downed, const Now& now) {
     // What an earlier decision downed and is not yet removed is waited for as well.
-    std::vector<UniqueAddress> waiting = release_ ? std::move(release_->downed) : std::vector<UniqueAddress>{};
+    std::vector<UniqueAddress> waiting =
+        release_ ? std::move(release_->downed) : std::vector<UniqueAddress>{};
     waiting.insert(waiting.end(), downed.begin(), downed.end());
     std::sort(waiting.begin(), waiting.end());
     waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
@@ -160,8 +171,8 @@ void SbrRuntime::release_lease_when_due(const Now& now, Effects& out) {
 }
 
 void SbrRuntime::stop(Effects& out) {
-    // A lease that is held stays so: its time to live ends it. One not yet asked for must not be taken any more,
-    // the others would wait for it.
+    // A lease that is held stays so: its time to live ends it. One not yet asked for must not be taken any
+    // more, the others would wait for it.
     if (wait_ && (wait_->step == LeaseWait::Step::Delaying || wait_->step == LeaseWait::Step::Watching))
         out.push_back(effect::CancelTimer{{CoreTimer::LeaseDelay, wait_->generation}});
     wait_.reset();
@@ -177,13 +188,15 @@ void SbrRuntime::stash(Stashed item, const Now& now, Effects& out) {
             const auto* older = std::get_if<ClusterEvent>(&other);
             return older != nullptr && older->index() == index;
         };
-        if (std::holds_alternative<SeenChanged>(*event) || std::holds_alternative<ReachabilityChanged>(*event) ||
+        if (std::holds_alternative<SeenChanged>(*event) ||
+            std::holds_alternative<ReachabilityChanged>(*event) ||
             std::holds_alternative<MemberTombstonesChanged>(*event))
             std::erase_if(stash_, replaces);
     }
     stash_.push_back(std::move(item));
     if (stash_.size() <= stash_max) return;
-    out.push_back(effect::Log{LogLevel::Error, sbr_code::stash_full, {}, {{"limit", std::to_string(stash_max)}}});
+    out.push_back(
+        effect::Log{LogLevel::Error, sbr_code::stash_full, {}, {{"limit", std::to_string(stash_max)}}});
     lease_not_obtained("too many events while waiting for it", now, out);
 }
 

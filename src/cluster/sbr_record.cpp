@@ -41,7 +41,8 @@ std::string listed(std::span<const UniqueAddress> nodes) {
     text += " [";
     const std::size_t shown = std::min(nodes.size(), SbrDecisionRecord::line_nodes_max);
     for (std::size_t i = 0; i < shown; ++i)
-        text += (i == 0 ? "" : " ") + nodes[i].address().host_port() + '#' + std::to_string(nodes[i].uid().value);
+        text +=
+            (i == 0 ? "" : " ") + nodes[i].address().host_port() + '#' + std::to_string(nodes[i].uid().value);
     if (shown < nodes.size()) text += " ...";
     return text + ']';
 }
@@ -115,9 +116,9 @@ std::string_view to_string(SbrTrigger trigger) noexcept {
 }
 
 std::string SbrDecisionRecord::to_line() const {
-    std::string line = "decision=" + std::string(to_string(verdict.decision)) + " trigger=" +
-                       std::string(to_string(trigger)) + " strategy=\"" + strategy + "\" rule=\"" +
-                       std::string(verdict.rule) + "\" down=" + listed(down);
+    std::string line = "decision=" + std::string(to_string(verdict.decision)) +
+                       " trigger=" + std::string(to_string(trigger)) + " strategy=\"" + strategy +
+                       "\" rule=\"" + std::string(verdict.rule) + "\" down=" + listed(down);
     if (dry_run) line += " dry_run=true";
     if (responsible) line += " responsible=true";
     line += " counted_reachable=" + listed(verdict.counted_reachable) +
@@ -144,27 +145,28 @@ std::string SbrDecisionRecord::to_line() const {
 }
 
 std::string SbrDecisionRecord::to_json() const {
-    json::object object{{"when_ms", when.ms},
-                        {"self", self.to_string()},
-                        {"strategy", strategy},
-                        {"trigger", to_string(trigger)},
-                        {"decision", to_string(verdict.decision)},
-                        {"rule", verdict.rule},
-                        {"down", to_array(down)},
-                        {"dry_run", dry_run},
-                        {"responsible", responsible},
-                        {"counted", counted_json(verdict)},
-                        {"acquire_delay_ms", verdict.acquire_delay.count()},
-                        {"indirectly_connected", json::object{{"by_cycle", to_array(indirectly_connected.by_cycle)},
-                                                              {"by_seen", to_array(indirectly_connected.by_seen)}}},
-                        {"blamed", to_array(verdict.blamed)},
-                        {"additional", to_array(additional)},
-                        {"conflict", conflict},
-                        {"stable_for_ms", ms(since_last_change)},
-                        {"changes", changes},
-                        {"first_change_ms_ago", ms(since_first_change)},
-                        {"members", members_json(*this)},
-                        {"rows", rows_json(*this)}};
+    json::object object{
+        {"when_ms", when.ms},
+        {"self", self.to_string()},
+        {"strategy", strategy},
+        {"trigger", to_string(trigger)},
+        {"decision", to_string(verdict.decision)},
+        {"rule", verdict.rule},
+        {"down", to_array(down)},
+        {"dry_run", dry_run},
+        {"responsible", responsible},
+        {"counted", counted_json(verdict)},
+        {"acquire_delay_ms", verdict.acquire_delay.count()},
+        {"indirectly_connected", json::object{{"by_cycle", to_array(indirectly_connected.by_cycle)},
+                                              {"by_seen", to_array(indirectly_connected.by_seen)}}},
+        {"blamed", to_array(verdict.blamed)},
+        {"additional", to_array(additional)},
+        {"conflict", conflict},
+        {"stable_for_ms", ms(since_last_change)},
+        {"changes", changes},
+        {"first_change_ms_ago", ms(since_first_change)},
+        {"members", members_json(*this)},
+        {"rows", rows_json(*this)}};
     if (quarantined_by) object["quarantined_by"] = quarantined_by->to_string();
     if (!lease.empty()) object["lease"] = lease;
     return json::serialize(object);

@@ -1,9 +1,9 @@
 #include <muster/cluster/sbr_runtime.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
 #include <utility>
-#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -11,7 +11,8 @@ namespace {
 
 std::shared_ptr<const DowningStrategy> strategy_of(const SbrSettings& settings) {
     auto strategy = settings.make_strategy();
-    MUSTER_ENSURE(strategy.has_value(), "SbrSettings::validate reports bad settings before a runtime is made");
+    MUSTER_ENSURE(strategy.has_value(),
+                  "SbrSettings::validate reports bad settings before a runtime is made");
     return *std::move(strategy);
 }
 
@@ -33,7 +34,8 @@ SbrAction action_of(DowningDecision decision, std::vector<UniqueAddress> nodes, 
     default: break;
     }
     // The indirectly connected may include this node; then its own end is what matters to it.
-    if (std::find(nodes.begin(), nodes.end(), self) != nodes.end()) return sbr_action::DownSelf{std::move(nodes)};
+    if (std::find(nodes.begin(), nodes.end(), self) != nodes.end())
+        return sbr_action::DownSelf{std::move(nodes)};
     return sbr_action::DownUnreachable{std::move(nodes)};
 }
 
@@ -92,7 +94,8 @@ void SbrRuntime::apply(const ClusterEvent& event, const Now& now, Effects& out) 
     if (const auto* e = std::get_if<MemberDowned>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<UnreachableMember>(&event)) return unreachable(e->member, now);
     if (const auto* e = std::get_if<ReachableMember>(&event)) return reachable(e->member, now);
-    if (const auto* e = std::get_if<ReachabilityChanged>(&event)) return set_reachability(e->reachability, now);
+    if (const auto* e = std::get_if<ReachabilityChanged>(&event))
+        return set_reachability(e->reachability, now);
     if (const auto* e = std::get_if<SeenChanged>(&event)) return model_.set_seen_by(e->seen_by);
     if (const auto* e = std::get_if<LeaderChanged>(&event)) return leader_changed(e->to, out);
     if (const auto* e = std::get_if<MemberExited>(&event)) {
@@ -135,13 +138,15 @@ std::size_t SbrRuntime::arrived(std::span<const ClusterEvent> events) {
 void SbrRuntime::set_reachability(const Reachability& reachability, const Now& now) {
     const Reachability before = model_.reachability();
     model_.set_reachability(reachability);
-    if (settings_.indirect == SbrSettings::Indirect::Blamed) withdrawn_.note(before, model_.reachability(), now.monotonic);
+    if (settings_.indirect == SbrSettings::Indirect::Blamed)
+        withdrawn_.note(before, model_.reachability(), now.monotonic);
 }
 
 void SbrRuntime::joining(const Member& member, bool weakly_up, Effects& out) {
     if (!model_.add(member) || !weakly_up || member.unique_address() != self_ || self_was_up_) return;
     self_was_up_ = true;
-    if (is_responsible()) out.push_back(log(LogLevel::Info, sbr_code::responsible, {}, {{"responsible", "true"}}));
+    if (is_responsible())
+        out.push_back(log(LogLevel::Info, sbr_code::responsible, {}, {{"responsible", "true"}}));
 }
 
 void SbrRuntime::up(const Member& member, const Now& now, Effects& out) {
@@ -195,7 +200,8 @@ void SbrRuntime::forget_removed(std::span<const Member> gone, const Now& now) {
     std::set<UniqueAddress> nodes;
     for (const Member& member : gone) nodes.insert(member.unique_address());
     std::erase_if(release_->downed, [&](const UniqueAddress& node) { return nodes.contains(node); });
-    // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to notice.
+    // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to
+    // notice.
     if (release_->downed.empty()) release_->at = now.monotonic + settings_.release_after;
 }
 
@@ -277,8 +283,10 @@ void SbrRuntime::update_quorum() {
 SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
     if (stopped_) return sbr_action::None{};
     if (wait_) {
-        // Ticks decide nothing while the lease is open; this one may only give up a backend that never answers.
-        if (wait_->step == LeaseWait::Step::Delaying || now.monotonic <= wait_->deadline) return sbr_action::None{};
+        // Ticks decide nothing while the lease is open; this one may only give up a backend that never
+        // answers.
+        if (wait_->step == LeaseWait::Step::Delaying || now.monotonic <= wait_->deadline)
+            return sbr_action::None{};
         return lease_not_obtained(lease_overdue(), now, out);
     }
     SbrAction action = check_unstable(now, out);
@@ -301,7 +309,8 @@ DowningVerdict SbrRuntime::verdict() const {
     return verdict_of(*strategy_, model_, settings_.indirect, withdrawn_.since(changes_.first));
 }
 
-/// Nobody stays, unless a few members explain every change of late: they go instead, if they are not Down already.
+/// Nobody stays, unless a few members explain every change of late: they go instead, if they are not Down
+/// already.
 DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
     DowningVerdict verdict = strategy_->decide(model_);
     verdict.acquire_delay = {};
@@ -312,7 +321,8 @@ DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
         const auto withdrawn = withdrawn_.since(now.monotonic - settings_.stable_after);
         lately.insert(lately.end(), withdrawn.begin(), withdrawn.end());
         if (auto few = blamed(model_, lately)) {
-            verdict.decision = few->empty() ? DowningDecision::Stay : DowningDecision::DownIndirectlyConnected;
+            verdict.decision =
+                few->empty() ? DowningDecision::Stay : DowningDecision::DownIndirectlyConnected;
             verdict.blamed = *std::move(few);
             verdict.rule = "reachability kept changing, and a few members explain all of it: they go";
             return verdict;
@@ -332,7 +342,8 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
         return sbr_action::None{};
     }
     if (settings_.dry_run && now.monotonic - stable_since_ > settings_.stable_after) {
-        // By now the leader would have acted, and its Downs would have ended this: what still is unreachable changes no more.
+        // By now the leader would have acted, and its Downs would have ended this: what still is unreachable
+        // changes no more.
         reset_changes(now);
         return sbr_action::None{};
     }
@@ -369,7 +380,8 @@ SbrAction SbrRuntime::act(DowningVerdict verdict, SbrTrigger trigger, const Now&
         out.push_back(log(LogLevel::Warning, sbr_code::conflict, {},
                           {{"decision", std::string(to_string(verdict.decision))},
                            {"consequence", "indirectly connected twice over: everybody is downed"}}));
-    // A decision that downs nobody is repeated every tick until removals come through: recorded once is enough.
+    // A decision that downs nobody is repeated every tick until removals come through: recorded once is
+    // enough.
     if (nodes.empty()) return sbr_action::None{};
     out.push_back(effect::Record{record});
     out.push_back(effect::Count{sbr_code::decisions});
@@ -394,8 +406,9 @@ SbrDecisionRecord SbrRuntime::make_record(const DowningVerdict& verdict, SbrTrig
     record.verdict = verdict;
     for (const Member& member : model_.all_members()) {
         const UniqueAddress& node = member.unique_address();
-        record.members.push_back({node, member.status(), member.up_number(), model_.is_unreachable(node),
-                                  std::binary_search(model_.seen_by().begin(), model_.seen_by().end(), node)});
+        record.members.push_back(
+            {node, member.status(), member.up_number(), model_.is_unreachable(node),
+             std::binary_search(model_.seen_by().begin(), model_.seen_by().end(), node)});
     }
     const auto rows = model_.reachability().records();
     record.rows.assign(rows.begin(), rows.end());
@@ -430,8 +443,7 @@ SbrAction SbrRuntime::quarantined_by_remote(const UniqueAddress& remote, const N
         stash(remote, now, out);
         return sbr_action::None{};
     }
-    const bool is_member =
-        model_.find(remote) != nullptr || foreign_.contains(remote);
+    const bool is_member = model_.find(remote) != nullptr || foreign_.contains(remote);
     out.push_back(log(LogLevel::Warning, sbr_code::quarantined, remote.to_string(),
                       {{"consequence", is_member ? "this node goes down" : "ignored: not a member"}}));
     if (!is_member) return sbr_action::None{};

@@ -55,7 +55,8 @@ public:
     }
     /// Peers read it, and print it.
     void label(const std::string& name, std::string_view setting) {
-        require(is_label(name), std::string{setting} + " \"" + to_utf8(name) + '"', "use UTF-8 text without control characters");
+        require(is_label(name), std::string{setting} + " \"" + to_utf8(name) + '"',
+                "use UTF-8 text without control characters");
     }
     result<void> finish() && {
         if (error_) return *std::move(error_);
@@ -68,7 +69,8 @@ private:
 
 /// What no member would admit (gossip_limits.hpp).
 void validate_member_limits(const ClusterSettings& s, Validator& v) {
-    const auto at_most = [&](std::size_t has, std::size_t limit, std::string_view setting, std::string_view what) {
+    const auto at_most = [&](std::size_t has, std::size_t limit, std::string_view setting,
+                             std::string_view what) {
         v.require(has <= limit, setting, "use at most " + std::to_string(limit) + ' ' + std::string{what});
     };
     std::size_t sum = 0;
@@ -80,7 +82,8 @@ void validate_member_limits(const ClusterSettings& s, Validator& v) {
     at_most(s.roles.size(), member_roles_max - 1, "roles", "of them");
     at_most(sum, member_roles_bytes_max - role_bytes_max, "roles", "bytes for all roles in sum");
     at_most(s.app_version.text().size(), app_version_bytes_max, "app-version", "bytes");
-    at_most(s.multi_dc.self_data_center.size(), data_center_bytes_max, "multi-data-center.self-data-center", "bytes");
+    at_most(s.multi_dc.self_data_center.size(), data_center_bytes_max, "multi-data-center.self-data-center",
+            "bytes");
 }
 
 void validate_joining(const ClusterSettings& s, Validator& v) {
@@ -131,9 +134,11 @@ void validate_gossip(const ClusterSettings& s, Validator& v) {
 void validate_failure_detection(const ClusterSettings& s, Validator& v) {
     const auto& fd = s.failure_detector;
     v.above_zero(fd.heartbeat_interval, "failure-detector.heartbeat-interval");
-    v.require(fd.threshold > 0.0 && std::isfinite(fd.threshold), "failure-detector.threshold", "use a number above 0");
+    v.require(fd.threshold > 0.0 && std::isfinite(fd.threshold), "failure-detector.threshold",
+              "use a number above 0");
     v.count(fd.max_sample_size, "failure-detector.max-sample-size");
-    v.require(fd.max_sample_size <= HeartbeatHistory::samples_max, "failure-detector.max-sample-size", "use at most 100000");
+    v.require(fd.max_sample_size <= HeartbeatHistory::samples_max, "failure-detector.max-sample-size",
+              "use at most 100000");
     v.above_zero(fd.min_std_deviation, "failure-detector.min-std-deviation");
     v.not_negative(fd.acceptable_heartbeat_pause, "failure-detector.acceptable-heartbeat-pause");
     v.count(fd.monitored_by_nr_of_members, "failure-detector.monitored-by-nr-of-members");

@@ -1,7 +1,7 @@
 #include <muster/net/resolver.hpp>
 
-#include "sockaddr.hpp"
 #include "../base/own_thread.hpp"
+#include "sockaddr.hpp"
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
@@ -24,9 +24,11 @@ Error lookup_error(const std::string& host, int status, int errno_value) {
     const std::string subject = fmt::format("host \"{}\"", host);
     if (status == EAI_SYSTEM) return from_errno(errno_value, subject);
     if (status == EAI_MEMORY) return Error{Errc::no_memory, subject, {}, {}};
-    return Error{Errc::not_found, subject,
-                 fmt::format("{}; use a name that this machine resolves, or a literal address", gai_strerror(status)),
-                 {}};
+    return Error{
+        Errc::not_found,
+        subject,
+        fmt::format("{}; use a name that this machine resolves, or a literal address", gai_strerror(status)),
+        {}};
 }
 
 Resolver::Addresses system_lookup(const std::string& host, std::uint16_t port) {
@@ -174,8 +176,10 @@ Task<Resolver::Addresses> Resolver::resolve(std::string host, std::uint16_t port
         const std::lock_guard lock(state->mutex);
         if (state->queue.size() >= state->queue_max) {
             state->refused.add();
-            co_return Error{Errc::limit_reached, fmt::format("host \"{}\"", host),
-                            fmt::format("{} names already wait for muster-resolve", state->queue.size()), {}};
+            co_return Error{Errc::limit_reached,
+                            fmt::format("host \"{}\"", host),
+                            fmt::format("{} names already wait for muster-resolve", state->queue.size()),
+                            {}};
         }
         state->queue.push_back({ticket.id(), host, port});
         state->changed.notify_all();

@@ -76,20 +76,25 @@ result<void> DaemonConfig::validate() const {
     if (transport_shutdown_timeout.count() <= 0)
         return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use more than 0 ms", {}};
     if (transport_shutdown_timeout > setting_duration_max)
-        return Error{Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
+        return Error{
+            Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
     if (leave_timeout && *leave_timeout > setting_duration_max)
         return Error{Errc::invalid_argument, "setting leave-timeout", "use at most 8760 hours", {}};
     if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
-        return Error{Errc::invalid_argument, "setting leave-timeout",
+        return Error{Errc::invalid_argument,
+                     "setting leave-timeout",
                      "use at least " + std::to_string(leave_timeout_min().count()) +
-                         " ms, which failure-detector and split-brain-resolver.stable-after (with lease-majority its lease, too) may take to "
+                         " ms, which failure-detector and split-brain-resolver.stable-after (with "
+                         "lease-majority its lease, too) may take to "
                          "remove who crashed, or leave it out",
                      {}};
     if (!sbr) return {};
     if (auto ok = sbr->validate(); !ok) return ok;
     if (sbr->strategy == "lease-majority" && !lease)
-        return Error{Errc::invalid_argument, "setting split-brain-resolver.lease-majority.lease-implementation",
-                     "give DaemonConfig::lease an implementation, e.g. a FileLease", {}};
+        return Error{Errc::invalid_argument,
+                     "setting split-brain-resolver.lease-majority.lease-implementation",
+                     "give DaemonConfig::lease an implementation, e.g. a FileLease",
+                     {}};
     return {};
 }
 
@@ -101,22 +106,25 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
     if (!sbr) return detection + milliseconds(10'000);
     const milliseconds stable = sbr->stable_after;
     const milliseconds unstable = sbr->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
-    // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live: that is rare, and who
-    // leaves meanwhile marks itself Down, which costs nobody else anything.
+    // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live:
+    // that is rare, and who leaves meanwhile marks itself Down, which costs nobody else anything.
     const milliseconds asking = sbr->strategy == "lease-majority"
-                                   ? sbr->acquire_lease_delay_for_minority + 2 * sbr->lease_operation_timeout
-                                   : milliseconds(0);
+                                    ? sbr->acquire_lease_delay_for_minority + 2 * sbr->lease_operation_timeout
+                                    : milliseconds(0);
     return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval + asking;
 }
 
 namespace {
 
-/// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch what is stuck.
+/// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch
+/// what is stuck.
 CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
     CoordinatedShutdown::Phases phases = default_shutdown_phases();
     if (!config.cluster.patient_leave) return phases;
     const auto timeout = config.leave_timeout.value_or(config.leave_timeout_min());
-    const auto at = [&](ShutdownPhase phase) -> auto& { return phases[static_cast<std::size_t>(phase)].timeout; };
+    const auto at = [&](ShutdownPhase phase) -> auto& {
+        return phases[static_cast<std::size_t>(phase)].timeout;
+    };
     at(ShutdownPhase::ClusterLeave) = timeout + std::chrono::seconds(1);
     at(ShutdownPhase::ClusterExiting) = timeout + exiting_time_min + std::chrono::seconds(1);
     return phases;
@@ -128,17 +136,21 @@ std::chrono::milliseconds DaemonConfig::shutdown_time_max() const {
     // The phases without membership tasks are the application's.
     const auto phases = default_shutdown_phases();
     const auto at = [&](ShutdownPhase phase) { return phases[static_cast<std::size_t>(phase)].timeout; };
-    const auto leave = cluster.patient_leave ? leave_timeout.value_or(leave_timeout_min()) + exiting_time_min
-                                             : at(ShutdownPhase::ClusterLeave) + at(ShutdownPhase::ClusterExiting);
+    const auto leave = cluster.patient_leave
+                           ? leave_timeout.value_or(leave_timeout_min()) + exiting_time_min
+                           : at(ShutdownPhase::ClusterLeave) + at(ShutdownPhase::ClusterExiting);
     return leave + at(ShutdownPhase::ClusterExitingDone) + transport_shutdown_timeout;
 }
 
 Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
                std::shared_ptr<RemoteMessageSink> sink)
-    : runtime_(runtime), executor_(runtime.executor()), transport_(std::move(transport)), config_(std::move(config)),
+    : runtime_(runtime), executor_(runtime.executor()), transport_(std::move(transport)),
+      config_(std::move(config)),
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
-      core_(transport_->self(), config_.cluster, random_, config_compat(config_, transport_->self().address().system)), bus_(bus_options(runtime)), published_(runtime), finished_(runtime),
-      tasks_(runtime), main_(runtime), shutdown_(shutdown_phases(config_)) {
+      core_(transport_->self(), config_.cluster, random_,
+            config_compat(config_, transport_->self().address().system)),
+      bus_(bus_options(runtime)), published_(runtime), finished_(runtime), tasks_(runtime), main_(runtime),
+      shutdown_(shutdown_phases(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
     make_resolver();
     snapshot_.state = core_.state();
@@ -152,7 +164,8 @@ RandomSource Daemon::make_random() {
         state = *config_.random_seed;
     else
         runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
-    // SplitMix64 (Steele, Lea, Flood 2014): one word of state, equidistributed, plenty for choosing gossip targets.
+    // SplitMix64 (Steele, Lea, Flood 2014): one word of state, equidistributed, plenty for choosing gossip
+    // targets.
     return [state]() mutable {
         std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
         z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
@@ -180,7 +193,8 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const 
     return {decisions_.begin(), decisions_.end()};
 }
 
-// --- inputs -----------------------------------------------------------------------------------------------------------
+// --- inputs
+// -----------------------------------------------------------------------------------------------------------
 
 void Daemon::execute(DaemonCmd::Any command) {
     if (ended_) return;
@@ -194,7 +208,8 @@ void Daemon::execute(DaemonCmd::Any command) {
             d.feed([&](const Now& now, Effects& out) { d.core_.join(c.to, now, out); });
         }
         void operator()(DaemonCmd::JoinSeedNodes& c) const {
-            d.feed([&](const Now& now, Effects& out) { d.core_.join_seed_nodes(std::move(c.seeds), now, out); });
+            d.feed(
+                [&](const Now& now, Effects& out) { d.core_.join_seed_nodes(std::move(c.seeds), now, out); });
         }
         void operator()(DaemonCmd::Leave& c) const {
             // One's own leave is coordinated shutdown from its beginning: it ends a joining, too.
@@ -208,13 +223,19 @@ void Daemon::execute(DaemonCmd::Any command) {
             d.feed([&](const Now& now, Effects& out) { d.core_.prepare_for_shutdown(now, out); });
         }
         void operator()(DaemonCmd::ApplyGossip& c) const { std::visit(*this, c.pdu); }
-        void operator()(GossipStatus& m) const { d.on_message(m.from, std::move(m), d.runtime_.monotonic_now()); }
-        void operator()(GossipEnvelope& m) const { d.on_message(m.from, std::move(m), d.runtime_.monotonic_now()); }
-        // A request for an envelope is answered like a status (protocol.md §6.4): one meaning, either spelling is understood.
+        void operator()(GossipStatus& m) const {
+            d.on_message(m.from, std::move(m), d.runtime_.monotonic_now());
+        }
+        void operator()(GossipEnvelope& m) const {
+            d.on_message(m.from, std::move(m), d.runtime_.monotonic_now());
+        }
+        // A request for an envelope is answered like a status (protocol.md §6.4): one meaning, either
+        // spelling is understood.
         void operator()(GossipMerge& m) const { (*this)(static_cast<GossipStatus&>(m)); }
         void operator()(DaemonCmd::Tick&) const {
-            for (const Tick tick : {&ClusterCore::tick_join, &ClusterCore::tick_heartbeat, &ClusterCore::tick_cross_dc_heartbeat,
-                                    &ClusterCore::tick_reaper, &ClusterCore::tick_gossip, &ClusterCore::tick_leader_actions})
+            for (const Tick tick : {&ClusterCore::tick_join, &ClusterCore::tick_heartbeat,
+                                    &ClusterCore::tick_cross_dc_heartbeat, &ClusterCore::tick_reaper,
+                                    &ClusterCore::tick_gossip, &ClusterCore::tick_leader_actions})
                 d.feed([&](const Now& now, Effects& out) { (d.core_.*tick)(now, out); });
             if (d.resolver_) d.feed([&](const Now& now, Effects& out) { d.resolver_->tick(now, out); });
         }
@@ -245,12 +266,14 @@ void Daemon::on_connect_refused(const Address& peer) {
 }
 
 void Daemon::on_quarantined_by(const UniqueAddress& peer) {
-    if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
+    if (resolver_)
+        feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
 }
 
 bool Daemon::is_acquainted(const Address& address) const {
     const auto& seeds = config_.cluster.seed_nodes;
-    return std::find(seeds.begin(), seeds.end(), address) != seeds.end() || !core_.state()->latest().find_all(address).empty();
+    return std::find(seeds.begin(), seeds.end(), address) != seeds.end() ||
+           !core_.state()->latest().find_all(address).empty();
 }
 
 void Daemon::on_timer(TimerKey key) {
@@ -264,7 +287,8 @@ void Daemon::on_timer(TimerKey key) {
     });
 }
 
-// --- effects ----------------------------------------------------------------------------------------------------------
+// --- effects
+// ----------------------------------------------------------------------------------------------------------
 
 void Daemon::drain() {
     if (draining_) return;
@@ -300,8 +324,12 @@ void Daemon::measure_tombstones() {
     const GossipPtr& gossip = core_.state()->gossip;
     if (measured_ && measured_->tombstones().data() == gossip->tombstones().data()) return;
     measured_ = gossip;
-    runtime_.metrics().gauge("cluster.tombstones").set(static_cast<std::int64_t>(gossip->tombstones().size()));
-    runtime_.metrics().gauge("cluster.tombstones.bytes").set(static_cast<std::int64_t>(core_.tombstones_bytes()));
+    runtime_.metrics()
+        .gauge("cluster.tombstones")
+        .set(static_cast<std::int64_t>(gossip->tombstones().size()));
+    runtime_.metrics()
+        .gauge("cluster.tombstones.bytes")
+        .set(static_cast<std::int64_t>(core_.tombstones_bytes()));
 }
 
 result<void> Daemon::forget_data_center(std::string_view name) {
@@ -325,7 +353,8 @@ void Daemon::publish_stats() {
 /// Who was removed once and comes as another incarnation is nobody's acquaintance yet.
 void Daemon::expect_newcomers(const std::vector<ClusterEvent>& events) {
     for (const ClusterEvent& event : events) {
-        const bool comes = std::holds_alternative<MemberJoined>(event) || std::holds_alternative<MemberWeaklyUp>(event) ||
+        const bool comes = std::holds_alternative<MemberJoined>(event) ||
+                           std::holds_alternative<MemberWeaklyUp>(event) ||
                            std::holds_alternative<MemberUp>(event);
         if (comes) transport_->expect(member_of(event)->unique_address());
     }
@@ -343,12 +372,14 @@ void Daemon::update_snapshot(const effect::Publish& published) {
     }
 }
 
-/// Written on this thread only, so it may be compared without the lock: few changes of the state move the ring.
+/// Written on this thread only, so it may be compared without the lock: few changes of the state move the
+/// ring.
 void Daemon::update_monitored() {
     const auto& own = core_.heartbeats().own().ring_receivers();
     const auto& others = core_.heartbeats().cross_dc().receivers();
     const auto middle = static_cast<std::ptrdiff_t>(own.size());
-    const bool is_current = monitored_.size() == own.size() + others.size() && std::equal(own.begin(), own.end(), monitored_.begin()) &&
+    const bool is_current = monitored_.size() == own.size() + others.size() &&
+                            std::equal(own.begin(), own.end(), monitored_.begin()) &&
                             std::equal(others.begin(), others.end(), monitored_.begin() + middle);
     if (is_current) return;
     const std::lock_guard lock(snapshot_mutex_);
@@ -358,9 +389,10 @@ void Daemon::update_monitored() {
 
 void Daemon::carry_out(effect::SetTimer& e) {
     if (const auto old = timers_.find(e.key); old != timers_.end()) runtime_.cancel(old->second);
-    timers_[e.key] = runtime_.schedule(runtime_.monotonic_now() + e.delay, [weak = weak_from_this(), key = e.key] {
-        if (auto self = weak.lock()) self->on_timer(key);
-    });
+    timers_[e.key] =
+        runtime_.schedule(runtime_.monotonic_now() + e.delay, [weak = weak_from_this(), key = e.key] {
+            if (auto self = weak.lock()) self->on_timer(key);
+        });
 }
 
 void Daemon::carry_out(effect::CancelTimer& e) {
@@ -372,7 +404,8 @@ void Daemon::carry_out(effect::CancelTimer& e) {
 
 void Daemon::carry_out(effect::Quarantine& e) {
     transport_->quarantine(e.node, e.harmless);
-    // Who left in order is quarantined some time after its removal: its successor may be a member by then, expected in vain.
+    // Who left in order is quarantined some time after its removal: its successor may be a member by then,
+    // expected in vain.
     for (const Member& successor : core_.state()->latest().find_all(e.node.address()))
         if (successor.unique_address() != e.node) transport_->expect(successor.unique_address());
 }
@@ -419,7 +452,8 @@ void Daemon::carry_out(effect::Record& e) {
     if (decisions_.size() > decisions_max) decisions_.pop_front();
 }
 
-// --- callbacks --------------------------------------------------------------------------------------------------------
+// --- callbacks
+// --------------------------------------------------------------------------------------------------------
 
 void Daemon::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
     if (ended_)
@@ -438,8 +472,9 @@ void Daemon::when_up(UniqueFunction<void(result<void>)> done) {
         if (!*once) return;
         const auto daemon = weak.lock();
         const bool unstartable = daemon && daemon->start_error_;
-        std::exchange(*once, {})(unstartable ? *daemon->start_error_
-                                             : Error{Errc::closed, self.to_string(), "the node stopped before it was Up", {}});
+        std::exchange(*once, {})(
+            unstartable ? *daemon->start_error_
+                        : Error{Errc::closed, self.to_string(), "the node stopped before it was Up", {}});
     });
 }
 

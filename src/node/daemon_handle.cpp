@@ -6,7 +6,8 @@
 
 namespace muster {
 
-ClusterDaemonHandle::ClusterDaemonHandle(std::shared_ptr<Daemon> daemon) noexcept : daemon_(std::move(daemon)) {}
+ClusterDaemonHandle::ClusterDaemonHandle(std::shared_ptr<Daemon> daemon) noexcept
+    : daemon_(std::move(daemon)) {}
 
 ClusterDaemonHandle::~ClusterDaemonHandle() {
     if (daemon_) daemon_->post([](Daemon& d) { d.abandon(); });
@@ -41,7 +42,9 @@ void ClusterDaemonHandle::not_converged_report(UniqueFunction<void(ConvergenceRe
 }
 
 void ClusterDaemonHandle::forget_data_center(std::string name, UniqueFunction<void(result<void>)> done) {
-    daemon_->post([name = std::move(name), done = std::move(done)](Daemon& d) mutable { done(d.forget_data_center(name)); });
+    daemon_->post([name = std::move(name), done = std::move(done)](Daemon& d) mutable {
+        done(d.forget_data_center(name));
+    });
 }
 
 std::vector<std::shared_ptr<const SbrDecisionRecord>> ClusterDaemonHandle::decisions() const {
@@ -103,7 +106,8 @@ TellRoute ClusterDaemonHandle::route(const Address& to) const {
 boost::asio::any_io_executor ClusterDaemonHandle::executor() const { return daemon_->executor(); }
 
 void ClusterDaemonHandle::start_leave(const std::shared_ptr<Daemon>& daemon, Done done) {
-    // Coordinated shutdown leaves first; beginning with it rather than with the command lets it run the application's phases.
+    // Coordinated shutdown leaves first; beginning with it rather than with the command lets it run the
+    // application's phases.
     start_shutdown(daemon, std::move(done));
 }
 
@@ -112,7 +116,10 @@ void ClusterDaemonHandle::start_shutdown(const std::shared_ptr<Daemon>& daemon, 
     const bool posted = daemon->post([shared](Daemon& d) {
         d.on_stopped([shared](ShutdownReason reason) {
             if (reason != ShutdownReason::LeaveUnfinished) return (*shared)({});
-            (*shared)(Error{Errc::timed_out, "leave", "the others did not let the node go in time: it marked itself Down and stopped", {}});
+            (*shared)(Error{Errc::timed_out,
+                            "leave",
+                            "the others did not let the node go in time: it marked itself Down and stopped",
+                            {}});
         });
         d.begin_shutdown(ShutdownReason::Requested);
     });
@@ -123,10 +130,13 @@ void ClusterDaemonHandle::start_up(const std::shared_ptr<Daemon>& daemon, Done d
     daemon->post([done = std::move(done)](Daemon& d) mutable { d.when_up(std::move(done)); });
 }
 
-void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell,
-                                     Done done) {
+void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to,
+                                     const Tell& tell, Done done) {
     if (!to.host || !to.port) {
-        done(Error{Errc::invalid_argument, to.to_string(), "an address without host and port names no node: use Address::remote", {}});
+        done(Error{Errc::invalid_argument,
+                   to.to_string(),
+                   "an address without host and port names no node: use Address::remote",
+                   {}});
         return;
     }
     auto answer = [done = std::move(done), to](TellResult result) mutable {
@@ -135,9 +145,13 @@ void ClusterDaemonHandle::start_tell(const std::shared_ptr<Daemon>& daemon, cons
         case TellResult::Full:
             return done(Error{Errc::limit_reached, to.to_string(), "too many tells wait for room there", {}});
         case TellResult::NoRoute:
-            return done(Error{Errc::not_found, to.to_string(), "no association: shut down or quarantined", {}});
+            return done(
+                Error{Errc::not_found, to.to_string(), "no association: shut down or quarantined", {}});
         case TellResult::Unreachable:
-            return done(Error{Errc::unreachable, to.to_string(), "nobody answers there, and no room is left for tells to that address", {}});
+            return done(Error{Errc::unreachable,
+                              to.to_string(),
+                              "nobody answers there, and no room is left for tells to that address",
+                              {}});
         case TellResult::TooLarge:
             return done(Error{Errc::too_large, to.to_string(), "raise frame-bytes-max or send less", {}});
         }
@@ -158,13 +172,17 @@ Tell ClusterDaemonHandle::OwnedTell::view() const {
 
 namespace {
 
-/// A seed or referee of another protocol or cluster name is no member of this cluster, and never will be: a node that waited for it would
-/// wait for ever.
+/// A seed or referee of another protocol or cluster name is no member of this cluster, and never will be: a
+/// node that waited for it would wait for ever.
 result<void> check_same_cluster(const Address& self, const DaemonConfig& config) {
-    const auto foreign = [&self](const Address& other) { return other.protocol != self.protocol || other.system != self.system; };
+    const auto foreign = [&self](const Address& other) {
+        return other.protocol != self.protocol || other.system != self.system;
+    };
     const auto error = [&self](std::string setting, const Address& other) {
-        return Error{Errc::invalid_argument, "setting " + std::move(setting) + ' ' + other.to_string(),
-                     "use an address of this cluster: " + self.protocol + "://" + self.system + "@host:port", {}};
+        return Error{Errc::invalid_argument,
+                     "setting " + std::move(setting) + ' ' + other.to_string(),
+                     "use an address of this cluster: " + self.protocol + "://" + self.system + "@host:port",
+                     {}};
     };
     for (const Address& seed : config.cluster.seed_nodes)
         if (foreign(seed)) return error("seed-nodes entry", seed);
@@ -179,9 +197,10 @@ result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<
                                          DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink) {
     if (auto ok = config.validate(); !ok) return ok.error();
     if (auto ok = check_same_cluster(transport->self().address(), config); !ok) return ok.error();
-    auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport), std::move(config),
-                                                                std::move(sink));
-    // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has started.
+    auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport),
+                                                                std::move(config), std::move(sink));
+    // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has
+    // started.
     runtime.post([stake = std::make_unique<ClusterDaemonHandle::Daemon::Stake>(daemon)]() mutable {
         auto& started = *stake->daemon();
         started.start(std::move(stake));
@@ -189,7 +208,8 @@ result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<
     return ClusterDaemonHandle(std::move(daemon));
 }
 
-result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime,
+                                                  std::shared_ptr<ClusterTransport> transport,
                                                   DaemonConfig config, SbrSettings sbr,
                                                   std::shared_ptr<RemoteMessageSink> sink) {
     config.sbr = std::move(sbr);

@@ -1,6 +1,6 @@
 #pragma once
-/// The running node: waits, feeds the pure values of cluster/, and carries out their effects (design.md §7). Everything here
-/// belongs to the Runtime's thread except what says otherwise.
+/// The running node: waits, feeds the pure values of cluster/, and carries out their effects (design.md §7).
+/// Everything here belongs to the Runtime's thread except what says otherwise.
 #include <deque>
 #include <map>
 #include <memory>
@@ -21,22 +21,25 @@ namespace muster {
 /// What a leave has at least between being Leaving and giving up.
 inline constexpr std::chrono::seconds exiting_time_min{10};
 
-class ClusterDaemonHandle::Daemon final : public TransportHandler, public std::enable_shared_from_this<Daemon> {
+class ClusterDaemonHandle::Daemon final : public TransportHandler,
+                                          public std::enable_shared_from_this<Daemon> {
 public:
     Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport, DaemonConfig config,
            std::shared_ptr<RemoteMessageSink> sink);
     ~Daemon() override;
 
-    // --- any thread -----------------------------------------------------------------------------------------------
-    /// Runs `action(*this)` on the Runtime's thread while the daemon runs. False, and nothing happens, once it has ended or its Runtime
-    /// is gone.
+    // --- any thread
+    // -----------------------------------------------------------------------------------------------
+    /// Runs `action(*this)` on the Runtime's thread while the daemon runs. False, and nothing happens, once
+    /// it has ended or its Runtime is gone.
     template <class Action>
     bool post(Action&& action) {
         const std::lock_guard lock(gate_mutex_);
         if (gate_closed_) return false;
-        runtime_.post([weak = weak_from_this(), run = std::decay_t<Action>(std::forward<Action>(action))]() mutable {
-            if (auto self = weak.lock()) run(*self);
-        });
+        runtime_.post(
+            [weak = weak_from_this(), run = std::decay_t<Action>(std::forward<Action>(action))]() mutable {
+                if (auto self = weak.lock()) run(*self);
+            });
         return true;
     }
     DaemonSnapshot snapshot() const;
@@ -53,7 +56,8 @@ public:
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
     std::vector<UniqueAddress> monitored() const;
 
-    // --- Runtime's thread -----------------------------------------------------------------------------------------
+    // --- Runtime's thread
+    // -----------------------------------------------------------------------------------------
     /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
     class Stake;
     void start(std::unique_ptr<Stake> stake);
@@ -80,8 +84,8 @@ private:
     using Tick = void (ClusterCore::*)(const Now&, Effects&);
 
     // --- daemon.cpp: inputs and effects
-    /// Feeds the core or the resolver, then carries out all effects in order. An input that an effect causes adds its effects
-    /// behind those that wait already.
+    /// Feeds the core or the resolver, then carries out all effects in order. An input that an effect causes
+    /// adds its effects behind those that wait already.
     template <class Input>
     void feed(Input input) {
         Effects out;
@@ -154,7 +158,8 @@ private:
     /// Calls `action` then, unless everything has ended.
     void at_leave_deadline(Instant deadline, void (*action)(Daemon&));
     ShutdownReason end_reason() const;
-    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more), or the leave is late if that ends it.
+    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more), or the leave
+    /// is late if that ends it.
     void wait_for_status(StatusSet statuses, UniqueFunction<void()> done, bool until_late = false);
     void check_status_waiters();
 
@@ -178,22 +183,23 @@ private:
     std::deque<Publication> publications_;
     net::Signal published_;
     net::Signal finished_;
-    net::TaskGroup tasks_;   ///< everything periodic
-    net::TaskGroup main_;    ///< run(), which owns this object while it runs
+    net::TaskGroup tasks_; ///< everything periodic
+    net::TaskGroup main_;  ///< run(), which owns this object while it runs
 
-    GossipPtr measured_; ///< whose tombstones the gauges are about
+    GossipPtr measured_;       ///< whose tombstones the gauges are about
     bool ever_joined_ = false; ///< has been a member; Runtime's thread
 
     mutable std::mutex snapshot_mutex_;
     DaemonSnapshot snapshot_;
-    std::deque<std::shared_ptr<const SbrDecisionRecord>> decisions_; ///< under snapshot_mutex_; the latest ones
+    std::deque<std::shared_ptr<const SbrDecisionRecord>>
+        decisions_;                        ///< under snapshot_mutex_; the latest ones
     std::vector<UniqueAddress> monitored_; ///< under snapshot_mutex_
 
     std::mutex gate_mutex_; ///< between post() on other threads and the end
     bool gate_closed_ = false;
 
-    bool begun_ = false;                ///< may join: its lease does not stand against it
-    std::optional<Error> start_error_;  ///< why it never will
+    bool begun_ = false;                    ///< may join: its lease does not stand against it
+    std::optional<Error> start_error_;      ///< why it never will
     std::vector<DaemonCmd::Any> held_back_; ///< until it has begun
     std::vector<UniqueFunction<void(result<void>)>> start_waiters_;
     bool lease_held_ = false;
@@ -208,7 +214,7 @@ private:
     std::optional<AskedLease> lease_asked_; ///< one at a time
     std::uint64_t lease_questions_ = 0;
 
-    std::vector<UniqueAddress> departed_; ///< what the resolver knows of it
+    std::vector<UniqueAddress> departed_;   ///< what the resolver knows of it
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
     net::TimerId leave_timer_ = net::TimerId::None;
     bool leave_is_late_ = false;
@@ -225,8 +231,9 @@ private:
     std::vector<UniqueFunction<void(ShutdownReason)>> stopped_callbacks_;
 };
 
-/// Owned by the action that starts run(), then by run(). Once it is gone nothing reaches Runtime or transport any more: either
-/// everything has ended, or the Runtime is being destroyed, and what other threads are just doing is let through first.
+/// Owned by the action that starts run(), then by run(). Once it is gone nothing reaches Runtime or transport
+/// any more: either everything has ended, or the Runtime is being destroyed, and what other threads are just
+/// doing is let through first.
 class ClusterDaemonHandle::Daemon::Stake {
 public:
     explicit Stake(std::shared_ptr<Daemon> daemon) noexcept : daemon_(std::move(daemon)) {}

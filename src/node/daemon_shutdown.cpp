@@ -17,8 +17,10 @@ using Daemon = ClusterDaemonHandle::Daemon;
 
 void Daemon::add_membership_tasks() {
     using TaskDone = UniqueFunction<void()>;
-    add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task, [this](TaskDone done) { leave_then(std::move(done)); });
-    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task, [this](TaskDone done) { exit_then(std::move(done)); });
+    add_shutdown_task(ShutdownPhase::ClusterLeave, membership_task,
+                      [this](TaskDone done) { leave_then(std::move(done)); });
+    add_shutdown_task(ShutdownPhase::ClusterExiting, membership_task,
+                      [this](TaskDone done) { exit_then(std::move(done)); });
     add_shutdown_task(ShutdownPhase::ClusterExitingDone, membership_task, [this](TaskDone done) {
         const bool is_member = !core_.is_stopped() && core_.is_joined();
         const MemberStatus status = core_.state()->self_status();
@@ -37,16 +39,18 @@ void Daemon::add_membership_tasks() {
     });
     add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](TaskDone done) {
         // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
-        const Duration patience = ever_joined_ ? config_.transport_shutdown_timeout
-                                               : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
+        const Duration patience =
+            ever_joined_ ? config_.transport_shutdown_timeout
+                         : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
         transport_->shutdown(runtime_.monotonic_now() + patience, std::move(done));
     });
 }
 
 void Daemon::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
     if (auto added = shutdown_.add_task(phase, name); !added) {
-        runtime_.log().error("node.shutdown.task_refused", {},
-                             {{"phase", std::string(to_string(phase))}, {"task", name}, {"cause", added.error().message()}});
+        runtime_.log().error(
+            "node.shutdown.task_refused", {},
+            {{"phase", std::string(to_string(phase))}, {"task", name}, {"cause", added.error().message()}});
         return;
     }
     shutdown_tasks_.insert_or_assign({phase, std::move(name)}, std::move(task));
@@ -93,15 +97,15 @@ void Daemon::carry_out(shutdown_step::RunTask& step) {
 }
 
 void Daemon::carry_out(shutdown_step::SetTimeout& step) {
-    phase_timeouts_[step.phase] =
-        runtime_.schedule(runtime_.monotonic_now() + step.delay, [weak = weak_from_this(), phase = step.phase] {
-            const auto self = weak.lock();
-            if (!self) return;
-            self->phase_timeouts_.erase(phase);
-            ShutdownSteps steps;
-            self->shutdown_.on_timeout(phase, steps);
-            self->carry_out(std::move(steps));
-        });
+    phase_timeouts_[step.phase] = runtime_.schedule(runtime_.monotonic_now() + step.delay,
+                                                    [weak = weak_from_this(), phase = step.phase] {
+                                                        const auto self = weak.lock();
+                                                        if (!self) return;
+                                                        self->phase_timeouts_.erase(phase);
+                                                        ShutdownSteps steps;
+                                                        self->shutdown_.on_timeout(phase, steps);
+                                                        self->carry_out(std::move(steps));
+                                                    });
 }
 
 void Daemon::carry_out(shutdown_step::CancelTimeout& step) {
@@ -119,9 +123,10 @@ void Daemon::carry_out(shutdown_step::PhaseTimedOut& step) {
 }
 
 void Daemon::carry_out(shutdown_step::TaskFailed& step) {
-    runtime_.log().warning(
-        "node.shutdown.task_failed", {},
-        {{"phase", std::string(to_string(step.phase))}, {"task", step.name}, {"cause", step.error.message()}});
+    runtime_.log().warning("node.shutdown.task_failed", {},
+                           {{"phase", std::string(to_string(step.phase))},
+                            {"task", step.name},
+                            {"cause", step.error.message()}});
 }
 
 void Daemon::carry_out(shutdown_step::Finished&) { finished_.notify(); }
@@ -134,10 +139,12 @@ void Daemon::leave_then(UniqueFunction<void()> done) {
     feed([&](const Now& at, Effects& out) { core_.leave(core_.self().address(), at, out); });
     if (core_.is_leave_held())
         at_leave_deadline(*leave_deadline_, [](Daemon& d) {
-            if (d.core_.is_leave_held()) d.feed([&](const Now& at, Effects& out) { d.core_.leave_now(at, out); });
+            if (d.core_.is_leave_held())
+                d.feed([&](const Now& at, Effects& out) { d.core_.leave_now(at, out); });
         });
-    wait_for_status(status_set(MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed),
-                    std::move(done));
+    wait_for_status(
+        status_set(MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed),
+        std::move(done));
 }
 
 void Daemon::exit_then(UniqueFunction<void()> done) {
@@ -178,7 +185,8 @@ void Daemon::check_status_waiters() {
     for (std::size_t i = 0; i < status_waiters_.size();) {
         const auto status = core_.state()->self_status();
         const bool late = status_waiters_[i].until_late && leave_is_late_;
-        const bool reached = late || core_.is_stopped() || !core_.is_joined() || status_waiters_[i].statuses.contains(status);
+        const bool reached =
+            late || core_.is_stopped() || !core_.is_joined() || status_waiters_[i].statuses.contains(status);
         if (!reached) {
             ++i;
             continue;

@@ -34,7 +34,8 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     if (const auto interval = settings.publish_stats_interval; interval && *interval > interval->zero())
         tasks_.spawn(stats_ticks(*interval));
     if (!settings.seed_nodes.empty()) execute(DaemonCmd::JoinSeedNodes{settings.seed_nodes});
-    // Nobody joins with a lease that cannot work: it would be noticed when it is needed, and everybody would go.
+    // Nobody joins with a lease that cannot work: it would be noticed when it is needed, and everybody would
+    // go.
     if (uses_lease())
         ask_lease(LeaseQuestion::Probe);
     else
@@ -57,16 +58,19 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     for (auto& done : std::exchange(start_waiters_, {}))
         done(Error{Errc::closed, core_.self().to_string(), "the node stopped before it started", {}});
     for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
-    // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of it.
+    // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of
+    // it.
     runtime_.post([last = std::move(stake)] {});
 }
 
 net::Task<void> Daemon::reaper_ticks() {
     const auto& settings = config_.cluster;
     const Duration interval = settings.unreachable_nodes_reaper_interval;
-    // A process that was stopped or starved has heard from nobody for as long, and would accuse everybody of its own silence. It first
-    // gets the chance to send heartbeats and read the answers; but not for ever, or a slow node would never accuse anybody.
-    const Duration late_max = std::max<Duration>(interval, settings.failure_detector.acceptable_heartbeat_pause / 2);
+    // A process that was stopped or starved has heard from nobody for as long, and would accuse everybody of
+    // its own silence. It first gets the chance to send heartbeats and read the answers; but not for ever, or
+    // a slow node would never accuse anybody.
+    const Duration late_max =
+        std::max<Duration>(interval, settings.failure_detector.acceptable_heartbeat_pause / 2);
     unsigned skipped = 0;
     Duration pause = std::max<Duration>(interval, settings.periodic_tasks_initial_delay);
     while (!tasks_.stopping()) {
@@ -78,7 +82,8 @@ net::Task<void> Daemon::reaper_ticks() {
         if (late > late_max && skipped < reaper_skips_max) {
             ++skipped;
             runtime_.metrics().counter("node.reaper.skipped_late").add();
-            runtime_.log().warning("node.slow", {}, {{"late_ms", std::to_string(late / std::chrono::milliseconds(1))}});
+            runtime_.log().warning("node.slow", {},
+                                   {{"late_ms", std::to_string(late / std::chrono::milliseconds(1))}});
             continue;
         }
         skipped = 0;
@@ -111,7 +116,8 @@ net::Task<void> Daemon::stats_ticks(Duration interval) {
 
 net::Task<void> Daemon::join_ticks() {
     while (!tasks_.stopping()) {
-        const Duration pause = core_.is_joined() ? Duration(joined_check_interval) : Duration(join_tick_interval);
+        const Duration pause =
+            core_.is_joined() ? Duration(joined_check_interval) : Duration(join_tick_interval);
         auto slept = co_await runtime_.sleep_for(pause);
         if (!slept) co_return;
         if (!core_.is_joined()) feed([&](const Now& now, Effects& out) { core_.tick_join(now, out); });
@@ -119,9 +125,10 @@ net::Task<void> Daemon::join_ticks() {
 }
 
 net::Task<void> Daemon::downing_ticks() {
-    // The resolver's own interval, quicker where everything else is (protocol.md §18: 1 s beside 20 s of stable-after).
-    const auto interval = std::clamp<std::chrono::milliseconds>(config_.sbr->stable_after / 20, std::chrono::milliseconds(50),
-                                                                SbrSettings::tick_interval);
+    // The resolver's own interval, quicker where everything else is (protocol.md §18: 1 s beside 20 s of
+    // stable-after).
+    const auto interval = std::clamp<std::chrono::milliseconds>(
+        config_.sbr->stable_after / 20, std::chrono::milliseconds(50), SbrSettings::tick_interval);
     while (!tasks_.stopping()) {
         auto slept = co_await runtime_.sleep_for(interval);
         if (!slept) co_return;

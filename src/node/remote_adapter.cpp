@@ -15,15 +15,19 @@ result<ClusterRemoteAdapter> ClusterRemoteAdapter::start(net::Runtime& runtime, 
     const std::size_t frame_bytes_max = config.transport.frame_bytes_max;
     const std::size_t gossip_bytes_max = frame_bytes_max / gossip_frame_share;
     if (config.daemon.cluster.gossip_bytes_max.value_or(0) > gossip_bytes_max)
-        return Error{Errc::invalid_argument, "setting gossip-bytes-max",
-                     "use at most " + std::to_string(gossip_bytes_max) + ", a quarter of the transport's frame_bytes_max", {}};
+        return Error{Errc::invalid_argument,
+                     "setting gossip-bytes-max",
+                     "use at most " + std::to_string(gossip_bytes_max) +
+                         ", a quarter of the transport's frame_bytes_max",
+                     {}};
     if (!config.daemon.cluster.gossip_bytes_max) config.daemon.cluster.gossip_bytes_max = gossip_bytes_max;
     auto transport = TcpClusterTransport::listen(runtime, std::move(config.transport));
     if (!transport) return transport.error();
     auto address = (*transport)->self().address();
     // A gossip that one node may send and another refuses would keep them from agreeing.
     config.daemon.join_settings.try_emplace("transport.frame-bytes-max", std::to_string(frame_bytes_max));
-    auto daemon = spawn_daemon(runtime, std::shared_ptr(std::move(*transport)), std::move(config.daemon), std::move(sink));
+    auto daemon = spawn_daemon(runtime, std::shared_ptr(std::move(*transport)), std::move(config.daemon),
+                               std::move(sink));
     if (!daemon) return daemon.error();
     return ClusterRemoteAdapter(std::move(address), std::move(*daemon));
 }

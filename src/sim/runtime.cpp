@@ -16,7 +16,8 @@ namespace {
 
 class SimConnection final : public net::Connection {
 public:
-    SimConnection(std::shared_ptr<Socket> socket, std::shared_ptr<Metrics> metrics, std::shared_ptr<ProcessLedger> ledger)
+    SimConnection(std::shared_ptr<Socket> socket, std::shared_ptr<Metrics> metrics,
+                  std::shared_ptr<ProcessLedger> ledger)
         : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)),
           open_(metrics_->gauge("net.connections.open")) {
         open_.add(1);
@@ -29,7 +30,9 @@ public:
     }
     net::Task<result<Slice>> receive() override { return Socket::receive(socket_); }
     bool try_receive(Slice& out) override { return socket_->try_receive(out); }
-    net::Task<result<void>> send(std::span<const Slice> parts) override { return Socket::send(socket_, parts); }
+    net::Task<result<void>> send(std::span<const Slice> parts) override {
+        return Socket::send(socket_, parts);
+    }
     void close(net::Close how) override { socket_->close(how); }
     const net::Endpoint& local() const noexcept override { return socket_->names().local; }
     const net::Endpoint& remote() const noexcept override { return socket_->names().remote; }
@@ -43,7 +46,8 @@ private:
 
 class SimListener final : public net::Listener {
 public:
-    SimListener(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics, std::shared_ptr<ProcessLedger> ledger)
+    SimListener(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics,
+                std::shared_ptr<ProcessLedger> ledger)
         : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)) {
         ledger_->count_listener(1);
     }
@@ -51,7 +55,9 @@ public:
         ledger_->count_listener(-1);
         socket_->close();
     }
-    net::Task<result<std::unique_ptr<net::Connection>>> accept() override { return accept(socket_, metrics_, ledger_); }
+    net::Task<result<std::unique_ptr<net::Connection>>> accept() override {
+        return accept(socket_, metrics_, ledger_);
+    }
     void close() override { socket_->close(); }
     const net::Endpoint& local() const noexcept override { return socket_->at(); }
 
@@ -76,9 +82,11 @@ private:
 class SimRuntime final : public Runtime {
 public:
     SimRuntime(Fabric& fabric, HostId host, net::RuntimeOptions options)
-        : fabric_(fabric), process_(fabric, host, std::make_shared<ProcessLedger>(metrics_, chunks_)), random_(fabric.fork_random()),
-          log_(options.log_sink ? std::move(options.log_sink) : stderr_log_sink(),
-               [this] { return process_.wall_now(); }, options.log),
+        : fabric_(fabric), process_(fabric, host, std::make_shared<ProcessLedger>(metrics_, chunks_)),
+          random_(fabric.fork_random()),
+          log_(
+              options.log_sink ? std::move(options.log_sink) : stderr_log_sink(),
+              [this] { return process_.wall_now(); }, options.log),
           resolve_queue_max_(options.resolve_queue_max) {
         process_.set_runtime(*this);
         metrics_->gauge("runtime.backend.sim").set(1);
@@ -190,18 +198,21 @@ result<Socket::Names> SimRuntime::route(const net::Endpoint& to) {
         const auto& addresses = fabric_.machine(names.local_host).addresses;
         const auto same = std::find_if(addresses.begin(), addresses.end(),
                                        [&](const net::Endpoint& own) { return own.family == to.family; });
-        if (same == addresses.end()) return Error{Errc::unreachable, to.to_string(), "no address of this family", {}};
+        if (same == addresses.end())
+            return Error{Errc::unreachable, to.to_string(), "no address of this family", {}};
         names.local = *same;
     }
     names.local.port = fabric_.ephemeral_port(names.local_host);
-    if (names.local.port == 0) return Error{Errc::address_not_available, to.to_string(), "no port is left", {}};
+    if (names.local.port == 0)
+        return Error{Errc::address_not_available, to.to_string(), "no port is left", {}};
     return names;
 }
 
 net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::Endpoint to,
                                                                         net::ConnectOptions options) {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
-    if (cancellation.cancelled() != asio::cancellation_type::none) co_return Error{Errc::cancelled, "connect", {}, {}};
+    if (cancellation.cancelled() != asio::cancellation_type::none)
+        co_return Error{Errc::cancelled, "connect", {}, {}};
     const auto metrics = metrics_;
     const auto ledger = process_.ledger();
     if (options.deadline <= process_.now()) co_return Error{Errc::timed_out, to.to_string(), {}, {}};
@@ -236,10 +247,13 @@ result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net:
         const bool overlap = taken.family == at.family && taken.port == at.port &&
                              (all || taken.bytes == at.bytes || taken.bytes == any.bytes);
         if (overlap)
-            return Error{Errc::address_in_use, at.to_string(),
-                         "use another port, or stop the process that listens", {}};
+            return Error{Errc::address_in_use,
+                         at.to_string(),
+                         "use another port, or stop the process that listens",
+                         {}};
     }
-    auto socket = std::make_shared<ListenSocket>(process_, at, static_cast<std::size_t>(std::max(options.backlog, 1)));
+    auto socket =
+        std::make_shared<ListenSocket>(process_, at, static_cast<std::size_t>(std::max(options.backlog, 1)));
     std::erase_if(listeners_, [](const auto& listener) { return listener.expired(); });
     listeners_.push_back(socket);
     return std::make_unique<SimListener>(std::move(socket), metrics_, process_.ledger());
@@ -250,9 +264,7 @@ result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net:
 Network::Network(NetworkOptions options) : fabric_(std::make_unique<Fabric>(std::move(options))) {}
 Network::~Network() = default;
 
-HostId Network::add_host(std::string name) {
-    return fabric_->add_host(std::move(name), {});
-}
+HostId Network::add_host(std::string name) { return fabric_->add_host(std::move(name), {}); }
 
 HostId Network::add_host(std::string name, std::vector<net::Endpoint> addresses) {
     return fabric_->add_host(std::move(name), std::move(addresses));
@@ -272,25 +284,15 @@ std::unique_ptr<Runtime> Network::make_runtime(HostId host, net::RuntimeOptions 
     return std::make_unique<SimRuntime>(*fabric_, host, std::move(options));
 }
 
-Instant Network::now() const noexcept {
-    return fabric_->now();
-}
+Instant Network::now() const noexcept { return fabric_->now(); }
 
-WallTime Network::wall_now() const noexcept {
-    return fabric_->wall_now();
-}
+WallTime Network::wall_now() const noexcept { return fabric_->wall_now(); }
 
-Random& Network::random() noexcept {
-    return fabric_->random();
-}
+Random& Network::random() noexcept { return fabric_->random(); }
 
-LinkModel& Network::links() noexcept {
-    return fabric_->links();
-}
+LinkModel& Network::links() noexcept { return fabric_->links(); }
 
-bool Network::step() {
-    return fabric_->step();
-}
+bool Network::step() { return fabric_->step(); }
 
 void Network::run() {
     fabric_->run_while([] { return true; }, Instant::max(), false);
@@ -311,9 +313,7 @@ bool Network::run_until(const std::function<bool()>& done, Instant limit) {
     return met;
 }
 
-void Network::stop() noexcept {
-    fabric_->stop();
-}
+void Network::stop() noexcept { fabric_->stop(); }
 
 void Network::at(Instant when, UniqueFunction<void()> action) {
     fabric_->schedule(when, [fabric = fabric_.get(), action = std::move(action)]() mutable {
@@ -330,9 +330,7 @@ void Network::set_up(HostId host, bool up) {
     }
 }
 
-bool Network::up(HostId host) const {
-    return fabric_->machine(host).up;
-}
+bool Network::up(HostId host) const { return fabric_->machine(host).up; }
 
 void Network::reset_connections(HostId a, HostId b) {
     for (const auto& socket : fabric_->all_sockets()) {
@@ -362,17 +360,11 @@ std::size_t Network::connections() const noexcept {
     return open;
 }
 
-std::size_t Network::events() const noexcept {
-    return fabric_->events();
-}
+std::size_t Network::events() const noexcept { return fabric_->events(); }
 
-std::uint64_t Network::trace_hash() const noexcept {
-    return fabric_->trace_hash();
-}
+std::uint64_t Network::trace_hash() const noexcept { return fabric_->trace_hash(); }
 
-std::uint64_t Network::trace_count() const noexcept {
-    return fabric_->trace_count();
-}
+std::uint64_t Network::trace_count() const noexcept { return fabric_->trace_count(); }
 
 void Network::on_trace(std::function<void(const TraceEvent&)> observer) {
     fabric_->set_observer(std::move(observer));

@@ -14,7 +14,8 @@ namespace {
 constexpr std::size_t segment_bytes_max = 64 * 1024;
 constexpr unsigned knocks_max = 7;
 
-/// What one side has sent and the other receives, header and bytes in one allocation. Once it was received it is the receiver's.
+/// What one side has sent and the other receives, header and bytes in one allocation. Once it was received it
+/// is the receiver's.
 class SentBuffer final : public Buffer {
 public:
     /// The caller holds the first reference.
@@ -43,9 +44,7 @@ bool is_cancelled(const asio::cancellation_state& state) noexcept {
     return state.cancelled() != asio::cancellation_type::none;
 }
 
-Error cancelled(const char* what) {
-    return Error{Errc::cancelled, what, {}, {}};
-}
+Error cancelled(const char* what) { return Error{Errc::cancelled, what, {}, {}}; }
 
 } // namespace
 
@@ -71,11 +70,10 @@ Parcel Socket::parcel(Parcel::Kind kind, std::size_t bytes) const noexcept {
             .bytes = bytes};
 }
 
-Error Socket::error(Errc code) const {
-    return Error{code, names_.remote.to_string(), {}, {}};
-}
+Error Socket::error(Errc code) const { return Error{code, names_.remote.to_string(), {}, {}}; }
 
-// ---- sending -------------------------------------------------------------------------------------------------
+// ---- sending
+// -------------------------------------------------------------------------------------------------
 
 void Socket::transmit(Segment segment) {
     if (!stalled_.empty()) return stalled_.push_back(std::move(segment));
@@ -96,10 +94,12 @@ bool Socket::attempt(Segment& segment) {
     if (fate.reset && segment.kind == Parcel::Kind::Data) {
         const std::size_t bytes = std::min(fate.bytes, segment.payload.size());
         segment.payload = segment.payload.sub(0, bytes);
-        fabric_.schedule(next_arrival_, [self = shared_from_this(), segment = std::move(segment)] { self->tear(segment); });
+        fabric_.schedule(next_arrival_,
+                         [self = shared_from_this(), segment = std::move(segment)] { self->tear(segment); });
         return true;
     }
-    fabric_.schedule(next_arrival_, [self = shared_from_this(), segment = std::move(segment)] { self->land(segment); });
+    fabric_.schedule(next_arrival_,
+                     [self = shared_from_this(), segment = std::move(segment)] { self->land(segment); });
     return true;
 }
 
@@ -131,7 +131,8 @@ void Socket::stall(Segment segment) {
     }
     stalled_.push_back(std::move(segment));
     if (retry_ == net::TimerId::None)
-        retry_ = fabric_.schedule(fabric_.now() + backoff_, [self = shared_from_this()] { self->retry_stalled(); });
+        retry_ = fabric_.schedule(fabric_.now() + backoff_,
+                                  [self = shared_from_this()] { self->retry_stalled(); });
 }
 
 void Socket::retry_stalled() {
@@ -145,7 +146,8 @@ void Socket::retry_stalled() {
     if (stalled_.empty()) return;
     if (fabric_.now() - stalled_since_ >= options.retransmit_give_up) return fail(error(Errc::timed_out));
     backoff_ = std::min(backoff_ * 2, options.retransmit_max);
-    retry_ = fabric_.schedule(fabric_.now() + backoff_, [self = shared_from_this()] { self->retry_stalled(); });
+    retry_ =
+        fabric_.schedule(fabric_.now() + backoff_, [self = shared_from_this()] { self->retry_stalled(); });
 }
 
 void Socket::retry() {
@@ -188,7 +190,8 @@ void Socket::answer_reset() {
     });
 }
 
-// ---- connecting ----------------------------------------------------------------------------------------------
+// ---- connecting
+// ----------------------------------------------------------------------------------------------
 
 void Socket::knock() {
     fabric_.cancel(std::exchange(retry_, net::TimerId::None));
@@ -236,7 +239,8 @@ void Socket::swallow() {
     answered_ = true;
     swallowed_ = true;
     fabric_.schedule(fabric_.now(), [self = shared_from_this()] {
-        if (!self->shut_ && !self->error_) self->arrive({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
+        if (!self->shut_ && !self->error_)
+            self->arrive({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
     });
 }
 
@@ -263,7 +267,8 @@ net::Task<result<void>> Socket::connect(std::shared_ptr<Socket> self, Instant de
     co_return connected;
 }
 
-// ---- arriving ------------------------------------------------------------------------------------------------
+// ---- arriving
+// ------------------------------------------------------------------------------------------------
 
 void Socket::arrive(const Segment& segment) {
     if (error_) return; // broken: what was behind the break on its way is lost
@@ -305,9 +310,7 @@ void Socket::fail(Error why) {
     writable_.complete({});
 }
 
-void Socket::break_connection() {
-    fail(error(Errc::reset));
-}
+void Socket::break_connection() { fail(error(Errc::reset)); }
 
 void Socket::vanish() {
     fail(error(Errc::closed));
@@ -315,7 +318,8 @@ void Socket::vanish() {
     received_.clear();
 }
 
-// ---- closing -------------------------------------------------------------------------------------------------
+// ---- closing
+// -------------------------------------------------------------------------------------------------
 
 void Socket::close(net::Close how) {
     if (how == net::Close::Abort) return abort();
@@ -354,7 +358,8 @@ void Socket::orphan() noexcept {
     process_ = nullptr;
 }
 
-// ---- the process's side --------------------------------------------------------------------------------------
+// ---- the process's side
+// --------------------------------------------------------------------------------------
 
 bool Socket::take(Slice& out) {
     if (received_.empty()) return false;
@@ -367,9 +372,7 @@ bool Socket::take(Slice& out) {
     return true;
 }
 
-bool Socket::try_receive(Slice& out) {
-    return !shut_ && take(out);
-}
+bool Socket::try_receive(Slice& out) { return !shut_ && take(out); }
 
 net::Task<result<Slice>> Socket::receive(std::shared_ptr<Socket> self) {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -381,8 +384,8 @@ net::Task<result<Slice>> Socket::receive(std::shared_ptr<Socket> self) {
         if (self->peer_finished_) co_return self->error(Errc::end_of_stream);
         if (self->error_) co_return *self->error_;
         Process& process = *self->process_;
-        auto wait = self->readable_.async_wait(process.parking_lot(), process.executor(), net::Cancellable::Yes,
-                                               "receive", asio::deferred);
+        auto wait = self->readable_.async_wait(process.parking_lot(), process.executor(),
+                                               net::Cancellable::Yes, "receive", asio::deferred);
         auto readable = co_await std::move(wait);
         if (!readable) co_return readable.error();
     }
@@ -412,7 +415,9 @@ bool Socket::push(std::span<const Slice> parts, std::size_t& part, std::size_t& 
             }
         }
         credit_ -= size;
-        transmit({.kind = Parcel::Kind::Data, .payload = Slice::adopt(buffer, {buffer->data(), size}), .bytes = size});
+        transmit({.kind = Parcel::Kind::Data,
+                  .payload = Slice::adopt(buffer, {buffer->data(), size}),
+                  .bytes = size});
     }
 }
 
@@ -436,23 +441,22 @@ net::Task<result<void>> Socket::send(std::shared_ptr<Socket> self, std::span<con
         if (self->push(parts, part, offset)) co_return result<void>{};
         if (is_cancelled(cancellation)) co_return cancelled("send");
         Process& process = *self->process_;
-        auto wait = self->writable_.async_wait(process.parking_lot(), process.executor(), net::Cancellable::Yes, "send",
-                                               asio::deferred);
+        auto wait = self->writable_.async_wait(process.parking_lot(), process.executor(),
+                                               net::Cancellable::Yes, "send", asio::deferred);
         auto writable = co_await std::move(wait);
         if (!writable) co_return writable.error();
     }
 }
 
-// ---- listening -----------------------------------------------------------------------------------------------
+// ---- listening
+// -----------------------------------------------------------------------------------------------
 
 ListenSocket::ListenSocket(Process& process, net::Endpoint at, std::size_t backlog)
     : process_(&process), at_(at), backlog_max_(std::max<std::size_t>(backlog, 1)) {
     process.fabric().machine(process.host()).listeners.emplace(at_, this);
 }
 
-ListenSocket::~ListenSocket() {
-    close();
-}
+ListenSocket::~ListenSocket() { close(); }
 
 std::shared_ptr<Socket> ListenSocket::offer(Socket::Names names, std::uint64_t connection) {
     if (backlog_.size() >= backlog_max_) return nullptr;
@@ -481,8 +485,8 @@ net::Task<result<std::shared_ptr<Socket>>> ListenSocket::accept(std::shared_ptr<
             co_return std::move(socket);
         }
         Process& process = *self->process_;
-        auto wait = self->readable_.async_wait(process.parking_lot(), process.executor(), net::Cancellable::Yes,
-                                               "accept", asio::deferred);
+        auto wait = self->readable_.async_wait(process.parking_lot(), process.executor(),
+                                               net::Cancellable::Yes, "accept", asio::deferred);
         auto readable = co_await std::move(wait);
         if (!readable) co_return readable.error();
     }

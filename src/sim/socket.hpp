@@ -7,7 +7,8 @@
 
 namespace muster::sim {
 
-/// One end of a connection. A user's Connection is a handle on it; operations and parcels on their way share it.
+/// One end of a connection. A user's Connection is a handle on it; operations and parcels on their way share
+/// it.
 class Socket final : public std::enable_shared_from_this<Socket> {
 public:
     struct Names {
@@ -103,7 +104,7 @@ private:
 
     // Connecting.
     bool connecting_ = false;
-    bool answered_ = false; ///< a listener has taken the connection
+    bool answered_ = false;  ///< a listener has taken the connection
     bool swallowed_ = false; ///< a proxy has, and forwards nothing
     unsigned knocks_ = 0;
 

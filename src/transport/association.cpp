@@ -5,8 +5,8 @@
 #include <fmt/format.h>
 #include <utility>
 
-#include "hub.hpp"
 #include "../base/mutants.hpp"
+#include "hub.hpp"
 
 namespace muster::transport {
 namespace {
@@ -27,7 +27,8 @@ Outbox::Limits limits_of(const TcpTransportOptions& options) {
 Association::Association(const std::shared_ptr<Hub>& hub, Address address)
     : address_(std::move(address)), weak_hub_(hub), hub_(hub.get()), lifeline_(hub->lifeline()),
       frame_bytes_max_(hub->options().frame_bytes_max),
-      outbox_(hub->runtime().chunks(), limits_of(hub->options())), messages_(hub->options().membership_queue_max) {}
+      outbox_(hub->runtime().chunks(), limits_of(hub->options())),
+      messages_(hub->options().membership_queue_max) {}
 
 Association::~Association() = default;
 
@@ -87,8 +88,7 @@ void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResul
     if (wire::tell_is_sendable(view, frame_bytes_max_)) {
         Buffer* buffer = Buffer::allocate(bytes);
         wire::write_tell(buffer->data(), view, bytes);
-        const Outbox::Put put =
-            outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
+        const Outbox::Put put = outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
         refused = answer(put);
         if (refused == TellResult::Queued) { // `done` is called when it really is
             if (!has_link_.load(std::memory_order_relaxed)) grant_without_link();
@@ -139,7 +139,8 @@ void Association::send(std::optional<Uid> to, MessageLane lane, wire::EncodedMes
         counters.messages_other_incarnation.add();
         return;
     }
-    counters.messages_full.add(messages_.push(lane, {to, std::move(message), hub_->now() + Hub::message_ttl}));
+    counters.messages_full.add(
+        messages_.push(lane, {to, std::move(message), hub_->now() + Hub::message_ttl}));
     kick();
 }
 
@@ -186,15 +187,17 @@ void Association::kick() {
 void Association::seen_alive(const UniqueAddress& peer) {
     if (link_ && !link_->ended && link_->peer != peer) supersede(*link_, peer);
     met(peer);
-    // At rest, too: what failed before it rested must not hold up the first answer to a process that has just started.
+    // At rest, too: what failed before it rested must not hold up the first answer to a process that has just
+    // started.
     if (state_ != State::Backoff && state_ != State::Idle) return;
     next_attempt_ = hub_->now();
     failures_ = 0;
     if (wake_) wake_->notify();
 }
 
-/// Another process has the address by now. The link led to the former one and may not end by itself for long, when that one stopped
-/// reading and its machine does not say so: until then the new one would hear nothing, and then what was meant for the former.
+/// Another process has the address by now. The link led to the former one and may not end by itself for long,
+/// when that one stopped reading and its machine does not say so: until then the new one would hear nothing,
+/// and then what was meant for the former.
 void Association::supersede(OutboundLink& link, const UniqueAddress& by) {
     hub_->counters().links_superseded.add();
     hub_->log().info("transport.link.superseded", peer_text(),
@@ -211,7 +214,9 @@ void Association::met(const UniqueAddress& peer) {
     if (known_ == peer) return;
     if (known_) {
         // What was accepted while the link led to the former incarnation was meant for that one.
-        const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) || MUSTER_MUTANT(uid_not_compared) ? Outbox::Batch{} : outbox_.drop_before(stale_mark_);
+        const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) || MUSTER_MUTANT(uid_not_compared)
+                                          ? Outbox::Batch{}
+                                          : outbox_.drop_before(stale_mark_);
         hub_->counters().tells_other_incarnation.add(dropped.frames);
         replaced_ = known_;
     }
@@ -269,7 +274,8 @@ void Association::drop_tells(Counter& counter) {
     finish_granted();
 }
 
-/// There is no room as long as nobody answers, and who waits shall hear that before what is queued is given up.
+/// There is no room as long as nobody answers, and who waits shall hear that before what is queued is given
+/// up.
 void Association::end_waiting(Instant now) {
     if (!unanswered_since_ || now - *unanswered_since_ < hub_->options().connect_timeout) return;
     std::vector<Outbox::Done> failed;
@@ -280,7 +286,8 @@ void Association::end_waiting(Instant now) {
 
 /// Through the Runtime: a callback may call anything, and whoever drops is in the middle of something.
 void Association::fail_waiting(std::vector<Outbox::Done> failed, TellResult answer) {
-    for (auto& done : failed) hub_->runtime().post([done = std::move(done), answer]() mutable { done(answer); });
+    for (auto& done : failed)
+        hub_->runtime().post([done = std::move(done), answer]() mutable { done(answer); });
 }
 
 void Association::finish_granted() {
@@ -288,9 +295,7 @@ void Association::finish_granted() {
         hub_->runtime().post([done = std::move(done)]() mutable { done(TellResult::Queued); });
 }
 
-void Association::drop_messages(Counter& counter) {
-    counter.add(messages_.clear());
-}
+void Association::drop_messages(Counter& counter) { counter.add(messages_.clear()); }
 
 void Association::expire_messages(Instant now) {
     if (const std::size_t expired = messages_.expire(now)) hub_->counters().messages_expired.add(expired);
@@ -303,7 +308,8 @@ void Association::sweep(Instant now) {
     const auto& options = hub_->options();
     if (link.send_started) {
         if (now - *link.send_started < options.half_open_timeout) return;
-        link.error = Error{Errc::timed_out, peer_text(), "nothing was acknowledged: the peer or the path is gone", {}};
+        link.error =
+            Error{Errc::timed_out, peer_text(), "nothing was acknowledged: the peer or the path is gone", {}};
         link.send_started.reset();
         link.connection->close(net::Close::Abort);
         return;

@@ -1,5 +1,6 @@
 #pragma once
-/// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a loss.
+/// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a
+/// loss.
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -27,27 +28,27 @@ struct OutboundLink {
     ~OutboundLink();
 
     std::shared_ptr<net::Connection> connection;
-    FrameReader reader;      ///< what the acceptor says: only Goodbye
-    UniqueAddress self;      ///< what our Hello said
-    UniqueAddress peer;      ///< what its reply said
+    FrameReader reader; ///< what the acceptor says: only Goodbye
+    UniqueAddress self; ///< what our Hello said
+    UniqueAddress peer; ///< what its reply said
     bool peer_is_newer = false;
     Instant established;
-    Instant last_sent;                       ///< or established
-    std::optional<Instant> send_started;     ///< while a send is in flight
-    std::optional<wire::GoodbyeReason> said; ///< the peer's Goodbye
+    Instant last_sent;                          ///< or established
+    std::optional<Instant> send_started;        ///< while a send is in flight
+    std::optional<wire::GoodbyeReason> said;    ///< the peer's Goodbye
     std::optional<wire::GoodbyeReason> closing; ///< ours, to be said
-    bool closed = false;                     ///< we closed in order: the end that follows is no loss
-    bool ended = false;          ///< read() is over, or another incarnation took over: nothing more comes
-    std::optional<Error> error;  ///< why, when nobody said goodbye
+    bool closed = false;                        ///< we closed in order: the end that follows is no loss
+    bool ended = false;         ///< read() is over, or another incarnation took over: nothing more comes
+    std::optional<Error> error; ///< why, when nobody said goodbye
     std::unique_ptr<AbortAt> lingering; ///< once closed: the peer's end is not awaited for ever
 };
 
-/// States: Idle (no connection, nothing to send: no coroutine, no chunk, under 2 KiB), Connecting, Handshaking,
-/// Active, Backoff. One coroutine, run(), goes through them; a second one reads while Active. There is never a
-/// second connection, however many threads tell at once.
+/// States: Idle (no connection, nothing to send: no coroutine, no chunk, under 2 KiB), Connecting,
+/// Handshaking, Active, Backoff. One coroutine, run(), goes through them; a second one reads while Active.
+/// There is never a second connection, however many threads tell at once.
 ///
-/// tell() and tell_when_room() may be called from any thread, also when the transport is gone. Everything else
-/// belongs to the Runtime's thread.
+/// tell() and tell_when_room() may be called from any thread, also when the transport is gone. Everything
+/// else belongs to the Runtime's thread.
 class Association final : public TellRoute::Target, public std::enable_shared_from_this<Association> {
 public:
     enum class State : std::uint8_t { Idle, Connecting, Handshaking, Active, Backoff };
@@ -65,7 +66,8 @@ public:
 
     /// `to`: write it to that incarnation only.
     void send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message);
-    /// The next attempt to connect is for an answer to a stranger: one of a limited number, with less time, and not repeated.
+    /// The next attempt to connect is for an answer to a stranger: one of a limited number, with less time,
+    /// and not repeated.
     void dial_once();
     /// Something may be there to send: makes run() look, or starts it.
     void kick();
@@ -148,17 +150,17 @@ private:
     Outbox outbox_;
 
     State state_ = State::Idle;
-    bool blocked_ = false; // quarantined: until another incarnation appears
+    bool blocked_ = false;                  // quarantined: until another incarnation appears
     std::optional<UniqueAddress> stopping_; // which incarnation there said that it stops
     std::uint8_t probes_left_ = 0;
     std::optional<Instant> dial_once_until_; // set: the attempt is one of StrangerDials
-    std::uint32_t failures_ = 0;    // attempts in a row
-    std::uint32_t short_links_ = 0; // in a row: a peer that takes connections and drops them
-    net::Signal* wake_ = nullptr; // of run(), while it runs
+    std::uint32_t failures_ = 0;             // attempts in a row
+    std::uint32_t short_links_ = 0;          // in a row: a peer that takes connections and drops them
+    net::Signal* wake_ = nullptr;            // of run(), while it runs
     std::shared_ptr<OutboundLink> link_;
     std::optional<UniqueAddress> known_;
     std::optional<UniqueAddress> replaced_; // known_ before, until another uid has answered at its address
-    std::uint64_t stale_mark_ = 0; // tells before it were meant for known_
+    std::uint64_t stale_mark_ = 0;          // tells before it were meant for known_
     Instant next_attempt_{};
     std::optional<Instant> failing_since_;
     std::optional<Instant> unanswered_since_; // the first attempt began

@@ -5,18 +5,18 @@
 #include <new>
 #include <utility>
 
+#include "../base/mutants.hpp"
 #include "association.hpp"
 #include "hub.hpp"
 #include "link_end.hpp"
 #include "turn_budget.hpp"
-#include "../base/mutants.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;
 namespace {
 
-/// One gathered send: large enough to amortise the system call, small enough that a heartbeat, which waits for
-/// the send in flight, waits for two chunks at most.
+/// One gathered send: large enough to amortise the system call, small enough that a heartbeat, which waits
+/// for the send in flight, waits for two chunks at most.
 constexpr std::size_t send_bytes_max = 128 * 1024;
 /// The kernel's queue of unsent bytes is kept as short, for the same reason.
 constexpr std::uint32_t notsent_lowat = 128 * 1024;
@@ -116,14 +116,17 @@ net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
     auto connected = co_await connect();
     if (!connected) co_return nullptr;
     state_ = State::Handshaking;
-    auto link = std::make_shared<OutboundLink>(std::move(*connected), hub_->options().unauthenticated_bytes_max,
-                                               hub_->self());
+    auto link = std::make_shared<OutboundLink>(std::move(*connected),
+                                               hub_->options().unauthenticated_bytes_max, hub_->self());
     auto reply = co_await shake_hands(*link);
     if (hub_->tasks().stopping()) co_return nullptr;
     if (!reply) {
         const Error& error = reply.error();
-        (error == Errc::timed_out ? hub_->counters().handshakes_timed_out : hub_->counters().handshakes_failed).add();
-        hub_->log().write(level_of_failure(), "transport.handshake.failed", peer_text(), {{"error", error.message()}, {"side", "dialler"}});
+        (error == Errc::timed_out ? hub_->counters().handshakes_timed_out
+                                  : hub_->counters().handshakes_failed)
+            .add();
+        hub_->log().write(level_of_failure(), "transport.handshake.failed", peer_text(),
+                          {{"error", error.message()}, {"side", "dialler"}});
         attempt_failed(false);
         co_return nullptr;
     }
@@ -138,7 +141,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
     if (!resolved) {
         if (resolved.error() != Errc::cancelled) {
             hub_->counters().resolves_failed.add();
-            hub_->log().warning("transport.resolve.failed", peer_text(), {{"error", resolved.error().message()}});
+            hub_->log().warning("transport.resolve.failed", peer_text(),
+                                {{"error", resolved.error().message()}});
             attempt_failed(false);
         }
         co_return resolved.error();
@@ -150,8 +154,9 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
         // An address that does not answer leaves its share of the time to the others.
         const Instant now = hub_->now();
         const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
-        const net::ConnectOptions options{
-            .deadline = now + share, .notsent_lowat = notsent_lowat, .silence_max = hub_->options().half_open_timeout};
+        const net::ConnectOptions options{.deadline = now + share,
+                                          .notsent_lowat = notsent_lowat,
+                                          .silence_max = hub_->options().half_open_timeout};
         auto connection = co_await hub_->runtime().connect(endpoints[i], options);
         if (connection) co_return std::move(*connection);
         if (connection.error() == Errc::cancelled) co_return connection.error();
@@ -179,7 +184,8 @@ void Association::connect_failed(const Error& error, bool refused) {
     attempt_failed(false);
 }
 
-/// Sets the time of the next attempt. `permanent`: it will fail again in the same way, so nothing is kept for it.
+/// Sets the time of the next attempt. `permanent`: it will fail again in the same way, so nothing is kept for
+/// it.
 void Association::attempt_failed(bool permanent) {
     const auto& options = hub_->options();
     const Instant now = hub_->now();
@@ -222,7 +228,8 @@ Duration Association::backoff(std::uint32_t failures) {
 // --- handshake --------------------------------------------------------------------------------------------
 
 net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link) {
-    const AbortAt deadline{hub_->runtime(), dial_deadline(hub_->options().handshake_timeout), link.connection};
+    const AbortAt deadline{hub_->runtime(), dial_deadline(hub_->options().handshake_timeout),
+                           link.connection};
     const auto late = [this] { return Error{Errc::timed_out, peer_text(), "no reply to Hello in time", {}}; };
     auto hello = wire::encode_frame(make_hello(hub_->identity(), address_), wire::frame_bytes_max_default);
     if (!hello) co_return hello.error();
@@ -238,8 +245,10 @@ net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link)
     }
     if (next == FrameReader::Next::TooLarge) {
         hub_->counters().frames_too_large.add();
-        co_return Error{Errc::too_large, fmt::format("frame of {} bytes", link.reader.claimed()),
-                        "a HelloReply was expected: is this a muster node?", {}};
+        co_return Error{Errc::too_large,
+                        fmt::format("frame of {} bytes", link.reader.claimed()),
+                        "a HelloReply was expected: is this a muster node?",
+                        {}};
     }
     auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = true});
     if (!decoded) {
@@ -249,7 +258,8 @@ net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link)
     auto* reply = std::get_if<wire::HelloReply>(&*decoded);
     if (!reply) {
         hub_->counters().frames_malformed.add();
-        co_return Error{Errc::malformed, "first frame", "a HelloReply was expected: is this a muster node?", {}};
+        co_return Error{
+            Errc::malformed, "first frame", "a HelloReply was expected: is this a muster node?", {}};
     }
     co_return std::move(*reply);
 }
@@ -293,7 +303,8 @@ void Association::refused_by_peer(const wire::HelloReply& reply, const wire::Hel
     hub_->counters().handshakes_refused.add();
     const bool stops_too = refused.reason == wire::RefusalReason::Stopping;
     if (stops_too && reply.from.address() == address_) stops(reply.from);
-    hub_->log().write(stops_too ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused", peer_text(),
+    hub_->log().write(stops_too ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused",
+                      peer_text(),
                       {{"reason", std::string{wire::to_string(refused.reason)}},
                        {"detail", refused.detail},
                        {"by", reply.from.to_string()},
@@ -465,9 +476,11 @@ net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::sh
     link->ended = true;
     link->lingering.reset();
     if (link->said && !link->closed && !link->error) {
-        // The other side reads on until we close, and counts what it drops: a send in flight may end, so that both know what became of it.
+        // The other side reads on until we close, and counts what it drops: a send in flight may end, so that
+        // both know what became of it.
         link->connection->close(net::Close::Graceful);
-        link->lingering = std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link->connection);
+        link->lingering =
+            std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link->connection);
     } else if (!link->closed) {
         // Nobody reads on the other side any more: a send in flight would wait for nothing.
         link->connection->close(net::Close::Abort);
@@ -534,18 +547,21 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
     }
     link.said = goodbye->reason;
     if (goodbye->reason == wire::GoodbyeReason::Stopping) stops(link.peer);
-    hub_->log().write(is_noteworthy(goodbye->reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye", peer_text(),
+    hub_->log().write(is_noteworthy(goodbye->reason) ? LogLevel::Warning : LogLevel::Debug,
+                      "transport.link.goodbye", peer_text(),
                       {{"reason", std::string{wire::to_string(goodbye->reason)}},
                        {"detail", goodbye->detail},
                        {"direction", "outbound"}});
     if (is_about_address(*goodbye))
-        hub_->log().error("transport.address.denied", peer_text(), {{"self", hub_->self().to_string()}, {"detail", goodbye->detail}});
+        hub_->log().error("transport.address.denied", peer_text(),
+                          {{"self", hub_->self().to_string()}, {"detail", goodbye->detail}});
     if (goodbye->reason == wire::GoodbyeReason::Quarantined) hub_->report_quarantined_by(link.peer);
     return false;
 }
 
 void Association::protocol_error(OutboundLink& link, const std::string& detail) {
-    hub_->log().warning("transport.link.malformed", peer_text(), {{"detail", detail}, {"direction", "outbound"}});
+    hub_->log().warning("transport.link.malformed", peer_text(),
+                        {{"detail", detail}, {"direction", "outbound"}});
     link.error = Error{Errc::malformed, peer_text(), detail, {}};
     link.said = wire::GoodbyeReason::Protocol; // whoever talks nonsense is no dead process
 }

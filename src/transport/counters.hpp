@@ -38,8 +38,9 @@ struct Counters {
           messages_other_incarnation(m.counter("transport.messages.dropped.other_incarnation")),
           messages_quarantined(m.counter("transport.messages.dropped.quarantined")),
           messages_shutdown(m.counter("transport.messages.dropped.shutdown")),
-          bytes_sent(m.counter("transport.bytes.sent")), bytes_received(m.counter("transport.bytes.received")),
-          sends(m.counter("transport.sends")), frames_unknown(m.counter("transport.frames.skipped.unknown")),
+          bytes_sent(m.counter("transport.bytes.sent")),
+          bytes_received(m.counter("transport.bytes.received")), sends(m.counter("transport.sends")),
+          frames_unknown(m.counter("transport.frames.skipped.unknown")),
           frames_foreign(m.counter("transport.frames.skipped.foreign")),
           frames_malformed(m.counter("transport.frames.malformed")),
           frames_too_large(m.counter("transport.frames.too_large")),
@@ -66,9 +67,8 @@ struct Counters {
           frames_no_room(m.counter("transport.frames.refused.no_room")),
           frames_waited(m.counter("transport.frames.waited")),
           frames_timed_out(m.counter("transport.frames.timed_out")),
-          turns_over(m.counter("transport.turns.over")),
-          outbound(m.gauge("transport.links.outbound")), inbound(m.gauge("transport.links.inbound")),
-          associations(m.gauge("transport.associations")) {}
+          turns_over(m.counter("transport.turns.over")), outbound(m.gauge("transport.links.outbound")),
+          inbound(m.gauge("transport.links.inbound")), associations(m.gauge("transport.associations")) {}
 
     Counter& tells_sent;
     Counter& tells_delivered;

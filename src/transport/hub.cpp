@@ -8,9 +8,9 @@
 #include <new>
 #include <utility>
 
+#include "../base/mutants.hpp"
 #include "association.hpp"
 #include "inbound.hpp"
-#include "../base/mutants.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;
@@ -55,14 +55,13 @@ Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net
       lifeline_(std::make_shared<Lifeline>(runtime, counters_)),
       retained_(std::make_shared<RetainedBytes>(options_.retained_bytes_max)), tasks_(runtime),
       listener_(std::move(listener)), self_(std::move(self)),
-      assembly_(options_.assembly_bytes_max ? options_.assembly_bytes_max : assembly_frames * options_.frame_bytes_max),
+      assembly_(options_.assembly_bytes_max ? options_.assembly_bytes_max
+                                            : assembly_frames * options_.frame_bytes_max),
       places_(options_.inbound_connections_max) {
     runtime_.fill_entropy(std::as_writable_bytes(std::span{&random_state_, 1}));
 }
 
-Hub::~Hub() {
-    counters_.associations.add(-static_cast<std::int64_t>(table_.size()));
-}
+Hub::~Hub() { counters_.associations.add(-static_cast<std::int64_t>(table_.size())); }
 
 UniqueAddress Hub::self() const {
     const std::scoped_lock lock{self_mutex_};
@@ -91,7 +90,8 @@ void Hub::start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> si
 // --- associations -----------------------------------------------------------------------------------------
 
 std::shared_ptr<Association> Hub::association(const Address& to) {
-    if (!to.host || !to.port || *to.port == 0 || to.protocol != options_.protocol || to.system != options_.cluster_name)
+    if (!to.host || !to.port || *to.port == 0 || to.protocol != options_.protocol ||
+        to.system != options_.cluster_name)
         return nullptr;
     const std::scoped_lock lock{table_mutex_};
     if (table_closed_) return nullptr;
@@ -113,7 +113,8 @@ std::vector<std::shared_ptr<Association>> Hub::all_associations() {
         const std::scoped_lock lock{table_mutex_};
         for (const auto& [address, association] : table_) all.push_back(association);
     }
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->address() < b->address(); });
+    std::sort(all.begin(), all.end(),
+              [](const auto& a, const auto& b) { return a->address() < b->address(); });
     return all;
 }
 
@@ -138,7 +139,8 @@ void Hub::forget_dormant() {
     if (table_searched_ && now() - *table_searched_ < dormant_search_interval) return;
     table_searched_ = now();
     const auto before = table_.size();
-    std::erase_if(table_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->dormant(); });
+    std::erase_if(table_,
+                  [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->dormant(); });
     counters_.associations.add(-static_cast<std::int64_t>(before - table_.size()));
 }
 
@@ -152,11 +154,13 @@ void Hub::send(const Destination& to, const ClusterMessage& message) {
         return;
     }
     const MessageLane lane = lane_of(message);
-    if ((lane == MessageLane::Answer || lane == MessageLane::HeartbeatReply) && !may_answer(to.address)) return;
+    if ((lane == MessageLane::Answer || lane == MessageLane::HeartbeatReply) && !may_answer(to.address))
+        return;
     const auto association = this->association(to.address);
     if (!association) {
         counters_.messages_no_route.add();
-        log().warning("transport.message.no_route", to.address.to_string(), {{"message", std::string{name_of(message)}}});
+        log().warning("transport.message.no_route", to.address.to_string(),
+                      {{"message", std::string{name_of(message)}}});
         return;
     }
     auto encoded = wire::encode_message(message, envelopes_, options_.frame_bytes_max);
@@ -178,7 +182,8 @@ void Hub::association_rests(Association& association) { std::erase(running_, &as
 
 void Hub::arm_sweep() {
     if (sweep_timer_ != net::TimerId::None || stopping_) return;
-    const auto shortest = std::min({options_.association_idle_timeout, options_.half_open_timeout, options_.frame_timeout});
+    const auto shortest =
+        std::min({options_.association_idle_timeout, options_.half_open_timeout, options_.frame_timeout});
     const auto interval = std::clamp(shortest / 8, sweep_interval_min, sweep_interval_max);
     auto action = [weak = weak_from_this()] {
         if (const auto hub = weak.lock()) {
@@ -203,7 +208,8 @@ net::Task<void> Hub::accept_loop(std::shared_ptr<Hub> /*keep*/) {
     while (!tasks_.stopping() && !stopping_) {
         auto connection = co_await listener_->accept();
         if (connection) {
-            if (std::exchange(exhausted, false)) log().warning("transport.accept.recovered", listener_->local().to_string());
+            if (std::exchange(exhausted, false))
+                log().warning("transport.accept.recovered", listener_->local().to_string());
             try {
                 accepted(std::move(*connection));
                 continue;
@@ -245,7 +251,8 @@ void Hub::inbound_established(InboundLink& link) {
     // its end has not been heard of.
     const auto links = inbound_;
     for (const auto& other : links) {
-        if (other.get() == &link || !other->established() || other->peer().address() != peer.address()) continue;
+        if (other.get() == &link || !other->established() || other->peer().address() != peer.address())
+            continue;
         if (other->peer() == peer && other->lane() != link.lane()) continue;
         counters_.links_superseded.add();
         log().info("transport.link.superseded", link.peer_text(),
@@ -298,9 +305,9 @@ Hub::Quarantined Hub::quarantined(const UniqueAddress& node) {
 void Hub::quarantine(const UniqueAddress& node, bool harmless) {
     if (MUSTER_MUTANT(quarantine_forgotten)) return;
     if (quarantined_.size() >= quarantined_max && !quarantined_.contains(node)) {
-        const auto first = std::min_element(quarantined_.begin(), quarantined_.end(), [](const auto& a, const auto& b) {
-            return a.second.until < b.second.until;
-        });
+        const auto first =
+            std::min_element(quarantined_.begin(), quarantined_.end(),
+                             [](const auto& a, const auto& b) { return a.second.until < b.second.until; });
         quarantined_.erase(first);
     }
     QuarantineEntry& entry = quarantined_[node];
@@ -309,7 +316,8 @@ void Hub::quarantine(const UniqueAddress& node, bool harmless) {
                {{"node", node.to_string()}, {"harmless", harmless ? "yes" : "no"}});
     // A former incarnation of this node's address says nothing about what is told to the address.
     if (node.address() != self_.address())
-        if (const auto association = this->association(node.address())) association->quarantine(node, harmless);
+        if (const auto association = this->association(node.address()))
+            association->quarantine(node, harmless);
     const auto links = inbound_;
     for (const auto& link : links)
         if (link->peer() == node)
@@ -332,7 +340,8 @@ std::shared_ptr<Association> Hub::known_association(const Address& to) {
 
 void Hub::prove(const UniqueAddress& node) {
     const Address& address = node.address();
-    if (stopping_ || address == self_.address() || !address.host || !address.port || *address.port == 0) return;
+    if (stopping_ || address == self_.address() || !address.host || !address.port || *address.port == 0)
+        return;
     if (!proving_.insert(node).second) return;
     auto done = [this, node](Verdict verdict, const std::optional<UniqueAddress>& owner) {
         proving_.erase(node);
@@ -354,19 +363,23 @@ void Hub::answered_at_its_address(const UniqueAddress& node) {
     report(node, LinkEvent::Answered);
 }
 
-void Hub::turn_away(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner) {
+void Hub::turn_away(const UniqueAddress& claimant, Verdict verdict,
+                    const std::optional<UniqueAddress>& owner) {
     const std::string detail = denial(claimant, verdict, owner);
     const auto links = inbound_;
     for (const auto& link : links)
-        if (link->established() && link->peer() == claimant) link->close(wire::GoodbyeReason::Overloaded, detail);
+        if (link->established() && link->peer() == claimant)
+            link->close(wire::GoodbyeReason::Overloaded, detail);
 }
 
 /// Counts and logs that a claim does not stand, and answers what the claimant is told.
-std::string Hub::denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner) {
+std::string Hub::denial(const UniqueAddress& claimant, Verdict verdict,
+                        const std::optional<UniqueAddress>& owner) {
     const bool taken = verdict == Verdict::AddressTaken;
     (taken ? counters_.claims_taken : counters_.claims_unanswered).add();
-    log().warning(taken ? "transport.claim.taken" : "transport.claim.unanswered", claimant.address().to_string(),
-                  {{"claimant", claimant.to_string()}, {"owner", owner ? owner->to_string() : std::string{}}});
+    log().warning(
+        taken ? "transport.claim.taken" : "transport.claim.unanswered", claimant.address().to_string(),
+        {{"claimant", claimant.to_string()}, {"owner", owner ? owner->to_string() : std::string{}}});
     return taken && owner ? taken_detail(claimant, *owner) : unanswered_detail(claimant);
 }
 
@@ -396,7 +409,8 @@ void Hub::shutdown(Instant deadline, UniqueFunction<void()> done) {
     for (const auto& association : all_associations()) association->shut_down();
     close_inbound(wire::GoodbyeReason::Stopping, {});
     auto ended = [keep = shared_from_this()](const std::exception_ptr&) {};
-    asio::co_spawn(runtime_.executor(), finish(shared_from_this(), deadline, std::move(done)), std::move(ended));
+    asio::co_spawn(runtime_.executor(), finish(shared_from_this(), deadline, std::move(done)),
+                   std::move(ended));
 }
 
 /// Not one of tasks_, since it waits for them.
@@ -436,7 +450,8 @@ void Hub::abandon() {
     if (sweep_timer_ != net::TimerId::None) runtime_.cancel(std::exchange(sweep_timer_, net::TimerId::None));
     listener_->close();
     tasks_.cancel();
-    // The tasks hold the Hub, and it holds the group they belong to: somebody has to hold it until they ended.
+    // The tasks hold the Hub, and it holds the group they belong to: somebody has to hold it until they
+    // ended.
     auto ended = [keep = shared_from_this()](const std::exception_ptr&) {};
     asio::co_spawn(runtime_.executor(), outlive(shared_from_this()), std::move(ended));
 }
@@ -446,15 +461,18 @@ net::Task<void> Hub::outlive(std::shared_ptr<Hub> hub) {
     co_await hub->tasks_.join();
 }
 
-void Hub::link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error, std::string_view direction) {
+void Hub::link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error,
+                    std::string_view direction) {
     counters_.links_broken.add();
     const std::string why = error ? error->message() : "unknown";
     if (end == LinkEnd::Broken || !is_silence(*error)) {
-        log().info("transport.link.broken", std::move(peer), {{"error", why}, {"direction", std::string{direction}}});
+        log().info("transport.link.broken", std::move(peer),
+                   {{"error", why}, {"direction", std::string{direction}}});
         return;
     }
     counters_.links_half_open.add();
-    log().warning("transport.link.half_open", std::move(peer), {{"error", why}, {"direction", std::string{direction}}});
+    log().warning("transport.link.half_open", std::move(peer),
+                  {{"error", why}, {"direction", std::string{direction}}});
 }
 
 // --- small things -----------------------------------------------------------------------------------------
@@ -470,7 +488,8 @@ void Hub::report_quarantined_by(const UniqueAddress& peer) {
 }
 
 Slice Hub::encode_goodbye(wire::GoodbyeReason reason, std::string_view detail) {
-    auto encoded = wire::encode_frame(wire::Goodbye{reason, std::string{detail}}, wire::frame_bytes_max_default);
+    auto encoded =
+        wire::encode_frame(wire::Goodbye{reason, std::string{detail}}, wire::frame_bytes_max_default);
     return encoded ? std::move(*encoded) : Slice{};
 }
 
@@ -478,7 +497,8 @@ void Hub::farewell(std::shared_ptr<net::Connection> connection, Slice frame) {
     tasks_.spawn(say_farewell(shared_from_this(), std::move(connection), std::move(frame)));
 }
 
-net::Task<void> Hub::say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection, Slice frame) {
+net::Task<void> Hub::say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection,
+                                  Slice frame) {
     const AbortAt enough{keep->runtime_, keep->now() + linger, connection};
     const std::vector<Slice> parts{std::move(frame)};
     auto sent = co_await connection->send(parts);

@@ -72,7 +72,8 @@ public:
     std::shared_ptr<Association> association(const Address& to);
     void quarantine(const UniqueAddress& node, bool harmless);
     void expect(const UniqueAddress& node);
-    /// Asks at `node`'s address who lives there: report() says Answered. Whoever connected as `node` without living there is told so.
+    /// Asks at `node`'s address who lives there: report() says Answered. Whoever connected as `node` without
+    /// living there is told so.
     void prove(const UniqueAddress& node);
     void renew_incarnation(Uid uid);
     void shutdown(Instant deadline, UniqueFunction<void()> done);
@@ -140,10 +141,14 @@ public:
 
     /// `node` answered a question at its address: what leads to a former incarnation ends.
     void answered_at_its_address(const UniqueAddress& node);
-    /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this node knows.
+    /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this
+    /// node knows.
     bool is_claimed(const UniqueAddress& peer);
-    void settle_claim(const UniqueAddress& peer, ClaimCheck::Done done) { claim_check_.settle(peer, std::move(done)); }
-    std::string denial(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
+    void settle_claim(const UniqueAddress& peer, ClaimCheck::Done done) {
+        claim_check_.settle(peer, std::move(done));
+    }
+    std::string denial(const UniqueAddress& claimant, Verdict verdict,
+                       const std::optional<UniqueAddress>& owner);
     /// `node` says that it stops.
     void stops(const UniqueAddress& node);
     /// A handshake done by an inbound link: ends older links it replaces and tells the association.
@@ -151,8 +156,8 @@ public:
     void inbound_ended(InboundLink& link);
     void association_runs(Association& association);
     void association_rests(Association& association);
-    /// Sends `frame`, closes in order and waits a little for the peer's end, in a task of its own. Nobody else
-    /// uses the connection any more.
+    /// Sends `frame`, closes in order and waits a little for the peer's end, in a task of its own. Nobody
+    /// else uses the connection any more.
     void farewell(std::shared_ptr<net::Connection> connection, Slice frame);
     Slice encode_goodbye(wire::GoodbyeReason reason, std::string_view detail);
 

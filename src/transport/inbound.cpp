@@ -26,8 +26,8 @@ constexpr std::byte tell_variant{static_cast<std::uint8_t>(wire::FrameKind::Remo
 } // namespace
 
 InboundLink::InboundLink(Hub& hub, std::unique_ptr<net::Connection> connection)
-    : hub_(hub), connection_(std::move(connection)), reader_(hub.options().unauthenticated_bytes_max, &hub.assembly()),
-      received_(hub.now()) {}
+    : hub_(hub), connection_(std::move(connection)),
+      reader_(hub.options().unauthenticated_bytes_max, &hub.assembly()), received_(hub.now()) {}
 
 InboundLink::~InboundLink() = default;
 
@@ -39,7 +39,8 @@ LogPeer InboundLink::peer_text() const {
 }
 
 net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
-    deadline_ = std::make_unique<AbortAt>(hub->runtime(), hub->now() + hub->options().handshake_timeout, connection_);
+    deadline_ =
+        std::make_unique<AbortAt>(hub->runtime(), hub->now() + hub->options().handshake_timeout, connection_);
     budget_.begin(received_, 0);
     bool out_of_memory = false;
     try {
@@ -114,7 +115,8 @@ InboundLink::Step InboundLink::take_frames() {
         }
         ++frames;
         wire::TellView tell;
-        if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell)) [[likely]] {
+        if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell))
+            [[likely]] {
             if (tell.sender_path && !senders_.allow(*tell.sender_path)) [[unlikely]] {
                 hub_.counters().tells_foreign_sender.add();
                 drop_foreign("RemoteTell", *tell.sender_path);
@@ -179,7 +181,8 @@ net::Task<bool> InboundLink::reply() {
     if (refused) {
         hub_.counters().handshakes_refused.add();
         const bool stopping = refused->reason == wire::RefusalReason::Stopping;
-        hub_.log().write(stopping ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused", peer_text(),
+        hub_.log().write(stopping ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused",
+                         peer_text(),
                          {{"reason", std::string{wire::to_string(refused->reason)}},
                           {"detail", refused->detail},
                           {"by", "this node"},
@@ -225,8 +228,8 @@ net::Task<bool> InboundLink::reply() {
     co_return true;
 }
 
-/// The peer has its answer; what waits is believing it: nothing it says is looked at before the address has answered. That the bytes stay
-/// where they are bounds them, and keeps their order.
+/// The peer has its answer; what waits is believing it: nothing it says is looked at before the address has
+/// answered. That the bytes stay where they are bounds them, and keeps their order.
 net::Task<void> InboundLink::await_verdict() {
     claim_ = std::make_shared<PendingClaim>(hub_.runtime());
     auto done = [claim = claim_](Verdict verdict, const std::optional<UniqueAddress>& owner) {
@@ -249,7 +252,8 @@ void InboundLink::turned_away() {
         close(reason, std::string{closing_detail_});
         return;
     }
-    close(wire::GoodbyeReason::Overloaded, hub_.denial(peer_, claim_->verdict.value_or(Verdict::Unanswered), claim_->owner));
+    close(wire::GoodbyeReason::Overloaded,
+          hub_.denial(peer_, claim_->verdict.value_or(Verdict::Unanswered), claim_->owner));
 }
 
 // --- frames -----------------------------------------------------------------------------------------------
@@ -333,14 +337,16 @@ void InboundLink::drop_lease() noexcept {
     view_ = Slice{};
 }
 
-/// Whether the peer asks for more answers than anybody who is well. What is above the rate is not even decoded.
+/// Whether the peer asks for more answers than anybody who is well. What is above the rate is not even
+/// decoded.
 bool InboundLink::asks_too_often(const FrameReader::Frame& frame) {
     const auto kind = AnswerRate::kind_of(wire::frame_variant(frame.body).value_or(0));
     if (!kind || answers_.admit(*kind, received_)) return false;
     hub_.counters().messages_rate.add();
     if (!flood_said_ || received_ - *flood_said_ >= flood_said_every) {
         flood_said_ = received_;
-        hub_.log().warning("transport.link.flood", peer_text(), {{"from", connection_->remote().to_string()}});
+        hub_.log().warning("transport.link.flood", peer_text(),
+                           {{"from", connection_->remote().to_string()}});
     }
     return true;
 }
@@ -384,7 +390,8 @@ bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
     hub_.counters().frames_malformed.add();
     malformed(std::holds_alternative<wire::Hello>(*decoded)
                   ? "a second Hello"
-                  : fmt::format("a frame that was not agreed upon, variant {}", wire::frame_variant(frame.body).value_or(0)));
+                  : fmt::format("a frame that was not agreed upon, variant {}",
+                                wire::frame_variant(frame.body).value_or(0)));
     return false;
 }
 
@@ -400,15 +407,16 @@ void InboundLink::drop_foreign(std::string_view frame, std::string_view sender) 
 void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
     said_ = goodbye.reason;
     if (goodbye.reason == wire::GoodbyeReason::Stopping) hub_.stops(peer_);
-    hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye",
-                     peer_text(),
+    hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug,
+                     "transport.link.goodbye", peer_text(),
                      {{"reason", std::string{wire::to_string(goodbye.reason)}},
                       {"detail", goodbye.detail},
                       {"direction", "inbound"}});
     phase_ = Phase::Closing;
     connection_->close(net::Close::Graceful);
-    // Goodbye{quarantined} ends the link and nothing else: whoever opens a connection may call itself anybody. A peer that means it says it
-    // on a connection that this node dialled as well, or refuses the next one.
+    // Goodbye{quarantined} ends the link and nothing else: whoever opens a connection may call itself
+    // anybody. A peer that means it says it on a connection that this node dialled as well, or refuses the
+    // next one.
     linger();
 }
 
@@ -425,8 +433,9 @@ void InboundLink::no_room() {
         return;
     }
     hub_.counters().frames_no_room.add();
-    hub_.log().warning("transport.link.no_room", peer_text(),
-                       {{"bytes", fmt::to_string(reader_.claimed())}, {"in_use", fmt::to_string(hub_.assembly().bytes())}});
+    hub_.log().warning(
+        "transport.link.no_room", peer_text(),
+        {{"bytes", fmt::to_string(reader_.claimed())}, {"in_use", fmt::to_string(hub_.assembly().bytes())}});
     close(wire::GoodbyeReason::Overloaded, "too many unfinished frames");
 }
 
@@ -444,7 +453,8 @@ void InboundLink::malformed(std::string detail) {
         reply_ = refuse(hub_.identity(), wire::RefusalReason::Protocol, std::move(detail));
         return;
     }
-    hub_.log().warning("transport.link.malformed", peer_text(), {{"detail", detail}, {"direction", "inbound"}});
+    hub_.log().warning("transport.link.malformed", peer_text(),
+                       {{"detail", detail}, {"direction", "inbound"}});
     close(wire::GoodbyeReason::Protocol, detail);
 }
 
@@ -478,7 +488,8 @@ void InboundLink::linger() {
 
 void InboundLink::sweep(Instant now) {
     const auto& options = hub_.options();
-    const Duration silence_max = std::max<Duration>(3 * options.association_idle_timeout, options.half_open_timeout);
+    const Duration silence_max =
+        std::max<Duration>(3 * options.association_idle_timeout, options.half_open_timeout);
     if (phase_ != Phase::Open) return;
     set_acquainted(hub_.acquainted(peer_.address()));
     if (frame_began_ && now - *frame_began_ >= options.frame_timeout) {
@@ -504,8 +515,8 @@ void InboundLink::ended() {
     if (!was_open_) {
         if (phase_ == Phase::Closing) return; // refused, and said so
         (timed_out ? hub_.counters().handshakes_timed_out : hub_.counters().handshakes_failed).add();
-        hub_.log().warning(timed_out ? "transport.handshake.timed_out" : "transport.handshake.failed", peer_text(),
-                           {{"error", why}, {"side", "acceptor"}});
+        hub_.log().warning(timed_out ? "transport.handshake.timed_out" : "transport.handshake.failed",
+                           peer_text(), {{"error", why}, {"side", "acceptor"}});
         return;
     }
     if (said_ || closing_) {

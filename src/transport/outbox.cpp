@@ -96,8 +96,8 @@ void Outbox::new_tail() {
     tail_begin_ = tail_end_ = 0;
 }
 
-/// Moves the unsent part of the tail behind the pieces. The chunk stays the tail: what is written behind it later
-/// touches other bytes than what is being sent.
+/// Moves the unsent part of the tail behind the pieces. The chunk stays the tail: what is written behind it
+/// later touches other bytes than what is being sent.
 void Outbox::seal_tail() {
     if (tail_begin_ == tail_end_) return;
     const std::span<const std::byte> bytes{tail_->data() + tail_begin_, tail_end_ - tail_begin_};
@@ -117,7 +117,8 @@ void Outbox::push(Slice frame) {
 Outbox::Batch Outbox::take(std::vector<Slice>& out, std::size_t bytes_max) {
     const std::scoped_lock lock{mutex_};
     seal_tail();
-    out.reserve(out.size() + std::min<std::size_t>(pieces_.size() - first_piece_, 1024)); // so that running out of memory loses nothing
+    out.reserve(out.size() + std::min<std::size_t>(pieces_.size() - first_piece_,
+                                                   1024)); // so that running out of memory loses nothing
     Batch batch;
     while (first_piece_ < pieces_.size()) {
         Piece& piece = pieces_[first_piece_];
@@ -197,8 +198,10 @@ void Outbox::wake() {
 std::uint64_t Outbox::mark() {
     const std::scoped_lock lock{mutex_};
     seal_tail(); // so that the mark lies between two pieces
-    if (MUSTER_MUTANT(order_lost_on_reconnect) && pieces_.size() - first_piece_ > 1 && pieces_.back().lead == 0)
-        std::rotate(pieces_.begin() + static_cast<std::ptrdiff_t>(first_piece_), pieces_.end() - 1, pieces_.end());
+    if (MUSTER_MUTANT(order_lost_on_reconnect) && pieces_.size() - first_piece_ > 1 &&
+        pieces_.back().lead == 0)
+        std::rotate(pieces_.begin() + static_cast<std::ptrdiff_t>(first_piece_), pieces_.end() - 1,
+                    pieces_.end());
     return accepted_bytes_;
 }
 
@@ -224,7 +227,8 @@ Outbox::Batch Outbox::drop_before(std::uint64_t mark) {
 
 void Outbox::drop_waiting(std::vector<Done>& failed) {
     const std::scoped_lock lock{mutex_};
-    for (; first_waiting_ < waiting_.size(); ++first_waiting_) failed.push_back(std::move(waiting_[first_waiting_].done));
+    for (; first_waiting_ < waiting_.size(); ++first_waiting_)
+        failed.push_back(std::move(waiting_[first_waiting_].done));
     waiting_bytes_ = 0;
     std::vector<Waiting>{}.swap(waiting_);
     first_waiting_ = 0;

@@ -1,5 +1,6 @@
 #pragma once
 /// The unsent tells of one association: written by any thread, emptied by its writer on the Runtime's thread.
+#include "../base/mutants.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,7 +11,6 @@
 #include <span>
 #include <utility>
 #include <vector>
-#include "../base/mutants.hpp"
 
 namespace muster::transport {
 
@@ -29,8 +29,8 @@ public:
     };
     /// A frame up to this size lies in one piece, so that it can be encoded in place.
     static constexpr std::size_t whole_bytes_max = 8 * 1024;
-    /// A frame up to this size is copied into chunks under the lock (some 20 us); a larger one is encoded outside
-    /// of it, into a buffer of its own.
+    /// A frame up to this size is copied into chunks under the lock (some 20 us); a larger one is encoded
+    /// outside of it, into a buffer of its own.
     static constexpr std::size_t chunked_bytes_max = 256 * 1024;
 
     using Done = UniqueFunction<void(TellResult)>;
@@ -54,8 +54,8 @@ public:
     /// Whether put() of `size` bytes would be accepted now: before the work of encoding a large frame.
     Put probe(std::size_t size) const;
 
-    /// Queues an encoded frame as soon as there is room, in the order of calls. Full: too many wait, `done` was
-    /// not taken. Otherwise `done` reaches the writer through take_granted().
+    /// Queues an encoded frame as soon as there is room, in the order of calls. Full: too many wait, `done`
+    /// was not taken. Otherwise `done` reaches the writer through take_granted().
     Put put_when_room(Slice frame, Done& done);
 
     // --- the writer ---------------------------------------------------------------------------------------
@@ -67,7 +67,8 @@ public:
     /// frames: what is taken later, on another connection perhaps, begins with a frame. They count as unsent
     /// until sent().
     Batch take(std::vector<Slice>& out, std::size_t bytes_max);
-    /// What take() gave has been written (or is lost): its room is free. Whether take_granted() has something.
+    /// What take() gave has been written (or is lost): its room is free. Whether take_granted() has
+    /// something.
     bool sent(std::size_t bytes);
     /// The tells that waited and were queued meanwhile: to be called with Queued, without a lock, on the
     /// Runtime's thread.
@@ -108,7 +109,8 @@ private:
 
     // Under mutex_:
     bool has_room(std::size_t size) const noexcept {
-        return MUSTER_MUTANT(queue_limit_ignored) || bytes_ == 0 || (size <= limits_.bytes_max && bytes_ <= limits_.bytes_max - size);
+        return MUSTER_MUTANT(queue_limit_ignored) || bytes_ == 0 ||
+               (size <= limits_.bytes_max && bytes_ <= limits_.bytes_max - size);
     }
     Put refusal(std::size_t size) const noexcept;
     Put accepted() noexcept { return std::exchange(asleep_, false) ? Put::Wake : Put::Queued; }

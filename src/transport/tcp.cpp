@@ -29,7 +29,8 @@ bool is_any_address(std::string_view host) {
     return literal && std::ranges::all_of(literal->bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
-/// A peer that cannot read this node's address in a frame answers nothing, and this node would wait for it for ever.
+/// A peer that cannot read this node's address in a frame answers nothing, and this node would wait for it
+/// for ever.
 bool peers_can_read(const Address& address) {
     const std::string text = address.to_string();
     if (!is_label(text)) return false;
@@ -38,7 +39,8 @@ bool peers_can_read(const Address& address) {
 }
 
 result<void> validate_names(const TcpTransportOptions& o) {
-    constexpr std::string_view advice = "use UTF-8 text without blanks, control characters and any of / @ : # ? [ ] % \" \\ < >";
+    constexpr std::string_view advice =
+        "use UTF-8 text without blanks, control characters and any of / @ : # ? [ ] % \" \\ < >";
     if (!peers_can_read(Address::local("akka.tcp", o.cluster_name)))
         return setting(fmt::format("cluster_name \"{}\"", to_utf8(o.cluster_name)), std::string{advice});
     if (!peers_can_read(Address::local(o.protocol, "sys")))
@@ -69,7 +71,8 @@ result<void> TcpTransportOptions::validate() const {
     if (frame_bytes_max < 4096) return setting("frame_bytes_max", "use at least 4096");
     if (frame_bytes_max > 0xffff'ffffU) return setting("frame_bytes_max", "use at most 4294967295");
     if (assembly_bytes_max != 0 && assembly_bytes_max / 2 < frame_bytes_max)
-        return setting("assembly_bytes_max", fmt::format("use at least twice frame_bytes_max, which is {}, or 0", frame_bytes_max));
+        return setting("assembly_bytes_max",
+                       fmt::format("use at least twice frame_bytes_max, which is {}, or 0", frame_bytes_max));
     if (association_bytes_max == 0) return setting("association_bytes_max", "use at least 1");
     if (membership_queue_max == 0) return setting("membership_queue_max", "use at least 1");
     if (inbound_connections_max == 0) return setting("inbound_connections_max", "use at least 1");
@@ -107,7 +110,8 @@ result<std::unique_ptr<TcpClusterTransport>> TcpClusterTransport::listen(net::Ru
     auto listener = runtime.listen(*endpoint, listening);
     if (!listener) {
         runtime.metrics().counter("transport.listens.failed").add();
-        runtime.log().error("transport.listen.failed", endpoint->to_string(), {{"error", listener.error().message()}});
+        runtime.log().error("transport.listen.failed", endpoint->to_string(),
+                            {{"error", listener.error().message()}});
         return listener.error();
     }
     const std::string& host = options.advertised_host.empty() ? options.listen_host : options.advertised_host;
@@ -141,7 +145,8 @@ TellResult TcpClusterTransport::tell(const Address& to, const Tell& tell) {
 
 TellRoute TcpClusterTransport::route(const Address& to) { return TellRoute{impl_->association(to)}; }
 
-void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell, UniqueFunction<void(TellResult)> done) {
+void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell,
+                                         UniqueFunction<void(TellResult)> done) {
     if (const auto association = impl_->association(to)) {
         association->tell_when_room(tell, std::move(done));
         return;
@@ -150,7 +155,9 @@ void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell, Un
     impl_->runtime().post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
 }
 
-void TcpClusterTransport::quarantine(const UniqueAddress& node, bool harmless) { impl_->quarantine(node, harmless); }
+void TcpClusterTransport::quarantine(const UniqueAddress& node, bool harmless) {
+    impl_->quarantine(node, harmless);
+}
 void TcpClusterTransport::prove(const UniqueAddress& node) { impl_->prove(node); }
 void TcpClusterTransport::expect(const UniqueAddress& node) { impl_->expect(node); }
 

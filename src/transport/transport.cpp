@@ -20,11 +20,15 @@ void GossipTransport::send_pdu(const Address& to, const GossipPdu& pdu) noexcept
         ClusterMessage operator()(const GossipStatus& status) const { return status; }
         ClusterMessage operator()(const GossipEnvelope& envelope) const { return envelope; }
         // Both mean "mine is older, send yours"; this is the spelling that travels.
-        ClusterMessage operator()(const GossipMerge& merge) const { return static_cast<const GossipStatus&>(merge); }
+        ClusterMessage operator()(const GossipMerge& merge) const {
+            return static_cast<const GossipStatus&>(merge);
+        }
     };
     send(to, std::visit(Spell{}, pdu));
 }
 
-TellResult TellRoute::tell(const Tell& tell) const { return target_ ? target_->tell(tell) : TellResult::NoRoute; }
+TellResult TellRoute::tell(const Tell& tell) const {
+    return target_ ? target_->tell(tell) : TellResult::NoRoute;
+}
 
 } // namespace muster

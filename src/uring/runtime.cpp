@@ -1,7 +1,7 @@
 #include "runtime.hpp"
 
-#include "sockets.hpp"
 #include "../base/own_thread.hpp"
+#include "sockets.hpp"
 
 #include <boost/algorithm/string/join.hpp>
 #include <cerrno>

@@ -71,8 +71,9 @@ int connect_outcome(int descriptor) noexcept {
     return ::getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
-std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor, const net::Endpoint& local,
-                                                 const net::Endpoint& remote, Duration silence_max) {
+std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor,
+                                                 const net::Endpoint& local, const net::Endpoint& remote,
+                                                 Duration silence_max) {
     net::limit_silence(descriptor.get(), silence_max);
     // Blocking for the ring: it waits by itself where a non-blocking socket would make it give up.
     const int flags = ::fcntl(descriptor.get(), F_GETFL);
@@ -173,8 +174,10 @@ namespace {
 /// not wanted yet, and a lack of descriptors leaves them there.
 class Listener final : public net::Listener, private Dependent {
 public:
-    Listener(Context& context, Descriptor descriptor, const net::Endpoint& local, const net::ListenOptions& options)
-        : context_(&context), descriptor_(std::move(descriptor)), local_(local), options_(options), readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
+    Listener(Context& context, Descriptor descriptor, const net::Endpoint& local,
+             const net::ListenOptions& options)
+        : context_(&context), descriptor_(std::move(descriptor)), local_(local), options_(options),
+          readiness_(new Readiness(context, descriptor_.get(), POLLIN)) {
         context.add(*this);
     }
     ~Listener() override { close(); }
@@ -238,7 +241,8 @@ std::optional<Listener::Accepted> Listener::try_accept() {
             Descriptor owned(accepted);
             const net::Endpoint local = local_endpoint(accepted);
             const net::Endpoint remote = net::to_endpoint(peer.get());
-            return Accepted(make_connection(*context_, std::move(owned), local, remote, options_.silence_max));
+            return Accepted(
+                make_connection(*context_, std::move(owned), local, remote, options_.silence_max));
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
         const int error = errno;

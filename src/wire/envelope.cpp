@@ -12,8 +12,8 @@
 #include <tuple>
 #include <utility>
 
-// The body of a gossip. Nodes are written in UniqueAddress order, each as its difference to the one before: host
-// names of a cluster share prefixes, systems and identities repeat, ports are near each other.
+// The body of a gossip. Nodes are written in UniqueAddress order, each as its difference to the one before:
+// host names of a cluster share prefixes, systems and identities repeat, ports are near each other.
 //
 //   u8            format, 1
 //   systems       count, each: protocol, system                                    (texts)
@@ -47,7 +47,8 @@ static_assert(name_bytes_max == address_part_bytes_max && name_bytes_max >= app_
 
 // Differences wrap: every pair of values has one, and a hostile one is no undefined behaviour.
 std::uint64_t difference(std::int64_t value, std::int64_t before) noexcept {
-    return zigzag(static_cast<std::int64_t>(static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(before)));
+    return zigzag(
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(before)));
 }
 std::int64_t apply(std::uint64_t difference, std::int64_t before) noexcept {
     return static_cast<std::int64_t>(static_cast<std::uint64_t>(before) +
@@ -110,7 +111,8 @@ private:
             identity.second = m.app_version().text();
             member_identities_.push_back(identities_.number_of(identity));
         }
-        for (const Tombstone& t : gossip_.tombstones()) tombstone_systems_.push_back(system_of(t.node.address()));
+        for (const Tombstone& t : gossip_.tombstones())
+            tombstone_systems_.push_back(system_of(t.node.address()));
     }
 
     void write_tables() {
@@ -255,7 +257,7 @@ public:
     explicit BodyReader(FieldReader& fields)
         : fields_(fields), in_(fields.archive()),
           known_(fields.interner() != nullptr && fields.interner()->known() ? fields.interner()->known().get()
-                                                                           : nullptr) {}
+                                                                            : nullptr) {}
 
     GossipPtr read(const SeenSet& seen, const Hash128& version_id) {
         fields_.set_field("gossip.format");
@@ -307,7 +309,8 @@ private:
     std::size_t bounded_count(std::string_view what, std::size_t limit) {
         const auto at = in_.offset();
         const std::size_t count = in_.get_count(node_bytes_min + 1);
-        if (count > limit) refuse(at, fmt::format("a gossip has at most {} {}, this one {}", limit, what, count));
+        if (count > limit)
+            refuse(at, fmt::format("a gossip has at most {} {}, this one {}", limit, what, count));
         return count;
     }
     std::string_view bounded_text() {
@@ -317,7 +320,8 @@ private:
         return text;
     }
 
-    /// One node's difference to the one before, into address_ and uid_. Answers the free bits of its first byte.
+    /// One node's difference to the one before, into address_ and uid_. Answers the free bits of its first
+    /// byte.
     std::uint8_t read_node() {
         const auto at = in_.offset();
         const std::uint8_t first = in_.get_byte();
@@ -342,7 +346,8 @@ private:
         const auto at = in_.offset();
         const auto shared = in_.get_varint<std::uint64_t>();
         const auto rest = in_.get_bytes(in_.get_length());
-        if (shared > host_.size() || shared + rest.size() > name_bytes_max) refuse(at, "this host is too long");
+        if (shared > host_.size() || shared + rest.size() > name_bytes_max)
+            refuse(at, "this host is too long");
         host_.resize(static_cast<std::size_t>(shared));
         host_.append(reinterpret_cast<const char*>(rest.data()), rest.size());
         if (!is_utf8(host_)) refuse(at, "this host is not UTF-8");
@@ -423,17 +428,19 @@ private:
     Member make_member(std::size_t at, MemberStatus status, std::int32_t up_number, RawIdentity& identity) {
         const Member* const known = known_member();
         if (known == nullptr) return new_member(make_node(at), status, up_number, identity);
-        const bool same_identity_as_known = identity.like == known ||
-                                            (known->app_version().text() == identity.app_version.text() &&
-                                             std::ranges::equal(known->roles(), identity.roles));
+        const bool same_identity_as_known =
+            identity.like == known || (known->app_version().text() == identity.app_version.text() &&
+                                       std::ranges::equal(known->roles(), identity.roles));
         if (!same_identity_as_known) return new_member(known->unique_address(), status, up_number, identity);
         if (identity.like == nullptr) identity.like = known;
         if (known->status() == status && known->up_number() == up_number) return *known;
         return known->with_same_identity(known->unique_address(), status, up_number);
     }
-    Member new_member(UniqueAddress node, MemberStatus status, std::int32_t up_number, RawIdentity& identity) {
+    Member new_member(UniqueAddress node, MemberStatus status, std::int32_t up_number,
+                      RawIdentity& identity) {
         in_.charge(256);
-        if (identity.like != nullptr) return identity.like->with_same_identity(std::move(node), status, up_number);
+        if (identity.like != nullptr)
+            return identity.like->with_same_identity(std::move(node), status, up_number);
         Member first{std::move(node), status, identity.roles, up_number, identity.app_version};
         identity.like = &prototypes_.emplace_back(first);
         return first;
@@ -447,11 +454,13 @@ private:
         for (std::size_t i = 0; i < count; ++i) {
             const auto at = in_.offset();
             const std::uint8_t bits = read_node();
-            if ((bits & (free_bits | same_identity)) != 0) refuse(at, "a tombstone has no status and no identity");
+            if ((bits & (free_bits | same_identity)) != 0)
+                refuse(at, "a tombstone has no status and no identity");
             UniqueAddress node = make_node(at);
             if (fields_.interner() != nullptr) node = fields_.interner()->intern(std::move(node));
             time = apply(in_.get_varint<std::uint64_t>(), time);
-            if (!tombstones_.empty() && !(tombstones_.back().node < node)) refuse(at, "tombstones are sorted and unique");
+            if (!tombstones_.empty() && !(tombstones_.back().node < node))
+                refuse(at, "tombstones are sorted and unique");
             in_.charge(sizeof(Tombstone));
             tombstones_.push_back({std::move(node), WallTime{time}});
         }
@@ -475,8 +484,9 @@ private:
             entries.push_back(entry);
         }
         const std::size_t all = entries.size();
-        VectorClock clock = known_ != nullptr ? VectorClock::from_entries(std::move(entries), known_->version())
-                                              : VectorClock::from_entries(std::move(entries));
+        VectorClock clock = known_ != nullptr
+                                ? VectorClock::from_entries(std::move(entries), known_->version())
+                                : VectorClock::from_entries(std::move(entries));
         if (clock.size() != all) refuse(in_.offset(), "a member's clock entry is given twice");
         return clock;
     }
@@ -505,17 +515,21 @@ private:
         return known_ != nullptr ? Reachability{std::move(rows), std::move(versions), known_->reachability()}
                                  : Reachability{std::move(rows), std::move(versions)};
     }
-    /// They may all say Reachable: the negative one that they were kept beside goes with its subject, when that is removed.
+    /// They may all say Reachable: the negative one that they were kept beside goes with its subject, when
+    /// that is removed.
     void read_rows(const Reachability::Version& observer, std::vector<Reachability::Record>& rows) {
         const auto at = in_.offset();
         const std::size_t count = in_.get_count(3);
         for (std::size_t i = 0; i < count; ++i) {
-            Reachability::Record row{observer.observer, member_at(at, in_.get_varint<std::uint64_t>()), {}, 0};
+            Reachability::Record row{
+                observer.observer, member_at(at, in_.get_varint<std::uint64_t>()), {}, 0};
             in_ >> row.status;
             const auto age = in_.get_varint<std::uint64_t>();
-            if (age >= static_cast<std::uint64_t>(observer.version)) refuse(at, "a row's version is at least 1");
+            if (age >= static_cast<std::uint64_t>(observer.version))
+                refuse(at, "a row's version is at least 1");
             row.version = observer.version - static_cast<std::int64_t>(age);
-            if (i > 0 && !(rows.back().subject < row.subject)) refuse(at, "an observer's rows are sorted and unique");
+            if (i > 0 && !(rows.back().subject < row.subject))
+                refuse(at, "an observer's rows are sorted and unique");
             in_.charge(sizeof row);
             rows.push_back(std::move(row));
         }
@@ -524,10 +538,11 @@ private:
     GossipPtr assemble(const SeenSet& seen, const Hash128& version_id, Reachability reachability,
                        VectorClock clock) {
         if (seen.size() != members().size()) refuse(in_.offset(), "seen is over another number of members");
-        auto gossip = like_ != nullptr ? Gossip::with_members_of(*like_, seen, std::move(reachability), std::move(clock),
-                                                                 std::move(tombstones_))
-                                       : Gossip::from_sorted_parts(std::move(members_), seen, std::move(reachability),
-                                                                   std::move(clock), std::move(tombstones_));
+        auto gossip = like_ != nullptr
+                          ? Gossip::with_members_of(*like_, seen, std::move(reachability), std::move(clock),
+                                                    std::move(tombstones_))
+                          : Gossip::from_sorted_parts(std::move(members_), seen, std::move(reachability),
+                                                      std::move(clock), std::move(tombstones_));
         if (!gossip) throw Failure{std::move(gossip).error()};
         if (gossip->version_id() != version_id) refuse(in_.offset(), "this content has another version_id");
         if (auto possible = check_possible(*gossip); !possible) throw Failure{std::move(possible).error()};
@@ -612,7 +627,8 @@ void Interner::remember_members(std::span<const std::byte> bytes, GossipPtr goss
 
 const GossipPtr& Interner::members_of(std::span<const std::byte> body) const noexcept {
     static const GossipPtr none;
-    // What a beginning says does not depend on what follows it: systems, identities and members count themselves.
+    // What a beginning says does not depend on what follows it: systems, identities and members count
+    // themselves.
     const bool same = members_of_ != nullptr && body.size() >= members_bytes_.size() &&
                       std::memcmp(body.data(), members_bytes_.data(), members_bytes_.size()) == 0;
     return same ? members_of_ : none;

@@ -1,5 +1,5 @@
-// Eager gossip and evidence (protocol.md §6.6, §12.7): agreement within network round trips. No periodic tick runs in
-// most of these tests, so nothing but the eager messages can have done it.
+// Eager gossip and evidence (protocol.md §6.6, §12.7): agreement within network round trips. No periodic tick
+// runs in most of these tests, so nothing but the eager messages can have done it.
 #include "core_world.hpp"
 
 #include <algorithm>
@@ -24,7 +24,8 @@ void form(CoreWorld& world, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) world.start(i);
     world.join(0, 0);
     for (std::size_t i = 1; i < n; ++i) world.join(i, 0);
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n && world.is_agreed(); }, seconds{1}))
+    ASSERT_TRUE(
+        world.run_until([&] { return world.living_members().size() == n && world.is_agreed(); }, seconds{1}))
         << world.describe();
 }
 
@@ -39,7 +40,8 @@ TEST_P(Sizes, AJoinReachesAgreementWithoutATick) {
     const Duration before = world.elapsed();
     world.start(n);
     world.join(n, n / 2);
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n + 1 && world.is_agreed(); }, seconds{1}))
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n + 1 && world.is_agreed(); },
+                                seconds{1}))
         << world.describe();
     EXPECT_LT(world.elapsed() - before, milliseconds{30});
 }
@@ -74,7 +76,8 @@ TEST_P(Sizes, ADownedNodeIsRemovedOnceItHasStopped) {
     const Duration before = world.elapsed();
     const Address address = world.node(n - 1).address;
     world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.down(address, t, out); });
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n - 1 && world.is_agreed(); }, seconds{1}))
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == n - 1 && world.is_agreed(); },
+                                seconds{1}))
         << world.describe();
     EXPECT_LT(world.elapsed() - before, milliseconds{150});
     EXPECT_EQ(world.node(n - 1).shutdown, ShutdownReason::Downed);
@@ -122,8 +125,8 @@ TEST(EagerGossip, AJoinStormIsUpAfterAFewVersions) {
 }
 
 TEST(EagerGossip, ALostMessageIsRepairedWithoutATick) {
-    // 10 % of what eager gossip sends is lost. Its repairs are bounded, so once in a while the periodic round has to
-    // help; almost every change gets to everybody without it. (Join and Welcome have their own retry.)
+    // 10 % of what eager gossip sends is lost. Its repairs are bounded, so once in a while the periodic round
+    // has to help; almost every change gets to everybody without it. (Join and Welcome have their own retry.)
     int known = 0;
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
         CoreWorld world(seed, eager_settings());
@@ -131,7 +134,8 @@ TEST(EagerGossip, ALostMessageIsRepairedWithoutATick) {
         form(world, 6);
         world.run_for(seconds{1});
         world.filter = [&](std::size_t, std::size_t, const ClusterMessage& m) {
-            return std::holds_alternative<Join>(m) || std::holds_alternative<Welcome>(m) || !world.random.chance(0.1);
+            return std::holds_alternative<Join>(m) || std::holds_alternative<Welcome>(m) ||
+                   !world.random.chance(0.1);
         };
         world.start(6);
         world.join(6, 3);
@@ -193,7 +197,8 @@ TEST(EagerGossip, ConcurrentChangesMergeToOneVersion) {
         }
     }
     world.exiting_tasks_min = world.exiting_tasks_max = milliseconds{5};
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 3 && world.is_agreed(); }, seconds{1}))
+    ASSERT_TRUE(
+        world.run_until([&] { return world.living_members().size() == 3 && world.is_agreed(); }, seconds{1}))
         << world.describe();
 }
 
@@ -208,9 +213,11 @@ TEST(EagerGossip, AnAckThatOvertakesItsStateIsRememberedForIt) {
     ClusterCore::Restored restored;
     restored.gossip = std::make_shared<const Gossip>(*Gossip::from_parts(members, all, {}, {}, {}));
     Random random(1);
-    ClusterCore core = ClusterCore::with_state(a, eager_settings(), [&] { return random.next(); }, restored, {});
+    ClusterCore core =
+        ClusterCore::with_state(a, eager_settings(), [&] { return random.next(); }, restored, {});
     const std::vector<Member> leaving{*members[1].copy_with_status(MemberStatus::Leaving)};
-    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(leaving).increment(b).only_seen(b));
+    const auto newer =
+        std::make_shared<const Gossip>(restored.gossip->update(leaving).increment(b).only_seen(b));
     Effects out;
     core.on_message(SeenAck{c, a, newer->version_id()}, {}, {}, out);
     EXPECT_FALSE(core.state()->latest().find(b)->status() == MemberStatus::Leaving);
@@ -232,7 +239,8 @@ TEST(EagerGossip, AnAckMayEvenOvertakeTheStateThatMakesItsSenderAMember) {
     settings.min_nr_of_members = 9; // nobody moves up: the version stays what it is
     ClusterCore core = ClusterCore::with_state(a, settings, [&] { return random.next(); }, restored, {});
     const std::vector<Member> joining{Member(c, MemberStatus::Joining)};
-    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(joining).increment(b).only_seen(b));
+    const auto newer =
+        std::make_shared<const Gossip>(restored.gossip->update(joining).increment(b).only_seen(b));
     Effects out;
     core.on_message(SeenAck{c, a, newer->version_id()}, {}, {}, out);
     for (const Effect& e : out) {
@@ -255,7 +263,8 @@ TEST(Evidence, ARestartAtTheSameAddressReplacesTheOldIncarnationWithoutATick) {
     world.start(3);
     world.join(3, 0);
     // The first Join is deferred until the old one is gone; the joiner asks again after its retry time.
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 4 && world.is_agreed(); }, seconds{12}))
+    ASSERT_TRUE(
+        world.run_until([&] { return world.living_members().size() == 4 && world.is_agreed(); }, seconds{12}))
         << world.describe();
     EXPECT_TRUE(world.gossip(0).is_tombstoned(old));
 }
@@ -264,13 +273,15 @@ TEST(Evidence, AGoodbyeThatCameBeforeTheNewsOfTheExitCountsOnceTheNewsIsThere) {
     const UniqueAddress a(Address::remote("akka.tcp", "world", "a", 1), Uid{1});
     const UniqueAddress b(Address::remote("akka.tcp", "world", "b", 1), Uid{2});
     const UniqueAddress c(Address::remote("akka.tcp", "world", "c", 1), Uid{3});
-    const std::vector<Member> members{Member(a, MemberStatus::Up, {}, 1), Member(b, MemberStatus::Leaving, {}, 2),
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {}, 1),
+                                      Member(b, MemberStatus::Leaving, {}, 2),
                                       Member(c, MemberStatus::Up, {}, 3)};
     const std::vector<UniqueAddress> all{a, b, c};
     ClusterCore::Restored restored;
     restored.gossip = std::make_shared<const Gossip>(*Gossip::from_parts(members, all, {}, {}, {}));
     Random random(1);
-    ClusterCore core = ClusterCore::with_state(c, eager_settings(), [&] { return random.next(); }, restored, {});
+    ClusterCore core =
+        ClusterCore::with_state(c, eager_settings(), [&] { return random.next(); }, restored, {});
     Effects out;
     core.on_link(b, LinkEvent::Established, {}, out);
     core.on_link(b, LinkEvent::GoodbyeStopping, {}, out);
@@ -278,7 +289,8 @@ TEST(Evidence, AGoodbyeThatCameBeforeTheNewsOfTheExitCountsOnceTheNewsIsThere) {
     core.on_timer({CoreTimer::Evidence, 0}, at(seconds{1}), out);
     EXPECT_TRUE(core.state()->latest().reachability().is_all_reachable()) << "who only leaves may come back";
     const std::vector<Member> exiting{*members[1].copy_with_status(MemberStatus::Exiting)};
-    const auto newer = std::make_shared<const Gossip>(restored.gossip->update(exiting).increment(a).only_seen(a));
+    const auto newer =
+        std::make_shared<const Gossip>(restored.gossip->update(exiting).increment(a).only_seen(a));
     core.on_message(GossipEnvelope{a, c, newer}, at(seconds{1}).monotonic, at(seconds{1}), out);
     core.on_timer({CoreTimer::Evidence, 0}, at(seconds{2}), out);
     EXPECT_EQ(core.state()->latest().reachability().status(c, b), ReachabilityStatus::Unreachable);
@@ -333,8 +345,11 @@ TEST(Evidence, AHandshakeTakesTheAccusationBack) {
     });
     world.run_for(milliseconds{50});
     EXPECT_FALSE(world.gossip(1).reachability().is_reachable(peer));
-    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_link(peer, LinkEvent::Established, t, out); });
-    ASSERT_TRUE(world.run_until([&] { return world.gossip(1).reachability().is_all_reachable(); }, seconds{3}))
+    world.input(0, [&](ClusterCore& c, const Now& t, Effects& out) {
+        c.on_link(peer, LinkEvent::Established, t, out);
+    });
+    ASSERT_TRUE(
+        world.run_until([&] { return world.gossip(1).reachability().is_all_reachable(); }, seconds{3}))
         << world.describe();
 }
 
@@ -351,7 +366,8 @@ std::vector<UniqueAddress> hosts(const std::string& names) {
 /// All Up, a the leader.
 Gossip all_up(const std::string& names, const std::string& seen) {
     std::vector<Member> members;
-    for (const char name : names) members.emplace_back(host(name), MemberStatus::Up, std::vector<std::string>{}, name - 'a' + 1);
+    for (const char name : names)
+        members.emplace_back(host(name), MemberStatus::Up, std::vector<std::string>{}, name - 'a' + 1);
     return Gossip::from_parts(members, hosts(seen), {}, {}, {})->increment(host('a'));
 }
 Gossip with(const Gossip& gossip, char name, MemberStatus status, char by, const std::string& seen) {
@@ -371,7 +387,8 @@ template <class M>
 std::string told(const Effects& effects) {
     std::string names;
     for (const Effect& e : effects)
-        if (const auto* s = std::get_if<effect::Send>(&e); s != nullptr && std::holds_alternative<M>(s->message))
+        if (const auto* s = std::get_if<effect::Send>(&e);
+            s != nullptr && std::holds_alternative<M>(s->message))
             names += *s->to.address.host;
     std::ranges::sort(names);
     return names;
@@ -480,10 +497,13 @@ TEST(EagerRules, WhoComesWhileThousandsWaitIsToldToAskAgain) {
     ClusterCore core = core_of('a', all_up("a", "a"));
     tell(core, Join{host('b'), {}, {}});
     const auto joiner = [](std::int64_t i) {
-        return UniqueAddress{Address::remote("akka.tcp", "world", "joiner", static_cast<std::uint16_t>(i)), Uid{i}};
+        return UniqueAddress{Address::remote("akka.tcp", "world", "joiner", static_cast<std::uint16_t>(i)),
+                             Uid{i}};
     };
     constexpr std::int64_t waiting_max = 4096;
-    const auto join = [&](std::int64_t i) { return deferred(tell(core, Join{joiner(i), {}, {}}, milliseconds{1})); };
+    const auto join = [&](std::int64_t i) {
+        return deferred(tell(core, Join{joiner(i), {}, {}}, milliseconds{1}));
+    };
     for (std::int64_t i = 1; i <= waiting_max; ++i) ASSERT_TRUE(join(i).empty()) << i;
     EXPECT_EQ(join(waiting_max + 1), std::vector{joiner(waiting_max + 1)});
     EXPECT_TRUE(join(7).empty()) << "it waits already";
@@ -499,7 +519,8 @@ TEST(EagerRules, ADataCenterInBootstrapGetsTheAcksOfAll) {
                                       Member(host('x'), MemberStatus::Joining, {"dc-two"})};
     const Gossip before = Gossip::from_parts(members, hosts("ab"), {}, {}, {})->increment(host('a'));
     ClusterCore core = core_of('b', before, settings);
-    EXPECT_EQ(told<SeenAck>(tell(core, envelope('a', 'b', before.increment(host('a')).only_seen(host('a'))))), "ax");
+    EXPECT_EQ(told<SeenAck>(tell(core, envelope('a', 'b', before.increment(host('a')).only_seen(host('a'))))),
+              "ax");
 }
 
 /// c has seen d's connection break; two refusals 20 ms apart follow.
@@ -519,7 +540,8 @@ TEST(EvidenceRules, TwoRefusalsAtOnceAreOne) {
     Effects out;
     core.on_link(host('d'), LinkEvent::Established, at({}), out);
     core.on_link(host('d'), LinkEvent::EndedWithoutGoodbye, at({}), out);
-    for (const int t : {0, 5, 19}) core.on_link(host('d'), LinkEvent::ReconnectRefused, at(milliseconds{t}), out);
+    for (const int t : {0, 5, 19})
+        core.on_link(host('d'), LinkEvent::ReconnectRefused, at(milliseconds{t}), out);
     fire(core, {CoreTimer::Evidence, 0}, seconds{1});
     EXPECT_EQ(row(core), ReachabilityStatus::Reachable);
 }
@@ -548,7 +570,10 @@ TEST(EvidenceRules, TheThirdMonitorWaitsForTwoAndWritesOnlyIfTheyDidNot) {
         fire(core, {CoreTimer::Evidence, 0}, milliseconds{49});
         EXPECT_EQ(row(core), ReachabilityStatus::Reachable) << "a and b come first, 15 ms apart";
         if (others_write)
-            tell(core, envelope('a', 'c', before.with_reachability(Reachability().unreachable(host('a'), host('d'))).increment(host('a'))),
+            tell(core,
+                 envelope('a', 'c',
+                          before.with_reachability(Reachability().unreachable(host('a'), host('d')))
+                              .increment(host('a'))),
                  milliseconds{49});
         fire(core, {CoreTimer::Evidence, 0}, milliseconds{50});
         EXPECT_EQ(row(core), others_write ? ReachabilityStatus::Reachable : ReachabilityStatus::Unreachable);

@@ -107,9 +107,11 @@ TEST(SbrRuntime, ChangesOfReachabilityAndUpAndExitedMembersRestartTheStableTime)
 
 TEST(SbrRuntime, JoiningLeavingRemovedSeenAndLeaderChangesDoNotRestartIt) {
     for (const ClusterEvent& event :
-         {ClusterEvent(MemberJoined{member("d", S::Joining)}), ClusterEvent(MemberWeaklyUp{member("d", S::WeaklyUp)}),
-          ClusterEvent(MemberLeft{member("b", S::Leaving)}), ClusterEvent(MemberRemoved{member("d"), S::Down}),
-          ClusterEvent(SeenChanged{false, nodes("ab")}), ClusterEvent(LeaderChanged{{}, node("a")}),
+         {ClusterEvent(MemberJoined{member("d", S::Joining)}),
+          ClusterEvent(MemberWeaklyUp{member("d", S::WeaklyUp)}),
+          ClusterEvent(MemberLeft{member("b", S::Leaving)}),
+          ClusterEvent(MemberRemoved{member("d"), S::Down}), ClusterEvent(SeenChanged{false, nodes("ab")}),
+          ClusterEvent(LeaderChanged{{}, node("a")}),
           ClusterEvent(MemberPreparingForShutdown{member("b", S::PreparingForShutdown)})}) {
         Resolver r = three_nodes(settings_of("keep-majority", 2000));
         r.unreachable(0, "c");
@@ -394,7 +396,8 @@ TEST(LeaseRuntime, ActsWhenTheLeaseIsAcquired) {
     Resolver r = three_nodes(lease_settings());
     const auto acquire = ask_for_lease(r);
     EXPECT_TRUE(r.runtime.is_waiting_for_lease());
-    EXPECT_TRUE(std::holds_alternative<sbr_action::DownUnreachable>(r.lease(12, acquire, LeaseOutcome::Held)));
+    EXPECT_TRUE(
+        std::holds_alternative<sbr_action::DownUnreachable>(r.lease(12, acquire, LeaseOutcome::Held)));
     EXPECT_EQ(r.all<effect::Record>().at(0).decision->trigger, SbrTrigger::LeaseAcquired);
     EXPECT_EQ(r.take_downs(), "c");
     EXPECT_FALSE(r.runtime.is_waiting_for_lease());
@@ -486,9 +489,11 @@ TEST(LeaseRuntime, ABackendThatNeverAnswersCountsAsDenied) {
     EXPECT_EQ(r.take_downs(), "");
 }
 
-LeaseAnswer watching(std::int64_t unchanged_ms, std::int64_t time_to_live_ms = 30'000, std::int64_t retry_ms = 2000) {
+LeaseAnswer watching(std::int64_t unchanged_ms, std::int64_t time_to_live_ms = 30'000,
+                     std::int64_t retry_ms = 2000) {
     LeaseAnswer answer(LeaseOutcome::Watching);
-    answer.watch = LeaseAnswer::Watch{"x:1", milliseconds{unchanged_ms}, milliseconds{time_to_live_ms}, milliseconds{retry_ms}};
+    answer.watch = LeaseAnswer::Watch{"x:1", milliseconds{unchanged_ms}, milliseconds{time_to_live_ms},
+                                      milliseconds{retry_ms}};
     return answer;
 }
 
@@ -510,7 +515,8 @@ TEST(LeaseRuntime, AGrantThatNobodyKnowsToBeAliveIsAskedAboutUntilItEnds) {
         r.lease(ms, acquire, watching(10'000 + ms - 100));
         EXPECT_TRUE(r.runtime.is_waiting_for_lease());
         EXPECT_EQ(r.all<effect::SetTimer>().at(0).delay, Duration(milliseconds{2000}));
-        EXPECT_TRUE(std::holds_alternative<sbr_action::None>(r.tick(ms + 1000))) << "longer than one operation may take";
+        EXPECT_TRUE(std::holds_alternative<sbr_action::None>(r.tick(ms + 1000)))
+            << "longer than one operation may take";
         acquire = ask_again(r, ms + 2000);
     }
     r.lease(20'200, acquire, LeaseOutcome::Held);
@@ -561,8 +567,8 @@ TEST(LeaseRuntime, SaysWhoseGrantItWatchesAndForHowLong) {
     Resolver r = three_nodes(lease_settings());
     EXPECT_EQ(r.runtime.lease_wait(at(0)), "");
     r.lease(100, ask_for_lease(r), watching(10'000));
-    EXPECT_EQ(r.runtime.lease_wait(at(5100)),
-              "the resolver waits for its lease: x:1 has a grant, seen unchanged for 15 s of the 30 s after which it has expired");
+    EXPECT_EQ(r.runtime.lease_wait(at(5100)), "the resolver waits for its lease: x:1 has a grant, seen "
+                                              "unchanged for 15 s of the 30 s after which it has expired");
 }
 
 TEST(LeaseRuntime, ARemovedNodeAsksNoMoreAboutAGrantThatItWatched) {
@@ -622,7 +628,8 @@ TEST(LeaseRuntime, IsReleasedSomeTimeAfterTheDownedAreRemoved) {
     r.effects.clear();
     r.tick(60'000);
     EXPECT_TRUE(r.all<effect::LeaseRelease>().empty()) << "c is still a member";
-    r.lease(60'001, only_generation<effect::LeaseCheck>(r), LeaseOutcome::Held); // decided again, held already
+    r.lease(60'001, only_generation<effect::LeaseCheck>(r),
+            LeaseOutcome::Held); // decided again, held already
     r.effects.clear();
     r.removed(70'000, "c");
     r.tick(80'000);

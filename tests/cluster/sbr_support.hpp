@@ -41,8 +41,10 @@ inline Reachability rows(const std::vector<std::pair<std::string, std::string>>&
     return table;
 }
 
-/// The view of `self`'s side of a clean split: everybody here has seen, and calls everybody there unreachable.
-inline SbrModel split(const std::string& self, const std::vector<Member>& here, const std::vector<Member>& there) {
+/// The view of `self`'s side of a clean split: everybody here has seen, and calls everybody there
+/// unreachable.
+inline SbrModel split(const std::string& self, const std::vector<Member>& here,
+                      const std::vector<Member>& there) {
     SbrModel model(node(self), "default");
     for (const Member& m : here) model.add(m);
     for (const Member& m : there) model.add_unreachable(m);
@@ -67,7 +69,8 @@ inline Now at(std::int64_t ms) { return {Instant{std::chrono::milliseconds{ms}},
 /// Drives an SbrRuntime and remembers what it asked for.
 class Resolver {
 public:
-    explicit Resolver(const std::string& self, SbrSettings settings) : runtime(node(self), "default", settings) {}
+    explicit Resolver(const std::string& self, SbrSettings settings)
+        : runtime(node(self), "default", settings) {}
 
     void tell(std::int64_t ms, const ClusterEvent& event) { runtime.on_event(event, at(ms), effects); }
     void up(std::int64_t ms, const std::string& all) {

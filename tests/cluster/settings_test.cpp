@@ -95,7 +95,8 @@ TEST(ClusterSettings, EveryDurationHasAnUpperBoundThatSumsOfThemSurvive) {
         EXPECT_EQ(refused([&](auto& s) { field(s) = most; }), "");
         EXPECT_NE(refused([&](auto& s) { field(s) = most + 1ms; }), "");
         EXPECT_NE(refused([&](auto& s) { field(s) = std::chrono::milliseconds::max(); }), "");
-        EXPECT_NE(refused([&](auto& s) { field(s) = std::chrono::milliseconds(9'223'372'036'855); }), "") << "just above what nanoseconds hold";
+        EXPECT_NE(refused([&](auto& s) { field(s) = std::chrono::milliseconds(9'223'372'036'855); }), "")
+            << "just above what nanoseconds hold";
     };
     for (std::size_t i = 0; i < durations.size(); ++i) {
         SCOPED_TRACE(i);
@@ -103,22 +104,33 @@ TEST(ClusterSettings, EveryDurationHasAnUpperBoundThatSumsOfThemSurvive) {
     }
     for (const Field field : steps) check(field, setting_step_max);
     for (const Optional field : optional) check(field, setting_duration_max);
-    static_assert(setting_duration_max * 100 < std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::nanoseconds::max()));
+    static_assert(setting_duration_max * 100 <
+                  std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::nanoseconds::max()));
 }
 
 TEST(ClusterSettings, ADetectorOutOfRangeIsRefusedInsteadOfAborting) {
-    EXPECT_EQ(refused([](auto& s) { s.failure_detector.max_sample_size = 100'001; }), "setting failure-detector.max-sample-size");
-    EXPECT_EQ(refused([](auto& s) { s.failure_detector.threshold = std::numeric_limits<double>::infinity(); }), "setting failure-detector.threshold");
-    EXPECT_EQ(refused([](auto& s) { s.failure_detector.threshold = std::numeric_limits<double>::quiet_NaN(); }), "setting failure-detector.threshold");
+    EXPECT_EQ(refused([](auto& s) { s.failure_detector.max_sample_size = 100'001; }),
+              "setting failure-detector.max-sample-size");
+    EXPECT_EQ(
+        refused([](auto& s) { s.failure_detector.threshold = std::numeric_limits<double>::infinity(); }),
+        "setting failure-detector.threshold");
+    EXPECT_EQ(
+        refused([](auto& s) { s.failure_detector.threshold = std::numeric_limits<double>::quiet_NaN(); }),
+        "setting failure-detector.threshold");
 }
 
 TEST(ClusterSettings, RolesAndDataCentersAreUtf8WithoutControlCharacters) {
     EXPECT_EQ(refused([](auto& s) { s.roles = {"r\xc3\xb4le", "two words"}; }), "");
-    for (const std::string bad : {"\xff", "a\nb", "a\rb", "a\tb", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "a\xc3"}) {
+    for (const std::string bad :
+         {"\xff", "a\nb", "a\rb", "a\tb", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "a\xc3"}) {
         EXPECT_TRUE(refused([&](auto& s) { s.roles = {bad}; }).starts_with("setting roles"));
-        EXPECT_EQ(refused([&](auto& s) { s.multi_dc.self_data_center = bad; }).substr(0, 42), "setting multi-data-center.self-data-center");
+        EXPECT_EQ(refused([&](auto& s) { s.multi_dc.self_data_center = bad; }).substr(0, 42),
+                  "setting multi-data-center.self-data-center");
         EXPECT_NE(refused([&](auto& s) { s.role_min_nr_of_members[bad] = 1; }), "");
-        EXPECT_EQ(refused([&](auto& s) { s.app_version = AppVersion::parse("1.0.0-" + bad).value(); }).substr(0, 19), "setting app-version");
+        EXPECT_EQ(refused([&](auto& s) {
+                      s.app_version = AppVersion::parse("1.0.0-" + bad).value();
+                  }).substr(0, 19),
+                  "setting app-version");
     }
 }
 

@@ -34,20 +34,23 @@ protected:
         }
     }
     UniqueAddress node(std::size_t n) const { return *world[n].identity; }
-    Member member(std::size_t n, MemberStatus status = MemberStatus::Up, std::int32_t number = Member::never_up) const {
+    Member member(std::size_t n, MemberStatus status = MemberStatus::Up,
+                  std::int32_t number = Member::never_up) const {
         return {node(n), status, {}, number};
     }
     /// Node `viewer` publishes a state with these parts; seen by nobody but those named.
-    void publish(std::size_t viewer, std::vector<Member> members, std::vector<std::size_t> seen = {}, Reachability rows = {},
-                 std::vector<std::size_t> tombstones = {}, std::string data_center = "default") {
+    void publish(std::size_t viewer, std::vector<Member> members, std::vector<std::size_t> seen = {},
+                 Reachability rows = {}, std::vector<std::size_t> tombstones = {},
+                 std::string data_center = "default") {
         std::vector<UniqueAddress> seen_by;
         for (const std::size_t n : seen) seen_by.push_back(node(n));
         std::vector<Tombstone> graves;
         for (const std::size_t n : tombstones) graves.push_back({node(n), WallTime{1}});
-        auto gossip = Gossip::from_parts(std::move(members), seen_by, std::move(rows), VectorClock::from_entries(clock), graves);
+        auto gossip = Gossip::from_parts(std::move(members), seen_by, std::move(rows),
+                                         VectorClock::from_entries(clock), graves);
         ASSERT_TRUE(gossip.has_value());
-        configs[viewer].daemon.observer(
-            std::make_shared<MembershipState>(node(viewer), data_center, std::make_shared<const Gossip>(*std::move(gossip))));
+        configs[viewer].daemon.observer(std::make_shared<MembershipState>(
+            node(viewer), data_center, std::make_shared<const Gossip>(*std::move(gossip))));
     }
     std::string broken() {
         return broken_by([this] { world.checker().stepped(0); });
@@ -93,7 +96,8 @@ TEST_F(CheckedStates, NobodyReappears) {
 
 TEST_F(CheckedStates, OneVersionHasOneContent) {
     publish(0, {member(0), member(1)}, {0});
-    // version_id covers everything that is compared, so only a forged one could differ: nodes that agree are fine.
+    // version_id covers everything that is compared, so only a forged one could differ: nodes that agree are
+    // fine.
     publish(1, {member(0), member(1)}, {0, 1});
     EXPECT_EQ(broken(), "");
 }
@@ -147,7 +151,8 @@ TEST_F(CheckedStates, ANumberMayBeGivenAgainWhenItsLeaderIsLost) {
 TEST_F(CheckedStates, TerminatedIsFinal) {
     const auto terminated = Reachability{}.terminated(node(0), node(1));
     publish(0, {member(0), member(1)}, {0}, terminated);
-    publish(0, {member(0), member(1)}, {0}, Reachability({{node(0), node(1), ReachabilityStatus::Unreachable, 2}}, {{node(0), 2}}));
+    publish(0, {member(0), member(1)}, {0},
+            Reachability({{node(0), node(1), ReachabilityStatus::Unreachable, 2}}, {{node(0), 2}}));
     EXPECT_EQ(broken(), "terminated-undone");
 }
 
@@ -163,7 +168,8 @@ TEST_F(CheckedStates, AnExitingMemberEndsItsTasksFirst) {
 }
 
 TEST_F(CheckedStates, AnExitingMemberThatWasUnreachableMayGo) {
-    publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0}, Reachability{}.unreachable(node(0), node(1)));
+    publish(0, {member(0), member(1, MemberStatus::Exiting)}, {0},
+            Reachability{}.unreachable(node(0), node(1)));
     publish(0, {member(0)}, {0}, {}, {1});
     EXPECT_EQ(broken(), "");
 }
@@ -245,7 +251,8 @@ protected:
 
     struct Keep final : RemoteMessageSink {
         explicit Keep(std::vector<std::vector<std::byte>>& to) : kept(to) {}
-        void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+        void deliver(std::string_view, std::string_view, const Slice& payload,
+                     std::optional<std::string_view>) override {
             kept.emplace_back(payload.bytes().begin(), payload.bytes().end());
         }
         std::vector<std::vector<std::byte>>& kept;
@@ -304,7 +311,8 @@ TEST(Checker, AWorldInWhichNothingHappensIsFineUntilItsEnd) {
     world.run_for(60s);
     world.leave(3);
     world.run_for(20s);
-    EXPECT_EQ(broken_by([&] { world.checker().at_rest(); }), "tell-lost-at-rest") << "this world records its tells itself";
+    EXPECT_EQ(broken_by([&] { world.checker().at_rest(); }), "tell-lost-at-rest")
+        << "this world records its tells itself";
     for (const std::size_t n : world.running()) world.crash(n);
     EXPECT_EQ(broken_by([&] { world.checker().at_end(); }), "");
 }
@@ -377,7 +385,8 @@ protected:
         EXPECT_TRUE(world.run_until([this] { return cannot_reach(0, 3); }, 20s));
     }
     bool cannot_reach(std::size_t viewer, std::size_t subject) {
-        return !world[viewer].snapshot().state->latest().reachability().is_reachable(*world[subject].identity);
+        return !world[viewer].snapshot().state->latest().reachability().is_reachable(
+            *world[subject].identity);
     }
     /// What the checker says of a decision that node 0 takes now.
     std::string broken_by_deciding(SbrTrigger trigger) {

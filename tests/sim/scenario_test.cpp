@@ -1,4 +1,5 @@
-/// Scenarios: the same from the same seed, of the promised sizes, to JSON and back, and shrunk to what matters.
+/// Scenarios: the same from the same seed, of the promised sizes, to JSON and back, and shrunk to what
+/// matters.
 #include <algorithm>
 #include <array>
 #include <gtest/gtest.h>
@@ -71,32 +72,38 @@ std::vector<Kind> kinds_of(const Scenario& s) {
     return kinds;
 }
 bool is_late_welcome(const Scenario& s) {
-    return kinds_of(s) == std::vector{Kind::Slow, Kind::Start, Kind::OneWay} && s.misfortunes[0].nodes == s.misfortunes[2].others;
+    return kinds_of(s) == std::vector{Kind::Slow, Kind::Start, Kind::OneWay} &&
+           s.misfortunes[0].nodes == s.misfortunes[2].others;
 }
 bool is_broken_stream(const Scenario& s) {
     const auto kinds = kinds_of(s);
     return kinds.size() > 2 && kinds[0] == Kind::Narrow && kinds[1] == Kind::Flood && kinds[2] == Kind::Reset;
 }
 bool is_outage_before_death(const Scenario& s) {
-    return s.misfortunes.size() == 2 && s.misfortunes[1].kind == Kind::PowerOff && s.misfortunes[0].length >= 15s && s.strategy == "none";
+    return s.misfortunes.size() == 2 && s.misfortunes[1].kind == Kind::PowerOff &&
+           s.misfortunes[0].length >= 15s && s.strategy == "none";
 }
 bool are_staggered_deaths(const Scenario& s) {
-    return s.misfortunes.size() > 1 && s.strategy != "none" && std::ranges::all_of(s.misfortunes, [&](const Misfortune& m) {
-        const bool death = m.kind == Kind::Crash || m.kind == Kind::PowerOff;
-        return death && m.length == 0s && m.nodes.size() == 1 && m.at - s.misfortunes[0].at <= s.stable_after * static_cast<int>(s.nodes);
-    });
+    return s.misfortunes.size() > 1 && s.strategy != "none" &&
+           std::ranges::all_of(s.misfortunes, [&](const Misfortune& m) {
+               const bool death = m.kind == Kind::Crash || m.kind == Kind::PowerOff;
+               return death && m.length == 0s && m.nodes.size() == 1 &&
+                      m.at - s.misfortunes[0].at <= s.stable_after * static_cast<int>(s.nodes);
+           });
 }
 bool is_removed_from_afar(const Scenario& s) {
     const auto downed = std::ranges::find(s.misfortunes, Kind::Down, &Misfortune::kind);
-    if (s.misfortunes.empty() || s.misfortunes[0].kind != Kind::Partition || downed == s.misfortunes.end()) return false;
+    if (s.misfortunes.empty() || s.misfortunes[0].kind != Kind::Partition || downed == s.misfortunes.end())
+        return false;
     const Misfortune& cut = s.misfortunes[0];
-    return s.data_centers == 2 && cut.nodes.size() + cut.others.size() == s.nodes && downed->at < cut.at + cut.length &&
-           downed->nodes[0] % 2 != downed->nodes[1] % 2;
+    return s.data_centers == 2 && cut.nodes.size() + cut.others.size() == s.nodes &&
+           downed->at < cut.at + cut.length && downed->nodes[0] % 2 != downed->nodes[1] % 2;
 }
 
 TEST(DrawnScenario, IsMadeForOneRuleNowAndThen) {
     // In how many of the seeds within which each broken rule has to be found (tests/mutants)?
-    constexpr std::array shapes = {is_late_welcome, is_broken_stream, is_outage_before_death, are_staggered_deaths, is_removed_from_afar};
+    constexpr std::array shapes = {is_late_welcome, is_broken_stream, is_outage_before_death,
+                                   are_staggered_deaths, is_removed_from_afar};
     std::array<int, shapes.size()> count{};
     for (std::uint64_t seed = 1; seed <= 500; ++seed) {
         const Scenario s = Scenario::draw(seed);
@@ -111,12 +118,15 @@ TEST(DrawnScenario, BringsProxiesStrangersAndLeavesBesideDeaths) {
     int leaves_beside_deaths = 0;
     for (std::uint64_t seed = 1; seed <= 500; ++seed) {
         const Scenario s = Scenario::draw(seed);
-        const auto has = [&](Kind kind) { return std::ranges::find(s.misfortunes, kind, &Misfortune::kind) != s.misfortunes.end(); };
+        const auto has = [&](Kind kind) {
+            return std::ranges::find(s.misfortunes, kind, &Misfortune::kind) != s.misfortunes.end();
+        };
         for (std::size_t i = 0; i < kinds.size(); ++i) count[i] += has(kinds[i]) ? 1 : 0;
         const bool only_these = std::ranges::all_of(s.misfortunes, [](const Misfortune& m) {
             return m.kind == Kind::Leave || m.kind == Kind::Crash || m.kind == Kind::PowerOff;
         });
-        leaves_beside_deaths += only_these && has(Kind::Leave) && (has(Kind::Crash) || has(Kind::PowerOff)) ? 1 : 0;
+        leaves_beside_deaths +=
+            only_these && has(Kind::Leave) && (has(Kind::Crash) || has(Kind::PowerOff)) ? 1 : 0;
     }
     for (std::size_t i = 0; i < kinds.size(); ++i) EXPECT_GE(count[i], 10) << to_string(kinds[i]);
     EXPECT_GE(leaves_beside_deaths, 15);
@@ -124,8 +134,14 @@ TEST(DrawnScenario, BringsProxiesStrangersAndLeavesBesideDeaths) {
 
 // ---- misfortunes in words
 
-Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {}, std::vector<std::size_t> others = {}) {
-    return {.at = 20s, .kind = kind, .nodes = std::move(nodes), .others = std::move(others), .length = length, .amount = amount};
+Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {},
+              std::vector<std::size_t> others = {}) {
+    return {.at = 20s,
+            .kind = kind,
+            .nodes = std::move(nodes),
+            .others = std::move(others),
+            .length = length,
+            .amount = amount};
 }
 
 TEST(DescribedMisfortune, NamesWhomItBefallsAndHowMuchInUnits) {
@@ -136,11 +152,14 @@ TEST(DescribedMisfortune, NamesWhomItBefallsAndHowMuchInUnits) {
     EXPECT_EQ(describe(of(Kind::Narrow, {0}, 900)), "narrow: node 0; 900 B/s");
     EXPECT_EQ(describe(of(Kind::ClockDrift, {3}, 500'000)), "clock drift: node 3; +500 ppm");
     EXPECT_EQ(describe(of(Kind::ClockDrift, {3}, -1'500)), "clock drift: node 3; -1.5 ppm");
-    EXPECT_EQ(describe(of(Kind::Stutter, {1}, 700'000'000)), "stutter: node 1; stops and runs for 700 ms each");
-    EXPECT_EQ(describe(of(Kind::FlipFlop, {6}, 20'000'000'000)), "flip-flop: nothing to node 6; 20 s on and off");
+    EXPECT_EQ(describe(of(Kind::Stutter, {1}, 700'000'000)),
+              "stutter: node 1; stops and runs for 700 ms each");
+    EXPECT_EQ(describe(of(Kind::FlipFlop, {6}, 20'000'000'000)),
+              "flip-flop: nothing to node 6; 20 s on and off");
     EXPECT_EQ(describe(of(Kind::Flood, {0, 6}, 200)), "flood: node 0 to node 6; 200/s");
     EXPECT_EQ(describe(of(Kind::Corrupt, {6}, 100)), "corrupt: node 6; 0.01 % of what is sent there");
-    EXPECT_EQ(describe(of(Kind::Break, {6}, 50'000)), "broken connections: node 6; 5 % of what is sent there");
+    EXPECT_EQ(describe(of(Kind::Break, {6}, 50'000)),
+              "broken connections: node 6; 5 % of what is sent there");
 }
 
 TEST(DescribedMisfortune, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
@@ -153,12 +172,16 @@ TEST(DescribedMisfortune, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
 }
 
 TEST(DescribedMisfortune, SaysWhenAndForHowLong) {
-    EXPECT_EQ(describe_with_times(of(Kind::Slow, {2, 4}, 220'000'000, 60s)), "at 20 s for 60 s, slow: nodes 2, 4; 220 ms");
+    EXPECT_EQ(describe_with_times(of(Kind::Slow, {2, 4}, 220'000'000, 60s)),
+              "at 20 s for 60 s, slow: nodes 2, 4; 220 ms");
     EXPECT_EQ(describe_with_times(of(Kind::Crash, {3})), "at 20 s, crash: node 3");
-    EXPECT_EQ(describe_with_times(of(Kind::Crash, {3}, 0, 200ms)), "at 20 s, crash: node 3; restart after 200 ms");
-    EXPECT_EQ(describe_with_times(of(Kind::PowerOff, {3}, 0, 1500ms)), "at 20 s, power off: node 3; on again after 1.5 s");
+    EXPECT_EQ(describe_with_times(of(Kind::Crash, {3}, 0, 200ms)),
+              "at 20 s, crash: node 3; restart after 200 ms");
+    EXPECT_EQ(describe_with_times(of(Kind::PowerOff, {3}, 0, 1500ms)),
+              "at 20 s, power off: node 3; on again after 1.5 s");
     EXPECT_EQ(describe_with_times(of(Kind::Leave, {3}, 0, 2s)), "at 20 s, leave: node 3; back after 2 s");
-    EXPECT_EQ(describe_with_times(of(Kind::RollingRestart, {0, 1, 2}, 0, 10s)), "at 20 s, rolling restart: nodes 0 to 2; one every 10 s");
+    EXPECT_EQ(describe_with_times(of(Kind::RollingRestart, {0, 1, 2}, 0, 10s)),
+              "at 20 s, rolling restart: nodes 0 to 2; one every 10 s");
 }
 
 TEST(DescribedMisfortune, EachThatIsDrawnHasWordsForItsAmount) {
@@ -173,11 +196,13 @@ TEST(DescribedMisfortune, EachThatIsDrawnHasWordsForItsAmount) {
 // ---- what may be expected
 
 TEST(Expectation, AMajorityThatNothingBefallsIsProtected) {
-    EXPECT_EQ(with({{.at = 30s, .kind = Kind::Crash, .nodes = {3, 4}, .others = {}}}).protected_nodes(), (std::vector<std::size_t>{0, 1, 2}));
+    EXPECT_EQ(with({{.at = 30s, .kind = Kind::Crash, .nodes = {3, 4}, .others = {}}}).protected_nodes(),
+              (std::vector<std::size_t>{0, 1, 2}));
 }
 
 TEST(Expectation, AMinorityIsNot) {
-    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}}).protected_nodes().empty());
+    EXPECT_TRUE(
+        with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}}).protected_nodes().empty());
 }
 
 TEST(Expectation, WithoutAResolverNobodyIsDownedWhateverHappens) {
@@ -187,14 +212,21 @@ TEST(Expectation, WithoutAResolverNobodyIsDownedWhateverHappens) {
 }
 
 TEST(Expectation, APartitionThatEndsWhileTheResolversDecidePromisesNothing) {
-    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 9s}}).protected_nodes().empty());
-    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 60s}}).protected_nodes().empty());
-    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 1s}}).protected_nodes().empty());
+    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 9s}})
+                    .protected_nodes()
+                    .empty());
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 60s}})
+                     .protected_nodes()
+                     .empty());
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {4}, .others = {}, .length = 1s}})
+                     .protected_nodes()
+                     .empty());
 }
 
 TEST(Expectation, ASecondDeathBeforeTheFirstIsSettledPromisesNothingInClassicClusters) {
     const auto deaths = [](Duration apart, bool classic = true) {
-        auto s = with({{.at = 30s, .kind = Kind::PowerOff, .nodes = {3}, .others = {}}, {.at = 30s + apart, .kind = Kind::Crash, .nodes = {4}, .others = {}}});
+        auto s = with({{.at = 30s, .kind = Kind::PowerOff, .nodes = {3}, .others = {}},
+                       {.at = 30s + apart, .kind = Kind::Crash, .nodes = {4}, .others = {}}});
         s.classic = classic;
         return s;
     };
@@ -213,20 +245,39 @@ TEST(Expectation, KeepOldestProtectsTheSideOfTheFounder) {
 }
 
 TEST(Expectation, HeartbeatsAreRegularWhenAllSilencesAreLong) {
-    const auto regular = [](Misfortune m, std::size_t nodes = 5) { return with({std::move(m)}, nodes).has_regular_heartbeats(); };
+    const auto regular = [](Misfortune m, std::size_t nodes = 5) {
+        return with({std::move(m)}, nodes).has_regular_heartbeats();
+    };
     EXPECT_TRUE(with({}).has_regular_heartbeats());
     EXPECT_TRUE(regular({.at = 30s, .kind = Kind::PowerOff, .nodes = {4}, .others = {}}));
     EXPECT_TRUE(regular({.at = 30s, .kind = Kind::Pause, .nodes = {4}, .others = {}, .length = 10s}));
-    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Pause, .nodes = {4}, .others = {}, .length = 9s})) << "detectors may learn from it";
-    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Stutter, .nodes = {4}, .others = {}, .length = 20s, .amount = 300'000'000}));
-    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Slow, .nodes = {4}, .others = {}, .length = 20s, .amount = 300'000'000}));
-    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::PowerOff, .nodes = {4}, .others = {}}, 11)) << "not everybody monitors it";
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::Pause, .nodes = {4}, .others = {}, .length = 9s}))
+        << "detectors may learn from it";
+    EXPECT_FALSE(regular({.at = 30s,
+                          .kind = Kind::Stutter,
+                          .nodes = {4},
+                          .others = {},
+                          .length = 20s,
+                          .amount = 300'000'000}));
+    EXPECT_FALSE(regular(
+        {.at = 30s, .kind = Kind::Slow, .nodes = {4}, .others = {}, .length = 20s, .amount = 300'000'000}));
+    EXPECT_FALSE(regular({.at = 30s, .kind = Kind::PowerOff, .nodes = {4}, .others = {}}, 11))
+        << "not everybody monitors it";
 }
 
 TEST(Expectation, OnlyCleanMisfortunesPromiseOneSide) {
-    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {3, 4}, .others = {}, .length = 60s}}).may_split());
-    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::FlipFlop, .nodes = {4}, .others = {}, .length = 60s, .amount = 20'000'000'000}}).may_split());
-    EXPECT_TRUE(with({{.at = 30s, .kind = Kind::Corrupt, .nodes = {4}, .others = {}, .length = 60s, .amount = 100}}).may_split());
+    EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {3, 4}, .others = {}, .length = 60s}})
+                     .may_split());
+    EXPECT_TRUE(with({{.at = 30s,
+                       .kind = Kind::FlipFlop,
+                       .nodes = {4},
+                       .others = {},
+                       .length = 60s,
+                       .amount = 20'000'000'000}})
+                    .may_split());
+    EXPECT_TRUE(
+        with({{.at = 30s, .kind = Kind::Corrupt, .nodes = {4}, .others = {}, .length = 60s, .amount = 100}})
+            .may_split());
 }
 
 // ---- names and JSON
@@ -271,8 +322,10 @@ TEST(ScenarioJson, SaysWhichFieldIsWrong) {
     EXPECT_EQ(subject(R"({"quiet_ms": -1})"), "quiet_ms");
     EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flood-gate", "nodes": [0]}]})"), "misfortunes[0].kind");
     EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "crash", "nodes": [3]}]})"), "misfortunes[0] (crash)");
-    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flip-flop", "nodes": [1], "length_ms": 5}]})"), "misfortunes[0] (flip-flop)");
-    EXPECT_EQ(subject(R"({"nodes": 4, "misfortunes": [{"kind": "crash", "nodes": [3], "at_ms": 5}]})"), "none");
+    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flip-flop", "nodes": [1], "length_ms": 5}]})"),
+              "misfortunes[0] (flip-flop)");
+    EXPECT_EQ(subject(R"({"nodes": 4, "misfortunes": [{"kind": "crash", "nodes": [3], "at_ms": 5}]})"),
+              "none");
 }
 
 // ---- running
@@ -301,10 +354,14 @@ TEST(Shrink, LeavesWhatMatters) {
     Scenario failing = Scenario::draw(12);
     failing.nodes = 20;
     failing.misfortunes = {};
-    for (std::size_t n = 0; n < 8; ++n) failing.misfortunes.push_back({.at = 20s, .kind = Kind::Pause, .nodes = {n, n + 1}, .others = {}, .length = 4s});
-    failing.misfortunes.insert(failing.misfortunes.begin() + 3, {.at = 20s, .kind = Kind::Crash, .nodes = {5, 7, 9}, .others = {}});
+    for (std::size_t n = 0; n < 8; ++n)
+        failing.misfortunes.push_back(
+            {.at = 20s, .kind = Kind::Pause, .nodes = {n, n + 1}, .others = {}, .length = 4s});
+    failing.misfortunes.insert(failing.misfortunes.begin() + 3,
+                               {.at = 20s, .kind = Kind::Crash, .nodes = {5, 7, 9}, .others = {}});
     const auto fails = [](const Scenario& s) {
-        return s.nodes >= 2 && std::ranges::any_of(s.misfortunes, [](const Misfortune& m) { return m.kind == Kind::Crash; });
+        return s.nodes >= 2 &&
+               std::ranges::any_of(s.misfortunes, [](const Misfortune& m) { return m.kind == Kind::Crash; });
     };
     const Scenario small = shrink(failing, fails, 1000);
     EXPECT_EQ(small.nodes, 2U);
@@ -316,7 +373,8 @@ TEST(Shrink, LeavesWhatMatters) {
 
 TEST(Shrink, StopsAfterSoManyAttempts) {
     std::size_t calls = 0;
-    shrink(Scenario::draw(5), [&](const Scenario&) { return ++calls > 1'000'000; }, 17);
+    shrink(
+        Scenario::draw(5), [&](const Scenario&) { return ++calls > 1'000'000; }, 17);
     EXPECT_LE(calls, 17U);
 }
 

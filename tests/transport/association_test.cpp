@@ -70,7 +70,8 @@ TEST_P(Association, DeliversMembershipMessagesBeforeTellsThatWereQueuedEarlier) 
     auto b = node();
     std::optional<std::size_t> told_before;
     b->handler.also = [&] { told_before = b->sink->count(); };
-    for (int i = 0; i < 1000; ++i) a->transport->tell(b->address(), Told{.text = std::string(1000, 'x')}.tell());
+    for (int i = 0; i < 1000; ++i)
+        a->transport->tell(b->address(), Told{.text = std::string(1000, 'x')}.tell());
     a->transport->send(b->self(), heartbeat(*a, 1));
     ASSERT_TRUE(run_until([&] { return b->sink->count() == 1000; }));
     ASSERT_EQ(b->handler.messages.size(), 1U);
@@ -84,12 +85,15 @@ TEST_P(Association, DeliversMembershipMessagesBeforeTellsThatWereQueuedEarlier) 
 TEST_P(Association, KeepsTheOrderOfSmallAndLargeTells) {
     auto a = node();
     auto b = node();
-    const auto text_of = [](int i) { return numbered(i) + std::string(i % 7 == 0 ? 100'000U : i % 3 == 0 ? 9'000U : 20U, '.'); };
+    const auto text_of = [](int i) {
+        return numbered(i) + std::string(i % 7 == 0 ? 100'000U : i % 3 == 0 ? 9'000U : 20U, '.');
+    };
     for (int i = 0; i < 60; ++i)
         ASSERT_EQ(a->transport->tell(b->address(), Told{.text = text_of(i)}.tell()), TellResult::Queued);
     ASSERT_TRUE(run_until([&] { return b->sink->count() == 60; }));
     const auto records = b->sink->records();
-    for (int i = 0; i < 60; ++i) ASSERT_EQ(records[static_cast<std::size_t>(i)].payload.text(), text_of(i)) << i;
+    for (int i = 0; i < 60; ++i)
+        ASSERT_EQ(records[static_cast<std::size_t>(i)].payload.text(), text_of(i)) << i;
     stop(*a);
     stop(*b);
 }
@@ -102,7 +106,8 @@ TEST_P(Association, CarriesATellOfTheLargestFrameAndRefusesALargerOne) {
     auto b = node(options);
     const Told empty{.text = ""};
     const wire::TellView view{empty.path, "text", {}, std::nullopt};
-    const std::size_t overhead = wire::tell_frame_bytes(view) - wire::frame_header_bytes + 4; // a longer length
+    const std::size_t overhead =
+        wire::tell_frame_bytes(view) - wire::frame_header_bytes + 4; // a longer length
     const Told largest{.text = std::string(1'000'000 - overhead, 'x')};
     const Told larger{.text = std::string(1'000'001 - overhead, 'x')};
     EXPECT_EQ(a->transport->tell(b->address(), larger.tell()), TellResult::TooLarge);
@@ -170,7 +175,8 @@ TEST_P(Association, AnswersATellThatCannotWaitWithoutCallingBackInside) {
     a->transport->tell_when_room(Address::local("akka", "test"), told.tell(), done);
     EXPECT_TRUE(results.empty());
     ASSERT_TRUE(run_until([&] { return results.size() == 4; }));
-    EXPECT_EQ(results, (std::vector{TellResult::Full, TellResult::TooLarge, TellResult::NoRoute, TellResult::Queued}));
+    EXPECT_EQ(results,
+              (std::vector{TellResult::Full, TellResult::TooLarge, TellResult::NoRoute, TellResult::Queued}));
     stop(*a);
     stop(*b);
 }
@@ -206,10 +212,12 @@ TEST_P(Association, LimitsTheNumberOfPeersAndForgetsThoseNobodyUses) {
     auto d = node();
     const auto route = a->transport->route(b->address());
     EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::Queued);
-    EXPECT_EQ(a->transport->tell(d->address(), Told{}.tell()), TellResult::NoRoute) << "c is busy and b is held";
+    EXPECT_EQ(a->transport->tell(d->address(), Told{}.tell()), TellResult::NoRoute)
+        << "c is busy and b is held";
     ASSERT_TRUE(run_until([&] { return c->sink->count() == 1; }));
     stop(*c);
-    ASSERT_TRUE(run_until([&] { return a->transport->tell(d->address(), Told{}.tell()) == TellResult::Queued; }));
+    ASSERT_TRUE(
+        run_until([&] { return a->transport->tell(d->address(), Told{}.tell()) == TellResult::Queued; }));
     ASSERT_TRUE(run_until([&] { return d->sink->count() == 1; }));
     EXPECT_EQ(route.tell(Told{}.tell()), TellResult::Queued) << "a route that is held stays";
     stop(*a);
@@ -324,8 +332,8 @@ TEST_P(Association, ReconnectsToARestartedPeerAndDropsWhatWasForItsFormerIncarna
     EXPECT_EQ(c->sink->records().at(0).payload.text(), "for the present one");
     EXPECT_TRUE(a->handler.saw(before, LinkEvent::OtherIncarnation));
     EXPECT_TRUE(a->handler.saw(c->self(), LinkEvent::Established));
-    EXPECT_EQ(metric("transport.tells.dropped.other_incarnation") + metric("transport.tells.dropped.link_ended") +
-                  metric("transport.tells.sent"),
+    EXPECT_EQ(metric("transport.tells.dropped.other_incarnation") +
+                  metric("transport.tells.dropped.link_ended") + metric("transport.tells.sent"),
               3)
         << "nothing disappears uncounted";
     stop(*a);
@@ -355,7 +363,8 @@ TEST_P(Association, ANewIncarnationThatConnectsEndsTheLinkToTheFormerOne) {
     restarted.dial(*a->address().port);
     restarted.send(wire::Hello{.cluster_name = "test", .from = present, .to = a->address()});
     peer.start_reading();
-    ASSERT_TRUE(run_until([&] { return peer.accepted() == 2; })) << "it is asked who lives there, long before the half-open timeout";
+    ASSERT_TRUE(run_until([&] { return peer.accepted() == 2; }))
+        << "it is asked who lives there, long before the half-open timeout";
     EXPECT_EQ(logged("transport.link.superseded"), 0U) << "a claim alone ends nothing";
     peer.send(reply_of(present));
     ASSERT_TRUE(run_until([&] { return logged_about("transport.link.superseded", former.to_string()); }));
@@ -386,7 +395,9 @@ TEST_P(Association, ClosesWhenIdleAndReturnsItsMemory) {
     EXPECT_EQ(metric("transport.links.outbound"), 0);
     EXPECT_TRUE(run_until([&] { return metric("transport.links.inbound") == 0; }));
     EXPECT_EQ(runtime_->chunks()->in_use(), 0U);
-    EXPECT_EQ(a->handler.count(LinkEvent::EndedWithoutGoodbye) + b->handler.count(LinkEvent::EndedWithoutGoodbye), 0U);
+    EXPECT_EQ(a->handler.count(LinkEvent::EndedWithoutGoodbye) +
+                  b->handler.count(LinkEvent::EndedWithoutGoodbye),
+              0U);
     EXPECT_EQ(a->transport->tell(b->address(), Told{}.tell()), TellResult::Queued);
     EXPECT_TRUE(run_until([&] { return b->sink->count() == 1; })) << "and opens again on demand";
     stop(*a);
@@ -411,7 +422,8 @@ TEST_P(Association, StaysOpenWhileItCarriesSomething) {
 TEST_P(Association, FlushesWhatWasAcceptedBeforeItSaysThatItStops) {
     auto a = node();
     auto b = node();
-    for (int i = 0; i < 3000; ++i) a->transport->tell(b->address(), Told{.text = std::string(1000, 'x')}.tell());
+    for (int i = 0; i < 3000; ++i)
+        a->transport->tell(b->address(), Told{.text = std::string(1000, 'x')}.tell());
     const UniqueAddress stopped = a->self();
     stop(*a); // not even connected yet
     EXPECT_TRUE(run_until([&] { return b->handler.saw(stopped, LinkEvent::GoodbyeStopping); }));
@@ -525,13 +537,16 @@ TEST_P(Association, EndsAQuarantineWhenTheNextIncarnationIsExpected) {
     a->transport->quarantine(b->self(), true);
     ASSERT_TRUE(run_until([&] { return metric("transport.links.outbound") == 0; }));
     a->transport->expect(b->self());
-    EXPECT_EQ(a->transport->tell(b->address(), Told{}.tell()), TellResult::NoRoute) << "this one is quarantined";
+    EXPECT_EQ(a->transport->tell(b->address(), Told{}.tell()), TellResult::NoRoute)
+        << "this one is quarantined";
     options.listen_port = *b->address().port;
     stop(*b);
     auto c = node(options);
-    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::NoRoute) << "nobody knows of it yet";
+    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::NoRoute)
+        << "nobody knows of it yet";
     a->transport->expect(c->self());
-    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::Queued) << "although it never connected to us";
+    EXPECT_EQ(a->transport->tell(c->address(), Told{}.tell()), TellResult::Queued)
+        << "although it never connected to us";
     EXPECT_TRUE(run_until([&] { return c->sink->count() == 1; }));
     stop(*a);
     stop(*c);
@@ -571,7 +586,8 @@ TEST_P(Association, ResetsALinkOnWhichNothingMoves) {
     for (int i = 0; i < 40; ++i) a->transport->tell(there, Told{.text = std::string(1'000'000, 'x')}.tell());
     ASSERT_TRUE(run_until([&] { return metric("transport.links.half_open") == 1; }));
     EXPECT_TRUE(logged_about("transport.link.half_open", there.to_string()));
-    ASSERT_TRUE(run_until([&] { return a->handler.saw(claimed, LinkEvent::GoodbyeLink); })) << "silence is no proof";
+    ASSERT_TRUE(run_until([&] { return a->handler.saw(claimed, LinkEvent::GoodbyeLink); }))
+        << "silence is no proof";
     a->transport->tell(b->address(), Told{}.tell());
     EXPECT_TRUE(run_until([&] { return b->sink->count() == 1; })) << "the other associations go on";
     stop(*a);
@@ -608,8 +624,8 @@ TEST_P(Association, SpeaksIPv6) {
     options.listen_host = "::1";
     auto tried = runtime_->listen(net::Endpoint::parse("::1", 0).value(), {});
     if (!tried) {
-        std::printf("not run: Association.SpeaksIPv6/%s (%s; enable IPv6 on the loopback interface)\n", GetParam().name,
-                    tried.error().message().c_str());
+        std::printf("not run: Association.SpeaksIPv6/%s (%s; enable IPv6 on the loopback interface)\n",
+                    GetParam().name, tried.error().message().c_str());
         return;
     }
     tried.value()->close();
@@ -624,7 +640,8 @@ TEST_P(Association, SpeaksIPv6) {
 
 TEST_P(Association, LetsTheSinkKeepAPayloadWithoutACopyUpToALimit) {
     struct KeepingSink final : RemoteMessageSink {
-        void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+        void deliver(std::string_view, std::string_view, const Slice& payload,
+                     std::optional<std::string_view>) override {
             in_place += payload.owner() && payload.owner()->size() > payload.size() ? 1 : 0;
             kept.push_back(payload);
         }
@@ -643,7 +660,8 @@ TEST_P(Association, LetsTheSinkKeepAPayloadWithoutACopyUpToALimit) {
         const auto copied_before = metric("transport.tells.copied");
         // In waves, so that the transport moves on to another buffer with payloads of the former still held.
         for (std::size_t wave = 1; wave <= 20; ++wave) {
-            for (int i = 0; i < 10; ++i) a->transport->tell(b.self().address(), Told{.text = numbered(i)}.tell());
+            for (int i = 0; i < 10; ++i)
+                a->transport->tell(b.self().address(), Told{.text = numbered(i)}.tell());
             ASSERT_TRUE(run_until([&] { return keeping->kept.size() == wave * 10; }));
         }
         for (std::size_t i = 0; i < keeping->kept.size(); ++i)
@@ -663,7 +681,8 @@ TEST_P(Association, LetsTheSinkKeepAPayloadWithoutACopyUpToALimit) {
 
 TEST_P(Association, SurvivesASinkThatThrows) {
     struct ThrowingSink final : RemoteMessageSink {
-        void deliver(std::string_view, std::string_view, const Slice&, std::optional<std::string_view>) override {
+        void deliver(std::string_view, std::string_view, const Slice&,
+                     std::optional<std::string_view>) override {
             ++calls;
             throw std::runtime_error("the application's mistake");
         }
@@ -699,7 +718,8 @@ TEST_P(Association, TalksToItselfWithoutAConnection) {
 
 TEST_P(Association, DeliversToItselfWhatWasAcceptedBeforeItStops) {
     auto a = node();
-    for (int i = 0; i < 1000; ++i) ASSERT_EQ(a->transport->tell(a->address(), Told{.text = numbered(i)}.tell()), TellResult::Queued);
+    for (int i = 0; i < 1000; ++i)
+        ASSERT_EQ(a->transport->tell(a->address(), Told{.text = numbered(i)}.tell()), TellResult::Queued);
     stop(*a);
     ASSERT_EQ(a->sink->count(), 1000U);
     EXPECT_EQ(a->sink->records().back().payload.text(), numbered(999));

@@ -1,8 +1,8 @@
-/// What must never happen and does: each case ends in a log line with the peer and a counter, and leaves the other
-/// associations untouched.
-#include <muster/setting_limits.hpp>
+/// What must never happen and does: each case ends in a log line with the peer and a counter, and leaves the
+/// other associations untouched.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <muster/setting_limits.hpp>
 #include <netinet/in.h>
 #include <string>
 #include <sys/resource.h>
@@ -46,7 +46,10 @@ protected:
     std::size_t established_with_friend() const {
         std::size_t count = 0;
         for (const auto& l : victim_->handler.links)
-            count += (l.event == LinkEvent::Established || l.event == LinkEvent::Accepted) && l.peer == friend_->self() ? 1 : 0;
+            count += (l.event == LinkEvent::Established || l.event == LinkEvent::Accepted) &&
+                             l.peer == friend_->self()
+                         ? 1
+                         : 0;
         return count;
     }
     std::uint16_t port() const { return *victim_->address().port; }
@@ -240,7 +243,8 @@ TEST_P(BadInput, ATruncatedFrameAndThenSilenceEndsTheLink) {
     EXPECT_EQ(raw.end(), Errc::reset);
     EXPECT_EQ(metric("transport.links.half_open"), 1);
     EXPECT_TRUE(logged_about("transport.link.half_open", raw_self_.address().to_string()));
-    EXPECT_TRUE(run_until([&] { return strict->handler.saw(raw_self_, LinkEvent::GoodbyeLink); })) << "silence is no proof";
+    EXPECT_TRUE(run_until([&] { return strict->handler.saw(raw_self_, LinkEvent::GoodbyeLink); }))
+        << "silence is no proof";
     stop(*strict);
 }
 
@@ -384,7 +388,8 @@ TEST_P(BadInput, AMessageInTheNameOfSomebodyElseIsDroppedAndTheLinkStays) {
     raw.send(ClusterMessage{Heartbeat{raw_self_.address(), 5, 0}});
     ASSERT_TRUE(run_until([&] { return !victim_->handler.messages.empty(); }));
     ASSERT_EQ(victim_->handler.messages.size(), 1U);
-    EXPECT_TRUE(std::holds_alternative<Heartbeat>(victim_->handler.messages[0].message)) << "its own word counts";
+    EXPECT_TRUE(std::holds_alternative<Heartbeat>(victim_->handler.messages[0].message))
+        << "its own word counts";
     EXPECT_EQ(metric("transport.frames.skipped.foreign"), 3);
     EXPECT_TRUE(logged_about("transport.frame.foreign", "Join"));
     EXPECT_FALSE(raw.end().has_value());
@@ -395,7 +400,9 @@ TEST_P(BadInput, ATellThatNamesAnotherSenderThanItsPeerIsDropped) {
     greet(raw);
     const std::string own = raw_self_.address().to_string();
     const auto told = [](std::string sender) {
-        return wire::RemoteTell{"/user/a", "text", Slice::copy_of(std::as_bytes(std::span{std::string_view{"x"}})), std::move(sender)};
+        return wire::RemoteTell{"/user/a", "text",
+                                Slice::copy_of(std::as_bytes(std::span{std::string_view{"x"}})),
+                                std::move(sender)};
     };
     raw.send(told(friend_->address().to_string() + "/user/teller"));
     raw.send(told(own + "5/user/a")); // a prefix of the text alone
@@ -513,9 +520,10 @@ TEST(TcpTransportOptions, NamesTheSettingThatIsWrong) {
 
 TEST(TcpTransportOptions, EveryDurationHasAnUpperBound) {
     using Field = std::chrono::milliseconds TcpTransportOptions::*;
-    for (const Field field : {&TcpTransportOptions::handshake_timeout, &TcpTransportOptions::connect_timeout,
-                              &TcpTransportOptions::association_idle_timeout, &TcpTransportOptions::half_open_timeout,
-                              &TcpTransportOptions::backoff_max, &TcpTransportOptions::quarantine_for}) {
+    for (const Field field :
+         {&TcpTransportOptions::handshake_timeout, &TcpTransportOptions::connect_timeout,
+          &TcpTransportOptions::association_idle_timeout, &TcpTransportOptions::half_open_timeout,
+          &TcpTransportOptions::backoff_max, &TcpTransportOptions::quarantine_for}) {
         TcpTransportOptions options;
         options.cluster_name = "test";
         options.*field = setting_duration_max;
@@ -537,7 +545,8 @@ TEST(TcpTransportOptions, NamesThatNoPeerCanReadAreRefused) {
     EXPECT_TRUE(valid([](auto& o) { o.cluster_name = "caf\xc3\xa9-1.x_y"; }));
     EXPECT_TRUE(valid([](auto& o) { o.advertised_host = "Host-1.example"; }));
     EXPECT_TRUE(valid([](auto& o) { o.advertised_host = "fe80::1%eth0"; }));
-    for (const std::string bad : {"a b", "a/b", "a@b", "a:b", "a#b", "a\nb", "a\r", "\xff", "caf\xe9", "\xc2\x85", "a%b"}) {
+    for (const std::string bad :
+         {"a b", "a/b", "a@b", "a:b", "a#b", "a\nb", "a\r", "\xff", "caf\xe9", "\xc2\x85", "a%b"}) {
         EXPECT_FALSE(valid([&](auto& o) { o.cluster_name = bad; })) << bad;
         EXPECT_FALSE(valid([&](auto& o) { o.protocol = bad; })) << bad;
         EXPECT_FALSE(valid([&](auto& o) { o.advertised_host = bad; })) << bad;

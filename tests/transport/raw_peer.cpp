@@ -72,7 +72,9 @@ void RawPeer::send(std::string bytes) {
     flush();
 }
 
-void RawPeer::send(const wire::ClusterFrame& frame) { send(std::string{wire::encode_frame(frame).value().text()}); }
+void RawPeer::send(const wire::ClusterFrame& frame) {
+    send(std::string{wire::encode_frame(frame).value().text()});
+}
 
 void RawPeer::flush() {
     if (!connection_ || unsent_.empty() || std::exchange(sending_, true)) return;
@@ -96,7 +98,8 @@ std::vector<wire::ClusterFrame> RawPeer::frames() const {
     std::vector<wire::ClusterFrame> frames;
     std::size_t at = 0;
     while (received_.size() - at >= 4) {
-        const std::size_t length = wire::get_frame_length(reinterpret_cast<const std::byte*>(received_.data()) + at);
+        const std::size_t length =
+            wire::get_frame_length(reinterpret_cast<const std::byte*>(received_.data()) + at);
         if (received_.size() - at - 4 < length) break;
         auto frame = wire::decode_frame(Slice::copy_of(std::string_view{received_}.substr(at + 4, length)));
         MUSTER_ENSURE(frame.has_value(), "a transport says only what can be decoded");

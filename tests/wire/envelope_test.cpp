@@ -51,7 +51,8 @@ void expect_same(const Gossip& a, const Gossip& b) {
 }
 
 TEST(Envelope, NothingOfAGossipIsLost) {
-    for (const Gossip& gossip : {Gossip{}, samples::cluster(1), samples::cluster(300), samples::troubled(40)}) {
+    for (const Gossip& gossip :
+         {Gossip{}, samples::cluster(1), samples::cluster(300), samples::troubled(40)}) {
         const auto back = decode_gossip(body_bytes(envelope(shared(gossip))));
         ASSERT_TRUE(back) << back.error().message();
         expect_same(gossip, **back);
@@ -61,7 +62,10 @@ TEST(Envelope, NothingOfAGossipIsLost) {
 TEST(Envelope, AnObserverWhoseUnreachableSubjectWasRemovedKeepsItsReachableRows) {
     const Gossip whole = samples::cluster(4);
     const auto node = [&](std::size_t i) { return whole.members()[i].unique_address(); };
-    const auto rows = Reachability{}.unreachable(node(0), node(1)).unreachable(node(0), node(2)).reachable(node(0), node(1));
+    const auto rows = Reachability{}
+                          .unreachable(node(0), node(1))
+                          .unreachable(node(0), node(2))
+                          .reachable(node(0), node(1));
     const UniqueAddress removed = node(2);
     const Gossip gossip = whole.with_reachability(rows).remove({&removed, 1}, WallTime{1});
     ASSERT_EQ(gossip.reachability().records().size(), 1U);
@@ -73,8 +77,8 @@ TEST(Envelope, AnObserverWhoseUnreachableSubjectWasRemovedKeepsItsReachableRows)
 TEST(Envelope, NodesOfAllFormsSurvive) {
     std::vector<Member> members;
     std::int64_t uid = std::numeric_limits<std::int64_t>::min();
-    for (const char* address : {"akka://s", "akka://s@10.0.0.1:0", "akka://s@10.0.0.1:65535", "akka://s@[::1]:1",
-                                "akka://s@h\xc3\xa9:80", "akka://s@ha:80"})
+    for (const char* address : {"akka://s", "akka://s@10.0.0.1:0", "akka://s@10.0.0.1:65535",
+                                "akka://s@[::1]:1", "akka://s@h\xc3\xa9:80", "akka://s@ha:80"})
         members.emplace_back(UniqueAddress{*Address::parse(address), Uid{uid++}}, MemberStatus::Joining);
     const auto gossip = Gossip::from_parts(members, {}, {}, {}, {});
     ASSERT_TRUE(gossip);
@@ -83,16 +87,19 @@ TEST(Envelope, NodesOfAllFormsSurvive) {
     expect_same(*gossip, **back);
 }
 
-// --- gossips that cannot be -------------------------------------------------------------------------------------
+// --- gossips that cannot be
+// -------------------------------------------------------------------------------------
 
 struct Forged {
-    std::vector<Member> members{{samples::node(0), MemberStatus::Up, {}, 1}, {samples::node(1), MemberStatus::Up, {}, 2}};
+    std::vector<Member> members{{samples::node(0), MemberStatus::Up, {}, 1},
+                                {samples::node(1), MemberStatus::Up, {}, 2}};
     Reachability rows;
     std::vector<VectorClock::Entry> clock{{samples::node(0).key(), 3}};
     std::vector<Tombstone> tombstones;
 
     bool is_decoded() const {
-        const auto gossip = Gossip::from_parts(members, {}, rows, VectorClock::from_entries(clock), tombstones);
+        const auto gossip =
+            Gossip::from_parts(members, {}, rows, VectorClock::from_entries(clock), tombstones);
         EXPECT_TRUE(gossip) << "from_parts() leaves this to the decoder";
         return gossip.has_value() && decode_gossip(body_bytes(envelope(shared(*gossip)))).has_value();
     }
@@ -120,7 +127,8 @@ TEST(ImpossibleGossip, AMemberOrTombstoneOfAnotherProtocolOrSystemIsRefused) {
     const Address own = samples::node(1).address();
     for (const auto& [protocol, system] : {std::pair{"akka", "shop"}, std::pair{"akka.tcp", "stop"}}) {
         // The same key as a member has: host, port and uid are equal.
-        const UniqueAddress foreign{Address::remote(protocol, system, *own.host, *own.port), samples::node(1).uid()};
+        const UniqueAddress foreign{Address::remote(protocol, system, *own.host, *own.port),
+                                    samples::node(1).uid()};
         Forged member;
         member.members.emplace_back(foreign, MemberStatus::Down);
         EXPECT_FALSE(member.is_decoded()) << foreign.to_string();
@@ -136,7 +144,8 @@ TEST(ImpossibleGossip, UpNumbersAreBetween1And2To30) {
         fine.members.emplace_back(samples::node(2), MemberStatus::Up, std::vector<std::string>{}, number);
         EXPECT_TRUE(fine.is_decoded()) << number;
     }
-    for (const std::int32_t number : {std::numeric_limits<std::int32_t>::min(), -1, 0, up_number_max + 1, Member::never_up - 1}) {
+    for (const std::int32_t number :
+         {std::numeric_limits<std::int32_t>::min(), -1, 0, up_number_max + 1, Member::never_up - 1}) {
         Forged forged;
         forged.members.emplace_back(samples::node(2), MemberStatus::Up, std::vector<std::string>{}, number);
         EXPECT_FALSE(forged.is_decoded()) << number;
@@ -157,7 +166,8 @@ TEST(ImpossibleGossip, CountersAndVersionsAbove2To62AreRefusedBeforeTheyAreValue
 }
 
 TEST(ImpossibleGossip, TombstoneTimesAreNotJudged) {
-    for (const std::int64_t ms : {std::numeric_limits<std::int64_t>::min(), std::int64_t{-1}, std::numeric_limits<std::int64_t>::max()}) {
+    for (const std::int64_t ms : {std::numeric_limits<std::int64_t>::min(), std::int64_t{-1},
+                                  std::numeric_limits<std::int64_t>::max()}) {
         Forged odd;
         odd.tombstones = {{samples::node(7), {ms}}};
         EXPECT_TRUE(odd.is_decoded()) << ms;
@@ -189,7 +199,8 @@ TEST(GossipLimits, MoreTombstonesThanAGossipMayBringAreRefusedByTheDecoder) {
     std::vector<Tombstone> tombstones;
     for (std::size_t i = 0; i <= gossip_tombstones_max; ++i)
         tombstones.push_back({{samples::node(1).address(), Uid{static_cast<std::int64_t>(i)}}, {}});
-    const auto gossip = Gossip::from_parts({{samples::node(0), MemberStatus::Up, {}, 1}}, {}, {}, {}, tombstones);
+    const auto gossip =
+        Gossip::from_parts({{samples::node(0), MemberStatus::Up, {}, 1}}, {}, {}, {}, tombstones);
     ASSERT_TRUE(gossip);
     const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
     ASSERT_FALSE(back);
@@ -213,21 +224,26 @@ TEST(GossipSize, IsNeverBelowTheEncodedFrameAndNotFarAboveIt) {
     std::vector<UniqueAddress> nodes;
     for (std::size_t i = 0; i < 20; ++i) {
         const auto host = std::to_string(i) + std::string(250, static_cast<char>('a' + i));
-        nodes.push_back({Address::remote("akka.tcp", "shop", host, static_cast<std::uint16_t>(60'000 * (i % 2) + i)),
-                         Uid{std::numeric_limits<std::int64_t>::max() - static_cast<std::int64_t>(i)}});
-        members.emplace_back(nodes.back(), MemberStatus::Up, std::vector<std::string>{host}, static_cast<std::int32_t>(up_number_max - 1000 * (i % 2)),
+        nodes.push_back(
+            {Address::remote("akka.tcp", "shop", host, static_cast<std::uint16_t>(60'000 * (i % 2) + i)),
+             Uid{std::numeric_limits<std::int64_t>::max() - static_cast<std::int64_t>(i)}});
+        members.emplace_back(nodes.back(), MemberStatus::Up, std::vector<std::string>{host},
+                             static_cast<std::int32_t>(up_number_max - 1000 * (i % 2)),
                              *AppVersion::parse(host));
         clock.push_back({nodes.back().key(), gossip_counter_max - i});
         tombstones.push_back({{nodes.back().address(), Uid{static_cast<std::int64_t>(i)}},
-                              {i % 2 == 0 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max()}});
+                              {i % 2 == 0 ? std::numeric_limits<std::int64_t>::min()
+                                          : std::numeric_limits<std::int64_t>::max()}});
     }
     for (const auto& observer : nodes)
         for (const auto& subject : nodes)
             if (observer != subject) rows = rows.unreachable(observer, subject);
-    const auto gossip = Gossip::from_parts(members, nodes, rows, VectorClock::from_entries(clock), tombstones);
+    const auto gossip =
+        Gossip::from_parts(members, nodes, rows, VectorClock::from_entries(clock), tombstones);
     ASSERT_TRUE(gossip);
     GossipSize size;
-    EXPECT_GE(size.of(shared(*gossip)), body_bytes(GossipEnvelope{nodes[0], nodes[1], shared(*gossip)}).size());
+    EXPECT_GE(size.of(shared(*gossip)),
+              body_bytes(GossipEnvelope{nodes[0], nodes[1], shared(*gossip)}).size());
 }
 
 TEST(Envelope, AMemberTakesUnder48BytesOfAThousand) {
@@ -268,7 +284,8 @@ TEST(Envelope, TheEncoderKeepsTheVersionsUsedLast) {
     Gossip gossip = samples::cluster(3);
     std::vector<GossipPtr> versions;
     for (int i = 0; i < 3; ++i) versions.push_back(shared(gossip = gossip.increment(samples::node(0))));
-    for (const int i : {0, 1, 0, 2, 0, 1}) (void)encode_message(envelope(versions[static_cast<std::size_t>(i)]), encoder);
+    for (const int i : {0, 1, 0, 2, 0, 1})
+        (void)encode_message(envelope(versions[static_cast<std::size_t>(i)]), encoder);
     EXPECT_EQ(encoder.bodies(), 2U);
     EXPECT_EQ(encoder.built(), 4U) << "0, 1, 2 and 1 again";
 }
@@ -293,8 +310,11 @@ TEST(Envelope, AVersionThatChangesNoMemberSharesAllOfThem) {
     Interner interner;
     const Gossip gossip = samples::troubled(30);
     const auto first = *decode_gossip(body_bytes(envelope(shared(gossip))), &interner);
-    const auto rows = gossip.reachability().unreachable(samples::node(5), samples::node(6)).unreachable(samples::node(6), samples::node(7));
-    const Gossip changed = gossip.with_reachability(rows).increment(samples::node(5)).only_seen(samples::node(5));
+    const auto rows = gossip.reachability()
+                          .unreachable(samples::node(5), samples::node(6))
+                          .unreachable(samples::node(6), samples::node(7));
+    const Gossip changed =
+        gossip.with_reachability(rows).increment(samples::node(5)).only_seen(samples::node(5));
     const auto second = *decode_gossip(body_bytes(envelope(shared(changed))), &interner);
     expect_same(changed, *second);
     EXPECT_EQ(second->members().data(), first->members().data());
@@ -306,7 +326,8 @@ TEST(Envelope, AVersionThatChangesNoMemberSharesAllOfThem) {
 }
 
 TEST(Envelope, MembersThatAreKnownAreNotTakenForFewerOrMore) {
-    // Each in turn begins as the one before or goes on behind it: only whole lists of members are the same list.
+    // Each in turn begins as the one before or goes on behind it: only whole lists of members are the same
+    // list.
     Interner interner;
     for (const std::size_t count : {5U, 4U, 6U, 5U, 1U, 0U, 2U, 5U}) {
         const Gossip gossip = count == 0 ? Gossip{} : samples::cluster(count);
@@ -439,7 +460,8 @@ TEST(Envelope, ALongHostIsNotMultipliedByShortDifferences) {
     // A host of 255 bytes that every further member shares costs 12 bytes each: bounded, but a host beyond
     // 255 bytes would let one frame claim gigabytes.
     const std::string host(255, 'h');
-    std::vector<Member> members{{UniqueAddress{Address::remote("akka", "s", host, 1), Uid{1}}, MemberStatus::Up}};
+    std::vector<Member> members{
+        {UniqueAddress{Address::remote("akka", "s", host, 1), Uid{1}}, MemberStatus::Up}};
     EXPECT_TRUE(decode_gossip(body_bytes(envelope(shared(*Gossip::from_parts(members, {}, {}, {}, {}))))));
     members = {{UniqueAddress{Address{"akka", "s", host + "h", std::uint16_t{1}}, Uid{1}}, MemberStatus::Up}};
     EXPECT_FALSE(encode_frame(envelope(shared(*Gossip::from_parts(members, {}, {}, {}, {})))));

@@ -20,9 +20,10 @@ namespace muster {
 class HeartbeatMonitor; // cluster/heartbeat.hpp
 
 /// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
-/// connection reports Established or Accepted once and then exactly one of the three ends; the core counts them to
-/// know whether any connection with that incarnation is open. Who dialled matters: an incarnation that was dialled
-/// at its address has proven to live there, one that connects only says so (protocol.md §5.6).
+/// connection reports Established or Accepted once and then exactly one of the three ends; the core counts
+/// them to know whether any connection with that incarnation is open. Who dialled matters: an incarnation
+/// that was dialled at its address has proven to live there, one that connects only says so (protocol.md
+/// §5.6).
 enum class LinkEvent : std::uint8_t {
     Established, ///< this node dialled the address, and exactly this incarnation shook hands
     EndedWithoutGoodbye,
@@ -31,7 +32,8 @@ enum class LinkEvent : std::uint8_t {
     ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
     OtherIncarnation, ///< a handshake at its address named another uid
     Accepted,         ///< this incarnation, as it calls itself, connected to this node
-    Answered,         ///< asked at its address who lives there, exactly this incarnation answered; no connection is left of it
+    Answered, ///< asked at its address who lives there, exactly this incarnation answered; no connection is
+              ///< left of it
 };
 
 class ClusterCore {
@@ -65,36 +67,39 @@ public:
     void leave(const Address& node, const Now& now, Effects& out);
     /// Self becomes Leaving although somebody is unreachable: the time for waiting is over.
     void leave_now(const Now& now, Effects& out);
-    /// A leave that could not be finished in time (§11.1): self becomes Down by its own hand, tells it until somebody
-    /// answers, at most two seconds, and stops. No-op when self is Exiting, Down or no member.
+    /// A leave that could not be finished in time (§11.1): self becomes Down by its own hand, tells it until
+    /// somebody answers, at most two seconds, and stops. No-op when self is Exiting, Down or no member.
     void give_up_leaving(const Now& now, Effects& out);
     void down(const Address& node, const Now& now, Effects& out);
     void down(const UniqueAddress& node, const Now& now, Effects& out);
-    /// A resolver's decision: all of them in one change, so that it travels as one version. In this order (self last).
+    /// A resolver's decision: all of them in one change, so that it travels as one version. In this order
+    /// (self last).
     void down(std::span<const UniqueAddress> nodes, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
-    /// An operator's word that nobody of this data center, all of whose members were downed as seen from here, lives on: the ages of
-    /// tombstones go on here (§2, Tombstones). Errors: not_found naming those there are, when it is none of lost_data_centers().
+    /// An operator's word that nobody of this data center, all of whose members were downed as seen from
+    /// here, lives on: the ages of tombstones go on here (§2, Tombstones). Errors: not_found naming those
+    /// there are, when it is none of lost_data_centers().
     result<void> forget_data_center(std::string_view name, const Now& now, Effects& out);
     /// The transport quarantined this incarnation (§10, §16).
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
-    /// The application's exiting tasks are done (§11.1): tells the others until one answers, at most two seconds, and
-    /// stops (at once in the classic preset). Called once after RunExitingTasks and Shutdown(Leaving), which the core
-    /// sends together, behind the state in which self is first Exiting.
+    /// The application's exiting tasks are done (§11.1): tells the others until one answers, at most two
+    /// seconds, and stops (at once in the classic preset). Called once after RunExitingTasks and
+    /// Shutdown(Leaving), which the core sends together, behind the state in which self is first Exiting.
     void exiting_completed(const Now& now, Effects& out);
-    /// The service stops now (§11.3): the last diff, ClusterShuttingDown. The core also does this by itself when it
-    /// finds itself Down (then with Shutdown(Downed) when so configured) and at exiting_completed. Every later call
-    /// is a no-op.
+    /// The service stops now (§11.3): the last diff, ClusterShuttingDown. The core also does this by itself
+    /// when it finds itself Down (then with Shutdown(Downed) when so configured) and at exiting_completed.
+    /// Every later call is a no-op.
     void stop(const Now& now, Effects& out);
-    /// Answer to effect::NewIncarnation, once the old connections are closed: the same address with a fresh uid. The
-    /// self-join that waited for it happens now. ENSURE: same address, other uid, not joined.
+    /// Answer to effect::NewIncarnation, once the old connections are closed: the same address with a fresh
+    /// uid. The self-join that waited for it happens now. ENSURE: same address, other uid, not joined.
     void on_new_incarnation(const UniqueAddress& self, const Now& now, Effects& out);
-    /// §1.7: the application's version will come later. Until app_version() outgoing joins wait and incoming ones
-    /// are ignored. Call before the first join.
+    /// §1.7: the application's version will come later. Until app_version() outgoing joins wait and incoming
+    /// ones are ignored. Call before the first join.
     void expect_app_version();
     void app_version(AppVersion version, const Now& now, Effects& out);
-    /// §5.6: from now on a Join waits until on_link() said Established or Answered of its node; effect::Prove asks for it. For nodes
-    /// with connections. Without this, as where messages come through no connections, every Join counts as proven.
+    /// §5.6: from now on a Join waits until on_link() said Established or Answered of its node; effect::Prove
+    /// asks for it. For nodes with connections. Without this, as where messages come through no connections,
+    /// every Join counts as proven.
     void expect_proofs();
 
     // --- messages
@@ -133,10 +138,11 @@ public:
     bool is_leave_held() const noexcept;
     /// give_up_leaving() had to end this node.
     bool has_given_up_leaving() const noexcept;
-    /// Leaving and Exiting members that said Goodbye{stopping} and have no connection with this node any more (§11.1): they
-    /// count on no side of a split and hold up no convergence. Sorted.
+    /// Leaving and Exiting members that said Goodbye{stopping} and have no connection with this node any more
+    /// (§11.1): they count on no side of a split and hold up no convergence. Sorted.
     std::vector<UniqueAddress> departed() const;
-    /// Data centers without a member left whose last ones did not leave: while there is one, no tombstone ages here. Sorted.
+    /// Data centers without a member left whose last ones did not leave: while there is one, no tombstone
+    /// ages here. Sorted.
     std::vector<std::string> lost_data_centers() const;
     /// Of the tombstones in a frame, from above.
     std::size_t tombstones_bytes() const;

@@ -42,9 +42,10 @@ enum class ShutdownReason : std::uint8_t {
     IncompatibleConfiguration,
     InternalError,
     Requested,
-    LeaveUnfinished, ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
-    CannotStart,     ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
-    IncarnationSpent, ///< its counters were pushed so far that it must come back as another incarnation (protocol.md §2)
+    LeaveUnfinished,  ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
+    CannotStart,      ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
+    IncarnationSpent, ///< its counters were pushed so far that it must come back as another incarnation
+                      ///< (protocol.md §2)
 };
 std::string_view to_string(ShutdownReason reason) noexcept;
 
@@ -71,7 +72,8 @@ struct Quarantine {
     UniqueAddress node;
     bool harmless{};
 };
-/// Find out whether exactly this incarnation answers at its address: on_link() says so (protocol.md §5.6). No answer is none.
+/// Find out whether exactly this incarnation answers at its address: on_link() says so (protocol.md §5.6). No
+/// answer is none.
 struct Prove {
     UniqueAddress node;
 };
@@ -115,10 +117,11 @@ struct Record {
 };
 } // namespace effect
 
-using Effect = std::variant<effect::Send, effect::Publish, effect::SetTimer, effect::CancelTimer,
-                            effect::Quarantine, effect::RunExitingTasks, effect::Shutdown,
-                            effect::NewIncarnation, effect::Log, effect::Count, effect::Down,
-                            effect::LeaseCheck, effect::LeaseAcquire, effect::LeaseRelease, effect::Record, effect::Prove>;
+using Effect =
+    std::variant<effect::Send, effect::Publish, effect::SetTimer, effect::CancelTimer, effect::Quarantine,
+                 effect::RunExitingTasks, effect::Shutdown, effect::NewIncarnation, effect::Log,
+                 effect::Count, effect::Down, effect::LeaseCheck, effect::LeaseAcquire, effect::LeaseRelease,
+                 effect::Record, effect::Prove>;
 using Effects = std::vector<Effect>;
 
 } // namespace muster

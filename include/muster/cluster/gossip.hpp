@@ -63,8 +63,9 @@ public:
                                      Reachability reachability, VectorClock version,
                                      std::vector<Tombstone> tombstones);
     /// The same from `members` in order with bits over them.
-    static result<Gossip> from_sorted_parts(std::vector<Member> members, SeenSet seen, Reachability reachability,
-                                            VectorClock version, std::vector<Tombstone> tombstones);
+    static result<Gossip> from_sorted_parts(std::vector<Member> members, SeenSet seen,
+                                            Reachability reachability, VectorClock version,
+                                            std::vector<Tombstone> tombstones);
     /// The same with the members of `like`, whose memory it shares.
     static result<Gossip> with_members_of(const Gossip& like, SeenSet seen, Reachability reachability,
                                           VectorClock version, std::vector<Tombstone> tombstones);
@@ -111,7 +112,8 @@ public:
     Gossip mark_down(std::span<const UniqueAddress> nodes) const;
     /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
-    /// Keeps only tombstones strictly younger than `limit`: the reference's rule, by wall clocks. A leader prunes by without_tombstones().
+    /// Keeps only tombstones strictly younger than `limit`: the reference's rule, by wall clocks. A leader
+    /// prunes by without_tombstones().
     Gossip prune_tombstones(WallTime limit) const;
     /// Forgets these removals; nodes without a tombstone are ignored. `nodes` are sorted.
     Gossip without_tombstones(std::span<const UniqueAddress> nodes) const;

@@ -1,6 +1,6 @@
 #pragma once
-/// Who heartbeats whom, and what came back (protocol.md §12, §13): pure values that are told events, replies and
-/// ticks. HeartbeatMonitor is what a node's core owns; the classes before it are its parts.
+/// Who heartbeats whom, and what came back (protocol.md §12, §13): pure values that are told events, replies
+/// and ticks. HeartbeatMonitor is what a node's core owns; the classes before it are its parts.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -21,14 +21,16 @@ using RingHash = std::function<std::int32_t(const UniqueAddress&)>;
 /// neighbours are spread.
 std::int32_t ring_hash(const UniqueAddress& node) noexcept;
 
-/// The ring of one data center's members, ordered by hash, then by UniqueAddress (protocol.md §12.2). Each node
-/// heartbeats its next reachable successors, so every member has several monitors and nobody has many peers.
+/// The ring of one data center's members, ordered by hash, then by UniqueAddress (protocol.md §12.2). Each
+/// node heartbeats its next reachable successors, so every member has several monitors and nobody has many
+/// peers.
 class HeartbeatRing {
 public:
     /// `self` is on the ring from the start. `monitored_by` > 0.
     HeartbeatRing(const UniqueAddress& self, std::size_t monitored_by, RingHash hash = ring_hash);
 
-    /// Each takes any number of nodes, as one by one a whole cluster would cost its square. false when nothing changed.
+    /// Each takes any number of nodes, as one by one a whole cluster would cost its square. false when
+    /// nothing changed.
     bool add(std::span<const UniqueAddress> nodes);
     bool remove(std::span<const UniqueAddress> nodes);
     bool set_unreachable(std::span<const UniqueAddress> nodes);
@@ -43,9 +45,9 @@ public:
     std::size_t size() const noexcept { return ring_.size(); }
 
     /// Whom `sender` (on the ring) heartbeats: with few members everybody else; otherwise successors until
-    /// `monitored_by` reachable ones are found. Unreachable ones on the way come along without counting while the
-    /// collection is small, so that after mass crashes somebody still monitors every dead node and the leader can
-    /// remove it. In UniqueAddress order.
+    /// `monitored_by` reachable ones are found. Unreachable ones on the way come along without counting while
+    /// the collection is small, so that after mass crashes somebody still monitors every dead node and the
+    /// leader can remove it. In UniqueAddress order.
     std::vector<UniqueAddress> receivers(const UniqueAddress& sender) const;
     /// Whose receivers `subject` is among, in UniqueAddress order. Costs what there are, not the ring.
     std::vector<UniqueAddress> monitors(const UniqueAddress& subject) const;
@@ -78,9 +80,9 @@ public:
     }
 };
 
-/// The receivers of this node's heartbeats across ring changes (protocol.md §12.3): those of the ring, and those
-/// that the ring no longer asks for but that were unavailable when it moved. These are heartbeated until they
-/// answer or are removed, or their accusation could never be taken back.
+/// The receivers of this node's heartbeats across ring changes (protocol.md §12.3): those of the ring, and
+/// those that the ring no longer asks for but that were unavailable when it moved. These are heartbeated
+/// until they answer or are removed, or their accusation could never be taken back.
 class HeartbeatReceivers {
 public:
     HeartbeatReceivers(const UniqueAddress& self, const FailureDetectorSettings& settings,
@@ -93,7 +95,9 @@ public:
     bool unreachable_members(std::span<const UniqueAddress> nodes, Instant now);
     bool reachable_members(std::span<const UniqueAddress> nodes, Instant now);
     bool add_member(const UniqueAddress& node, Instant now) { return add_members(std::span(&node, 1), now); }
-    bool remove_member(const UniqueAddress& node, Instant now) { return remove_members(std::span(&node, 1), now); }
+    bool remove_member(const UniqueAddress& node, Instant now) {
+        return remove_members(std::span(&node, 1), now);
+    }
     bool unreachable_member(const UniqueAddress& node, Instant now) {
         return unreachable_members(std::span(&node, 1), now);
     }
@@ -127,7 +131,8 @@ private:
     std::vector<UniqueAddress> active_;          // the union
 };
 
-/// Heartbeats between data centers (protocol.md §13): the n oldest of each monitor the n oldest of every other.
+/// Heartbeats between data centers (protocol.md §13): the n oldest of each monitor the n oldest of every
+/// other.
 class CrossDcHeartbeats {
 public:
     CrossDcHeartbeats(UniqueAddress self, const MultiDcSettings& settings);
@@ -162,8 +167,8 @@ struct PeerHeartbeat {
     std::uint64_t ticks = 0; ///< heartbeats sent
 };
 
-/// When which peer is due for a heartbeat. Fixed delay: a late tick is not made up for by a burst, which would
-/// distort the statistics at the other end.
+/// When which peer is due for a heartbeat. Fixed delay: a late tick is not made up for by a burst, which
+/// would distort the statistics at the other end.
 class HeartbeatSender {
 public:
     /// A new peer is due at once. A known one keeps its ticks and takes the interval (> 0).
@@ -193,7 +198,8 @@ inline constexpr std::string_view received = "cluster.heartbeat.received";
 
 /// All of a node's heartbeating, owned by its core. Wiring:
 /// - every published diff goes into on_published(), from Welcome (or self-join) on;
-/// - tick_heartbeat / tick_cross_dc_heartbeat call tick / tick_cross_dc; before the first on_published() they do
+/// - tick_heartbeat / tick_cross_dc_heartbeat call tick / tick_cross_dc; before the first on_published() they
+/// do
 ///   nothing, as heartbeating must not start before Welcome;
 /// - timers ExpectFirstHeartbeat and ExpectFirstCrossDcHeartbeat go into on_timer();
 /// - HeartbeatReply goes into on_reply(); a Heartbeat is answered by the core itself, whatever its state;
@@ -214,7 +220,8 @@ public:
     /// Ignores other timers' keys.
     void on_timer(TimerKey key, const Now& now);
 
-    /// Sets up a detector that heard `node` at `last`, of the data center it belongs to (a restored core, tests).
+    /// Sets up a detector that heard `node` at `last`, of the data center it belongs to (a restored core,
+    /// tests).
     void restore(const UniqueAddress& node, bool cross_dc, Instant last);
 
     /// Forgets the detectors of every incarnation of an address, in both registries.

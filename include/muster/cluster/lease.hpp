@@ -18,10 +18,12 @@ class LeaseWorker;
 
 /// What came of a lease operation.
 enum class LeaseOutcome : std::uint8_t {
-    Held,     ///< check: this owner has it. acquire: this owner has it now
-    NotHeld,  ///< check: this owner does not have it. acquire: somebody else does. release: it is free of this owner
-    Failed,   ///< the backend could not tell: treated as not obtained, a release is repeated
-    Watching, ///< acquire only: there is a grant, and nobody knows yet whether its owner still lives. Ask again
+    Held,    ///< check: this owner has it. acquire: this owner has it now
+    NotHeld, ///< check: this owner does not have it. acquire: somebody else does. release: it is free of this
+             ///< owner
+    Failed,  ///< the backend could not tell: treated as not obtained, a release is repeated
+    Watching, ///< acquire only: there is a grant, and nobody knows yet whether its owner still lives. Ask
+              ///< again
 };
 std::string_view to_string(LeaseOutcome outcome) noexcept;
 
@@ -35,7 +37,8 @@ struct LeaseAnswer {
         std::chrono::milliseconds retry_after{};  ///< Watching: when asking again may tell more, > 0
     };
 
-    LeaseAnswer(LeaseOutcome came) : outcome(came) {} // NOLINT(google-explicit-constructor): done(LeaseOutcome::Held)
+    LeaseAnswer(LeaseOutcome came)
+        : outcome(came) {} // NOLINT(google-explicit-constructor): done(LeaseOutcome::Held)
     /// Failed. `permanent`: it will not mend itself, as a missing directory.
     static LeaseAnswer failed(Error why, bool permanent = false);
     operator LeaseOutcome() const noexcept { return outcome; } // NOLINT(google-explicit-constructor)
@@ -48,25 +51,25 @@ struct LeaseAnswer {
     std::optional<Watch> watch; ///< of Watching always, of NotHeld where the backend knows
 };
 
-/// One named lease for one owner. Operations may be asked on any thread, never throw and never block; `done` is called
-/// exactly once, on any thread, possibly before the call returns. A lease that is neither renewed nor released ends by
-/// itself (time to live), so a crashed owner does not keep it.
+/// One named lease for one owner. Operations may be asked on any thread, never throw and never block; `done`
+/// is called exactly once, on any thread, possibly before the call returns. A lease that is neither renewed
+/// nor released ends by itself (time to live), so a crashed owner does not keep it.
 class Lease {
 public:
     using Done = std::function<void(LeaseAnswer)>;
     virtual ~Lease() = default;
-    /// Can it work at all? Asked at start, before the node joins: a permanent failure ends the node then, and not in the
-    /// middle of a split. Outcomes as of check, which this is unless overridden.
+    /// Can it work at all? Asked at start, before the node joins: a permanent failure ends the node then, and
+    /// not in the middle of a split. Outcomes as of check, which this is unless overridden.
     virtual void probe(Done done) { check(std::move(done)); }
-    /// Does this owner have it? Asked every quarter of the time to live from the node's start on, too: a lease that knows
-    /// a dead owner by an unchanged grant takes each check for a look at it.
+    /// Does this owner have it? Asked every quarter of the time to live from the node's start on, too: a
+    /// lease that knows a dead owner by an unchanged grant takes each check for a look at it.
     virtual void check(Done done) = 0;
     /// Takes it when it is free, expired or already this owner's; then the time to live starts anew.
     virtual void acquire(Done done) = 0;
     /// Gives it back; NotHeld when done (also when it was not this owner's).
     virtual void release(Done done) = 0;
-    /// Starts the time to live anew if this owner has it; does not take it otherwise. Ask every third of the time
-    /// to live while it is held.
+    /// Starts the time to live anew if this owner has it; does not take it otherwise. Ask every third of the
+    /// time to live while it is held.
     virtual void renew(Done done) = 0;
     virtual std::chrono::milliseconds time_to_live() const noexcept = 0;
 };
@@ -74,7 +77,8 @@ public:
 /// The owner name of a node: its host and port, so that a restarted process still has its lease.
 std::string lease_owner(std::string_view host_port);
 
-/// Leases of one process: for tests, simulation and clusters inside one process. Thread-safe; share one store.
+/// Leases of one process: for tests, simulation and clusters inside one process. Thread-safe; share one
+/// store.
 class InMemoryLeaseStore {
 public:
     /// `clock`: monotonic time, since a wall clock that is set must end no grant.
@@ -115,16 +119,18 @@ private:
     std::chrono::milliseconds time_to_live_;
 };
 
-/// A lease in a file that all nodes can reach: a directory of one machine, or a network file system with working
-/// flock. flock makes each read-and-write one step and is held for that step only. The file holds the owner, a serial
-/// that grows with each grant and renewal, and the time to live (protocol.md §15.3). No clocks of two machines are
-/// compared: a grant whose serial this process has seen unchanged for a whole time to live by its own monotonic clock has
-/// expired, and the owner's ends when its own clock says so, counted from before the write.
+/// A lease in a file that all nodes can reach: a directory of one machine, or a network file system with
+/// working flock. flock makes each read-and-write one step and is held for that step only. The file holds the
+/// owner, a serial that grows with each grant and renewal, and the time to live (protocol.md §15.3). No
+/// clocks of two machines are compared: a grant whose serial this process has seen unchanged for a whole time
+/// to live by its own monotonic clock has expired, and the owner's ends when its own clock says so, counted
+/// from before the write.
 ///
-/// All file work runs on a thread of the lease's own, `muster-lease`, started by the first operation: a file system that
-/// hangs stops that thread and nobody else. `done` is called there. Beyond `queue_max` operations that wait a further one
-/// fails at once. Thread-safe. The destructor does not wait for the file system: what is not done by then has failed with
-/// Errc::cancelled, and an operation that hangs begins no write any more once it comes back.
+/// All file work runs on a thread of the lease's own, `muster-lease`, started by the first operation: a file
+/// system that hangs stops that thread and nobody else. `done` is called there. Beyond `queue_max` operations
+/// that wait a further one fails at once. Thread-safe. The destructor does not wait for the file system: what
+/// is not done by then has failed with Errc::cancelled, and an operation that hangs begins no write any more
+/// once it comes back.
 class FileLease final : public Lease {
 public:
     static constexpr std::size_t queue_max = 16;
@@ -132,9 +138,10 @@ public:
     static std::function<Instant()> system_monotonic();
     static std::function<WallTime()> system_wall();
 
-    /// `path` is created when missing, its directory is not. `time_to_live` > 0, to be the same on all nodes, and owner one
-    /// line of text, not empty (ENSURE). `monotonic` is read on the thread muster-lease, and not any more once the
-    /// destructor has returned. `wall` gives a new file its first serial, so that a file made anew repeats none.
+    /// `path` is created when missing, its directory is not. `time_to_live` > 0, to be the same on all nodes,
+    /// and owner one line of text, not empty (ENSURE). `monotonic` is read on the thread muster-lease, and
+    /// not any more once the destructor has returned. `wall` gives a new file its first serial, so that a
+    /// file made anew repeats none.
     FileLease(std::string path, std::string owner, std::function<Instant()> monotonic = system_monotonic(),
               std::chrono::milliseconds time_to_live = std::chrono::seconds{120},
               std::function<WallTime()> wall = system_wall());

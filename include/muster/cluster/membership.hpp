@@ -22,7 +22,8 @@ struct LeaderActionInputs {
     std::map<std::string, std::size_t> role_min_nr_of_members;
     /// The whole cluster is being shut down: nobody is moved to Up or WeaklyUp any more.
     bool preparing_for_shutdown = false;
-    /// Tombstones that this node has known for prune-gossip-tombstones-after, by its own count (§2, Tombstones); sorted.
+    /// Tombstones that this node has known for prune-gossip-tombstones-after, by its own count (§2,
+    /// Tombstones); sorted.
     std::vector<UniqueAddress> expired_tombstones;
 };
 

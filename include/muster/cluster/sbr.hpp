@@ -1,6 +1,6 @@
 #pragma once
-/// Which side of a split survives (protocol.md §15): the model the decision is taken on, the strategies, and the
-/// record a decision leaves. Pure values; the runtime around them is in sbr_runtime.hpp.
+/// Which side of a split survives (protocol.md §15): the model the decision is taken on, the strategies, and
+/// the record a decision leaves. Pure values; the runtime around them is in sbr_runtime.hpp.
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -24,8 +24,8 @@ namespace muster {
 enum class DowningDecision : std::uint8_t {
     DownUnreachable, ///< this side survives
     DownAll,         ///< nobody survives
-    DownSelf,        ///< the losing side, this one, goes: all of it, not only this node (§15.2: DownReachable)
-    Stay,            ///< nothing to do
+    DownSelf, ///< the losing side, this one, goes: all of it, not only this node (§15.2: DownReachable)
+    Stay,     ///< nothing to do
     DownIndirectlyConnected,
     ReverseDownIndirectlyConnected, ///< what a denied lease makes of the one before
     AcquireLeaseAndDownUnreachable,
@@ -48,8 +48,8 @@ constexpr bool needs_lease(DowningDecision d) noexcept {
 /// What becomes of a lease decision when the lease is not obtained; other decisions stay.
 DowningDecision reverse_of(DowningDecision decision) noexcept;
 
-/// How much a member counts (protocol.md §15.3, role-weighted quorum): the highest weight among its roles that
-/// have one, else `others`. 0 means not counted. The default counts everybody once.
+/// How much a member counts (protocol.md §15.3, role-weighted quorum): the highest weight among its roles
+/// that have one, else `others`. 0 means not counted. The default counts everybody once.
 struct RoleWeights {
     std::map<std::string, std::uint32_t, std::less<>> by_role;
     std::uint32_t others = 1;
@@ -94,7 +94,8 @@ public:
     /// Keeps the negative rows whose ends are both in the model.
     void set_reachability(const Reachability& reachability);
     void set_seen_by(std::vector<UniqueAddress> seen_by);
-    /// Leaving and Exiting members that said Goodbye{stopping} (protocol.md §11.1), sorted: they count on no side. They may be downed.
+    /// Leaving and Exiting members that said Goodbye{stopping} (protocol.md §11.1), sorted: they count on no
+    /// side. They may be downed.
     void set_departed(std::vector<UniqueAddress> departed) noexcept { departed_ = std::move(departed); }
     bool is_departed(const UniqueAddress& node) const noexcept;
 
@@ -118,13 +119,14 @@ public:
     /// Who may be downed: counted or joining.
     std::vector<UniqueAddress> downable() const;
 
-    /// From now on only who has seen the current gossip counts as indirectly connected. Who accused somebody and then died is an end of
-    /// rows in both directions, too, but nothing flows from it any more: for everybody else it is as gone as whom it accused.
+    /// From now on only who has seen the current gossip counts as indirectly connected. Who accused somebody
+    /// and then died is an end of rows in both directions, too, but nothing flows from it any more: for
+    /// everybody else it is as gone as whom it accused.
     void require_seen() noexcept { seen_required_ = true; }
     IndirectlyConnected indirectly_connected() const;
     bool has_indirectly_connected() const;
-    /// The model in which the second decision of §15.4 is taken: without the rows among the indirectly connected
-    /// and those with an end that cannot be downed; unreachable is what the remaining rows say.
+    /// The model in which the second decision of §15.4 is taken: without the rows among the indirectly
+    /// connected and those with an end that cannot be downed; unreachable is what the remaining rows say.
     SbrModel without_indirectly_connected() const;
     /// Nobody unreachable is left that counts: all are Down, Exiting or departed.
     bool all_unreachable_down_or_exiting() const noexcept;
@@ -155,12 +157,13 @@ struct DowningVerdict {
     std::uint64_t weight_reachable = 0;             ///< their weights; without weights their number
     std::uint64_t weight_unreachable = 0;
     std::optional<UniqueAddress> deciding_node; ///< lowest address, oldest or referee, where one decided
-    /// Of an indirect decision: only these of the indirectly connected go (SbrSettings::Indirect::Blamed); empty: all.
+    /// Of an indirect decision: only these of the indirectly connected go (SbrSettings::Indirect::Blamed);
+    /// empty: all.
     std::vector<UniqueAddress> blamed;
 };
 
-/// Decides for one side of a split. Pure: the same model gives the same verdict. Implementations are immutable,
-/// so safe to share between threads.
+/// Decides for one side of a split. Pure: the same model gives the same verdict. Implementations are
+/// immutable, so safe to share between threads.
 class DowningStrategy {
 public:
     virtual ~DowningStrategy() = default;
@@ -176,9 +179,9 @@ public:
     }
 };
 
-/// Keeps the side with more members (by weight), of equal ones the side with the lowest address. A second look
-/// assumes that the other side knows about members that came up or left meanwhile: when it might count itself
-/// the winner too, nobody stays.
+/// Keeps the side with more members (by weight), of equal ones the side with the lowest address. A second
+/// look assumes that the other side knows about members that came up or left meanwhile: when it might count
+/// itself the winner too, nobody stays.
 class KeepMajorityStrategy : public DowningStrategy {
 public:
     explicit KeepMajorityStrategy(std::string role = {}, RoleWeights weights = {})
@@ -192,8 +195,8 @@ private:
     RoleWeights weights_;
 };
 
-/// Keeps the side with at least `quorum_size` members (by weight). Two such sides are excluded by never having
-/// more than 2 * quorum_size - 1; with more, nobody stays.
+/// Keeps the side with at least `quorum_size` members (by weight). Two such sides are excluded by never
+/// having more than 2 * quorum_size - 1; with more, nobody stays.
 class StaticQuorumStrategy : public DowningStrategy {
 public:
     /// `quorum_size` >= 1 (ENSURE; SbrSettings::validate reports it politely).
@@ -223,10 +226,12 @@ private:
     std::string role_;
 };
 
-/// Keeps the side that can reach one given node. Simple, and a hazard: when the referee crashes everybody stops.
+/// Keeps the side that can reach one given node. Simple, and a hazard: when the referee crashes everybody
+/// stops.
 class KeepReferee : public DowningStrategy {
 public:
-    /// With fewer than `down_all_if_less_than_nodes` counted members beside and including the referee nobody stays.
+    /// With fewer than `down_all_if_less_than_nodes` counted members beside and including the referee nobody
+    /// stays.
     explicit KeepReferee(Address referee, std::size_t down_all_if_less_than_nodes = 1)
         : referee_(std::move(referee)), down_all_if_less_than_nodes_(down_all_if_less_than_nodes) {}
     std::string_view name() const noexcept override { return "keep-referee"; }
@@ -250,7 +255,8 @@ public:
 class LeaseMajorityStrategy : public DowningStrategy {
 public:
     explicit LeaseMajorityStrategy(
-        std::chrono::milliseconds acquire_lease_delay_for_minority = std::chrono::seconds{2}, std::string role = {})
+        std::chrono::milliseconds acquire_lease_delay_for_minority = std::chrono::seconds{2},
+        std::string role = {})
         : delay_(acquire_lease_delay_for_minority), role_(std::move(role)) {}
     std::string_view name() const noexcept override { return "lease-majority"; }
     std::string describe() const override;
@@ -285,7 +291,8 @@ struct NodesToDown {
 /// protocol.md §15.2's table, §15.4 included.
 NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, DowningDecision decision);
 /// The same, but of the indirectly connected only those the verdict blames, if it does.
-NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, const DowningVerdict& verdict);
+NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model,
+                          const DowningVerdict& verdict);
 
 /// Why a decision was taken when it was.
 enum class SbrTrigger : std::uint8_t {
@@ -315,17 +322,18 @@ struct SbrDecisionRecord {
     SbrTrigger trigger{};
     bool responsible = false; ///< this node is its side's leader
     bool dry_run = false;     ///< recorded, not carried out
-    DowningVerdict verdict;   ///< of the strategy; its rule names the trigger's own rule where no strategy was asked
+    DowningVerdict
+        verdict; ///< of the strategy; its rule names the trigger's own rule where no strategy was asked
     std::vector<Input> members;
     std::vector<Reachability::Record> rows;
     IndirectlyConnected indirectly_connected;
     std::vector<UniqueAddress> additional;
     bool conflict = false;
     std::optional<UniqueAddress> quarantined_by;
-    std::string lease;             ///< why it was not obtained: the backend's reason, or who has it
-    Duration since_last_change{};  ///< of membership or reachability
-    Duration since_first_change{}; ///< of the unstable period
-    std::uint64_t changes = 0;     ///< of reachability in it
+    std::string lease;               ///< why it was not obtained: the backend's reason, or who has it
+    Duration since_last_change{};    ///< of membership or reachability
+    Duration since_first_change{};   ///< of the unstable period
+    std::uint64_t changes = 0;       ///< of reachability in it
     std::vector<UniqueAddress> down; ///< in the order it is carried out, self last
 
     /// One line; lists longer than `line_nodes_max` are cut with their length told.
@@ -347,7 +355,9 @@ struct SbrSettings {
         static Unstable on() noexcept { return Unstable(Mode::Derived, {}); }
         static Unstable off() noexcept { return Unstable(Mode::Off, {}); }
         /// That long beyond stable-after; > 0. At most stable-after is recommended.
-        static Unstable after(std::chrono::milliseconds limit) noexcept { return Unstable(Mode::After, limit); }
+        static Unstable after(std::chrono::milliseconds limit) noexcept {
+            return Unstable(Mode::After, limit);
+        }
         /// With this stable-after; nullopt: off.
         std::optional<std::chrono::milliseconds> limit(std::chrono::milliseconds stable) const noexcept;
 
@@ -358,21 +368,24 @@ struct SbrSettings {
         std::chrono::milliseconds limit_;
     };
 
-    /// Who goes when nodes call each other unreachable while information still flows (protocol.md §15.4), or keep changing
-    /// their minds about it (§15.5).
+    /// Who goes when nodes call each other unreachable while information still flows (protocol.md §15.4), or
+    /// keep changing their minds about it (§15.5).
     enum class Indirect : std::uint8_t {
-        /// As in Pekko and in the classic preset: everybody at either end of such a row; of changes that do not end, everybody.
+        /// As in Pekko and in the classic preset: everybody at either end of such a row; of changes that do
+        /// not end, everybody.
         All,
-        /// The few that explain all of it (sbr_blame.hpp), if there are such and the others are certainly a majority; else as All.
+        /// The few that explain all of it (sbr_blame.hpp), if there are such and the others are certainly a
+        /// majority; else as All.
         Blamed,
     };
 
-    std::string strategy = "keep-majority"; ///< one of sbr_strategy_names()
+    std::string strategy = "keep-majority";         ///< one of sbr_strategy_names()
     std::chrono::milliseconds stable_after{20'000}; ///< >= 0; see recommended_stable_after
     Unstable down_all_when_unstable = Unstable::on();
     /// split-brain-resolver.indirectly-connected: "all" or "blamed". To be the same on all nodes.
     Indirect indirect = Indirect::Blamed;
-    /// Only members with this role count (keep-majority, static-quorum, keep-oldest, lease-majority); "": all.
+    /// Only members with this role count (keep-majority, static-quorum, keep-oldest, lease-majority); "":
+    /// all.
     std::string role;
     /// Weights by role (keep-majority, static-quorum, role-weighted-quorum).
     std::map<std::string, std::uint32_t> weights;
@@ -384,7 +397,7 @@ struct SbrSettings {
     std::size_t down_all_if_less_than_nodes = 1; ///< keep-referee
     /// lease-majority: which backend, e.g. "file" or "memory" or an application's own name; required.
     std::string lease_implementation;
-    std::string lease_name; ///< "": default_lease_name(cluster)
+    std::string lease_name;                                           ///< "": default_lease_name(cluster)
     std::chrono::milliseconds acquire_lease_delay_for_minority{2000}; ///< >= 0
     std::chrono::milliseconds release_after{40'000};                  ///< >= 0
     /// A lease operation not answered for so long has failed; > 0.
@@ -392,8 +405,8 @@ struct SbrSettings {
     /// Decide and record, but down nobody and ask for no lease.
     bool dry_run = false;
 
-    /// The first setting that cannot work: Errc::invalid_argument, subject "setting split-brain-resolver.<name>"
-    /// (or the strategy's own sub-setting), advice what would be right.
+    /// The first setting that cannot work: Errc::invalid_argument, subject "setting
+    /// split-brain-resolver.<name>" (or the strategy's own sub-setting), advice what would be right.
     result<void> validate() const;
     /// The strategy these settings name; the error of validate() otherwise.
     result<std::shared_ptr<const DowningStrategy>> make_strategy() const;
@@ -401,8 +414,8 @@ struct SbrSettings {
     /// Canonical values for the join check (protocol.md §5.5): strategy, and weights.
     std::string config_strategy() const { return strategy; }
     std::string config_weights() const { return role_weights().canonical(); }
-    /// Every other setting that decides who stays, by full key, in canonical text: two nodes that differ in one may both stay, or
-    /// both go. `cluster_name` makes the default lease's name.
+    /// Every other setting that decides who stays, by full key, in canonical text: two nodes that differ in
+    /// one may both stay, or both go. `cluster_name` makes the default lease's name.
     std::map<std::string, std::string> config_deciding(std::string_view cluster_name) const;
     /// Those that decide when, and dry-run: a difference is worth a warning.
     std::map<std::string, std::string> config_timing() const;
@@ -419,8 +432,8 @@ public:
     virtual ~DowningProvider() = default;
     /// As in the setting cluster.downing-provider, which must be equal on all nodes.
     virtual std::string_view name() const noexcept = 0;
-    /// How long higher layers wait after MemberRemoved of a downed member before they start its work elsewhere
-    /// (protocol.md §15.7). `configured` is cluster.down-removal-margin, 0 when off.
+    /// How long higher layers wait after MemberRemoved of a downed member before they start its work
+    /// elsewhere (protocol.md §15.7). `configured` is cluster.down-removal-margin, 0 when off.
     virtual std::chrono::milliseconds
     down_removal_margin(std::chrono::milliseconds configured) const noexcept = 0;
     /// What it would do about this state if nothing changed any more.
@@ -462,8 +475,9 @@ private:
     SbrSettings settings_;
 };
 
-/// Told when this side, as it sees itself, stops and starts again to be one that would survive. Edge triggered:
-/// each call is a change. An application can stop taking writes at once instead of after stable-after.
+/// Told when this side, as it sees itself, stops and starts again to be one that would survive. Edge
+/// triggered: each call is a change. An application can stop taking writes at once instead of after
+/// stable-after.
 class QuorumObserver {
 public:
     virtual ~QuorumObserver() = default;

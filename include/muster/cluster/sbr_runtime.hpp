@@ -1,6 +1,6 @@
 #pragma once
-/// When to take the resolver's decision (protocol.md §15.1, §15.5, §15.6) and the life of its lease: a value that
-/// is told events and ticks and answers with effects.
+/// When to take the resolver's decision (protocol.md §15.1, §15.5, §15.6) and the life of its lease: a value
+/// that is told events and ticks and answers with effects.
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -19,7 +19,8 @@
 
 namespace muster {
 
-/// What a tick of the resolver did, in the reference's words. `nodes` in the order they are downed, self last.
+/// What a tick of the resolver did, in the reference's words. `nodes` in the order they are downed, self
+/// last.
 namespace sbr_action {
 struct None {};
 struct DownUnreachable {
@@ -53,22 +54,24 @@ inline constexpr std::string_view decisions = "cluster.sbr.decisions";
 inline constexpr std::string_view downed = "cluster.sbr.downed";
 } // namespace sbr_code
 
-/// The resolver of one node. Feed it every ClusterEvent in published order (from the empty state on: subscribe as
-/// events, or diff_events(nullptr, state)), tick() every SbrSettings::tick_interval, its timer, and what came of
-/// its lease operations. Effects: Down (self last), Record before them, LeaseCheck / LeaseAcquire / LeaseRelease,
-/// SetTimer / CancelTimer of CoreTimer::LeaseDelay, Log, Count. One thread.
+/// The resolver of one node. Feed it every ClusterEvent in published order (from the empty state on:
+/// subscribe as events, or diff_events(nullptr, state)), tick() every SbrSettings::tick_interval, its timer,
+/// and what came of its lease operations. Effects: Down (self last), Record before them, LeaseCheck /
+/// LeaseAcquire / LeaseRelease, SetTimer / CancelTimer of CoreTimer::LeaseDelay, Log, Count. One thread.
 class SbrRuntime {
 public:
     /// `settings` must be valid (ENSURE).
     SbrRuntime(UniqueAddress self, std::string self_data_center, SbrSettings settings);
     /// With a strategy of one's own; `settings` gives times, lease and dry-run.
-    SbrRuntime(UniqueAddress self, std::string self_data_center, std::shared_ptr<const DowningStrategy> strategy,
-               SbrSettings settings);
+    SbrRuntime(UniqueAddress self, std::string self_data_center,
+               std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings);
 
     void on_event(const ClusterEvent& event, const Now& now, Effects& out);
-    /// The same for all that was published together, which costs less and shows observers no states in between.
+    /// The same for all that was published together, which costs less and shows observers no states in
+    /// between.
     void on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out);
-    /// Leaving and Exiting members that said that they stop, sorted (ClusterCore::departed): before the events that follow from it.
+    /// Leaving and Exiting members that said that they stop, sorted (ClusterCore::departed): before the
+    /// events that follow from it.
     void set_departed(std::vector<UniqueAddress> departed);
     /// Takes the decision when it is due; acts on instability, responsible or not; releases the lease.
     SbrAction tick(const Now& now, Effects& out);
@@ -76,8 +79,8 @@ public:
     SbrAction on_timer(TimerKey key, const Now& now, Effects& out);
     /// The answer to the effect with this generation; a stale one is ignored.
     SbrAction on_lease(std::uint64_t generation, const LeaseAnswer& answer, const Now& now, Effects& out);
-    /// A remote node told the transport that it has quarantined this one. If exactly that incarnation is a member,
-    /// this node goes at once (protocol.md §15.6).
+    /// A remote node told the transport that it has quarantined this one. If exactly that incarnation is a
+    /// member, this node goes at once (protocol.md §15.6).
     SbrAction quarantined_by_remote(const UniqueAddress& remote, const Now& now, Effects& out);
 
     /// What would be decided right now, without doing it; Stay while everybody is reachable.
@@ -114,7 +117,7 @@ private:
         DowningVerdict verdict;
         Step step = Step::Checking;
         std::uint64_t generation = 0;
-        Instant deadline{}; // of the operation under way; Watching: of all of it
+        Instant deadline{};                      // of the operation under way; Watching: of all of it
         std::optional<LeaseAnswer::Watch> watch; // what the last answer told of somebody's grant
         Instant watched{};                       // when that was
         std::optional<Instant> watch_until;      // no later: then it counts as denied
@@ -181,7 +184,8 @@ private:
     bool is_leader_ = false;
     bool self_was_up_ = false;
     bool stopped_ = false;
-    bool may_have_settled_ = false; // an event came after which nobody unreachable may be left to decide about
+    bool may_have_settled_ =
+        false;                     // an event came after which nobody unreachable may be left to decide about
     bool members_came_up_ = false; // since the strategy was last asked whether it can cope
     Instant stable_since_{};
     Changes changes_;

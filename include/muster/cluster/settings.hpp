@@ -42,29 +42,34 @@ struct EagerSettings {
     std::chrono::milliseconds interval_min{5};
     std::chrono::milliseconds join_batch{10};
     std::chrono::milliseconds evidence_rank_delay{15};
-    /// > 0. When the connections with more than half of the watched nodes end within it, this node doubts itself (protocol.md §12.7).
+    /// > 0. When the connections with more than half of the watched nodes end within it, this node doubts
+    /// itself (protocol.md §12.7).
     std::chrono::milliseconds evidence_window{1000};
 };
 
-/// Durations are at most a year (setting_duration_max), those of EagerSettings at most an hour. Names are UTF-8 without control characters.
+/// Durations are at most a year (setting_duration_max), those of EagerSettings at most an hour. Names are
+/// UTF-8 without control characters.
 struct ClusterSettings {
     std::vector<Address> seed_nodes;
     std::chrono::milliseconds seed_node_timeout{5000};
     bool seed_refused_is_nack = true;
-    /// Ask again this long after a seed's Nack or refused connection, and after JoinDeferred (muster's own; absent in the classic
-    /// preset, where only seed_node_timeout and retry_unsuccessful_join_after repeat). > 0.
+    /// Ask again this long after a seed's Nack or refused connection, and after JoinDeferred (muster's own;
+    /// absent in the classic preset, where only seed_node_timeout and retry_unsuccessful_join_after repeat).
+    /// > 0.
     std::optional<std::chrono::milliseconds> seed_ask_again_after{std::chrono::milliseconds{250}};
     std::optional<std::chrono::milliseconds> retry_unsuccessful_join_after{std::chrono::seconds{10}};
     std::optional<std::chrono::milliseconds> shutdown_after_unsuccessful_join_seed_nodes;
     std::chrono::milliseconds down_removal_margin{0}; ///< 0: stable-after under SBR
     std::chrono::milliseconds quarantine_removed_node_after{5000};
     std::optional<std::chrono::milliseconds> allow_weakly_up_members{std::chrono::seconds{7}};
-    /// Prefix dc- is reserved. At most 127, of 255 bytes each and 7937 in sum (gossip_limits.hpp); more is an error at start.
+    /// Prefix dc- is reserved. At most 127, of 255 bytes each and 7937 in sum (gossip_limits.hpp); more is an
+    /// error at start.
     std::vector<std::string> roles;
     AppVersion app_version;
     bool run_coordinated_shutdown_when_down = true;
-    /// A node that leaves stays a full member until it may go (muster's own, protocol.md §11.1: a leave beside a crash is held back,
-    /// ExitingConfirmed is repeated until it is answered, a member that said Goodbye{stopping} holds nobody up). Off in the classic preset.
+    /// A node that leaves stays a full member until it may go (muster's own, protocol.md §11.1: a leave
+    /// beside a crash is held back, ExitingConfirmed is repeated until it is answered, a member that said
+    /// Goodbye{stopping} holds nobody up). Off in the classic preset.
     bool patient_leave = true;
     std::size_t min_nr_of_members = 1; ///< > 0
     std::map<std::string, std::size_t> role_min_nr_of_members;
@@ -76,8 +81,9 @@ struct ClusterSettings {
     std::optional<std::chrono::milliseconds> publish_stats_interval;
     double gossip_different_view_probability = 0.8;             ///< [0, 1]
     std::size_t reduce_gossip_different_view_probability = 400; ///< nodes
-    /// A join that would bring the encoded gossip above so many bytes is put off (JoinDeferred, protocol.md §5.6 Room); the joiner asks
-    /// again. At least 1024. Absent: a quarter of the transport's largest frame, which is also the most that ClusterRemoteAdapter takes.
+    /// A join that would bring the encoded gossip above so many bytes is put off (JoinDeferred, protocol.md
+    /// §5.6 Room); the joiner asks again. At least 1024. Absent: a quarter of the transport's largest frame,
+    /// which is also the most that ClusterRemoteAdapter takes.
     std::optional<std::size_t> gossip_bytes_max;
     std::chrono::milliseconds prune_gossip_tombstones_after{std::chrono::hours{24}};
     FailureDetectorSettings failure_detector;

@@ -67,8 +67,9 @@ public:
 struct ConnectOptions {
     Instant deadline = Instant::max(); ///< timed_out when it passes
     std::uint32_t notsent_lowat = 0;   ///< TCP_NOTSENT_LOWAT in bytes; 0 leaves the system's
-    /// The connection ends with timed_out when its peer acknowledges nothing that was sent, or takes nothing, for that long, and a quarter
-    /// of it or a second later when nothing was sent and nobody is there. 0 leaves the system's (hours). Not simulated.
+    /// The connection ends with timed_out when its peer acknowledges nothing that was sent, or takes nothing,
+    /// for that long, and a quarter of it or a second later when nothing was sent and nobody is there. 0
+    /// leaves the system's (hours). Not simulated.
     Duration silence_max{};
 };
 

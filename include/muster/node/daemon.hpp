@@ -1,5 +1,6 @@
 #pragma once
-/// A running member of a cluster: spawn_daemon starts it, ClusterDaemonHandle is how the application talks to it.
+/// A running member of a cluster: spawn_daemon starts it, ClusterDaemonHandle is how the application talks to
+/// it.
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -26,19 +27,30 @@ class Runtime;
 
 /// Everything a daemon can be told; every handle function is one of these.
 struct DaemonCmd {
-    struct Join { Address to; };
-    struct JoinSeedNodes { std::vector<Address> seeds; };
-    struct Leave { Address node; };
-    struct Down { Address node; };
+    struct Join {
+        Address to;
+    };
+    struct JoinSeedNodes {
+        std::vector<Address> seeds;
+    };
+    struct Leave {
+        Address node;
+    };
+    struct Down {
+        Address node;
+    };
     struct PrepareForShutdown {};
-    struct ApplyGossip { GossipPdu pdu; };
+    struct ApplyGossip {
+        GossipPdu pdu;
+    };
     struct Tick {};
     struct Shutdown {};
-    using Any = std::variant<Join, JoinSeedNodes, Leave, Down, PrepareForShutdown, ApplyGossip, Tick, Shutdown>;
+    using Any =
+        std::variant<Join, JoinSeedNodes, Leave, Down, PrepareForShutdown, ApplyGossip, Tick, Shutdown>;
 };
 
-/// A work item of a coordinated shutdown phase: called on the Runtime's thread, calls `done` when finished (any thread).
-/// The phase's timeout bounds it.
+/// A work item of a coordinated shutdown phase: called on the Runtime's thread, calls `done` when finished
+/// (any thread). The phase's timeout bounds it.
 using ShutdownTask = std::function<void(UniqueFunction<void()> done)>;
 
 /// What spawn_daemon needs to know.
@@ -46,32 +58,38 @@ struct DaemonConfig {
     ClusterSettings cluster;
     /// Split-brain resolution; absent: nobody is downed automatically (spawn_daemon_with_sbr sets it).
     std::optional<SbrSettings> sbr;
-    /// For lease-majority. It is asked before the node joins: one that cannot work ends the node with ShutdownReason::CannotStart
-    /// (on_started() and async_up() say why); one that does not answer is warned about and asked again. Read every quarter of its time
-    /// to live from then on.
+    /// For lease-majority. It is asked before the node joins: one that cannot work ends the node with
+    /// ShutdownReason::CannotStart (on_started() and async_up() say why); one that does not answer is warned
+    /// about and asked again. Read every quarter of its time to live from then on.
     std::shared_ptr<Lease> lease;
-    /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport afterwards.
+    /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport
+    /// afterwards.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
-    /// Further settings that members must have alike, by key, and the application's own checks (protocol.md §5.5). Only digests travel.
+    /// Further settings that members must have alike, by key, and the application's own checks (protocol.md
+    /// §5.5). Only digests travel.
     std::map<std::string, std::string> join_settings;
     std::vector<ConfigChecker> join_checkers;
-    /// How long a leave may wait for a crashed member to be noticed, decided on and removed before it goes on regardless (protocol.md
-    /// §11.1); ten seconds later at the latest the node marks itself Down and ends with ShutdownReason::LeaveUnfinished. Absent:
-    /// leave_timeout_min(); shorter is an error. Who supervises the process should grant it shutdown_time_max().
+    /// How long a leave may wait for a crashed member to be noticed, decided on and removed before it goes on
+    /// regardless (protocol.md §11.1); ten seconds later at the latest the node marks itself Down and ends
+    /// with ShutdownReason::LeaveUnfinished. Absent: leave_timeout_min(); shorter is an error. Who supervises
+    /// the process should grant it shutdown_time_max().
     std::optional<std::chrono::milliseconds> leave_timeout;
     /// Seed of the daemon's random choices; absent: the Runtime's entropy.
     std::optional<std::uint64_t> random_seed;
-    /// Told of every state that is published, on the Runtime's thread, before readers, subscribers and peers can know of it: snapshot()
-    /// and events leave out what is replaced at once. For checkers and tools; must not throw, nor call the daemon.
+    /// Told of every state that is published, on the Runtime's thread, before readers, subscribers and peers
+    /// can know of it: snapshot() and events leave out what is replaced at once. For checkers and tools; must
+    /// not throw, nor call the daemon.
     std::function<void(const std::shared_ptr<const MembershipState>&)> observer;
 
     /// The first setting outside its range.
     result<void> validate() const;
-    /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of the resolver; without
-    /// a resolver detection + 10 s. With lease-majority acquire_lease_delay_for_minority and two lease_operation_timeouts more. 48 s
-    /// with the defaults, 60 s with lease-majority.
+    /// Detection + the larger of 2 * stable-after and stable-after + down-all-when-unstable + two ticks of
+    /// the resolver; without a resolver detection + 10 s. With lease-majority
+    /// acquire_lease_delay_for_minority and two lease_operation_timeouts more. 48 s with the defaults, 60 s
+    /// with lease-majority.
     std::chrono::milliseconds leave_timeout_min() const;
-    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults, 78 s with lease-majority.
+    /// The longest a shutdown takes, the application's own tasks aside. 66 s with the defaults, 78 s with
+    /// lease-majority.
     std::chrono::milliseconds shutdown_time_max() const;
 };
 
@@ -89,8 +107,9 @@ struct DaemonSnapshot {
     MemberStatus self_status() const noexcept { return state->self_status(); }
 };
 
-/// Talks to a daemon from any thread; every function returns at once. Movable. Its destruction asks the daemon to stop at once
-/// (without leaving: call leave() or async_leave() before, or peers will see an unreachable node) and does not wait.
+/// Talks to a daemon from any thread; every function returns at once. Movable. Its destruction asks the
+/// daemon to stop at once (without leaving: call leave() or async_leave() before, or peers will see an
+/// unreachable node) and does not wait.
 class ClusterDaemonHandle {
 public:
     class Daemon; ///< the running node; internal
@@ -103,13 +122,14 @@ public:
 
     void join(const Address& to);
     void join_seed_nodes(std::vector<Address> seeds);
-    /// This node leaves gracefully, as async_leave() does: coordinated shutdown runs from its first phase and leaves in phase cluster-leave.
-    /// Before it has joined it ends the joining.
+    /// This node leaves gracefully, as async_leave() does: coordinated shutdown runs from its first phase and
+    /// leaves in phase cluster-leave. Before it has joined it ends the joining.
     void leave();
     void leave(const Address& node);
     void down(const Address& node);
     void prepare_for_full_shutdown();
-    /// See ClusterCore::forget_data_center(): tells this node only, so tell every node of the data center. `done` runs on the Runtime's thread.
+    /// See ClusterCore::forget_data_center(): tells this node only, so tell every node of the data center.
+    /// `done` runs on the Runtime's thread.
     void forget_data_center(std::string name, UniqueFunction<void(result<void>)> done);
     /// Feeds one PDU as if a peer had sent it.
     void apply_gossip(GossipPdu pdu);
@@ -119,13 +139,13 @@ public:
 
     /// The last published state.
     DaemonSnapshot snapshot() const;
-    /// Why is the cluster not converged: what the leader waits for, who has not seen, who is unreachable for whom.
-    /// Asks the Runtime's thread; `done` runs there.
+    /// Why is the cluster not converged: what the leader waits for, who has not seen, who is unreachable for
+    /// whom. Asks the Runtime's thread; `done` runs there.
     void not_converged_report(UniqueFunction<void(ConvergenceReport)> done) const;
     /// The latest decisions of the resolver, oldest first (at most 100), with everything they were based on.
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
-    /// Whom this node heartbeats, of its own data center (by the ring, protocol.md §12.2) and of the others (§13), as of the last published
-    /// state: whose silence it would notice.
+    /// Whom this node heartbeats, of its own data center (by the ring, protocol.md §12.2) and of the others
+    /// (§13), as of the last published state: whose silence it would notice.
     std::vector<UniqueAddress> monitored() const;
     ClusterEventBus& events() const;
     UniqueAddress unique_address() const;
@@ -133,27 +153,30 @@ public:
     /// A function that feeds PDUs, for own transports: keeps working (as a no-op) after the daemon is gone.
     std::function<void(GossipPdu)> gossip_inbox() const;
 
-    /// Once, on the Runtime's thread, when the node begins to join as it was told to (at once if it has): at its start, with
-    /// lease-majority after the lease has answered, or not within lease_operation_timeout. An error: it cannot start, or was stopped before.
+    /// Once, on the Runtime's thread, when the node begins to join as it was told to (at once if it has): at
+    /// its start, with lease-majority after the lease has answered, or not within lease_operation_timeout. An
+    /// error: it cannot start, or was stopped before.
     void on_started(UniqueFunction<void(result<void>)> callback);
     /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
     void on_member_up(std::function<void()> callback);
     void on_member_removed(std::function<void()> callback);
-    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and at once if it has. Never if the
-    /// Runtime is destroyed first.
+    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and
+    /// at once if it has. Never if the Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
-    /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in Phase::cluster_exiting.
+    /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in
+    /// Phase::cluster_exiting.
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
 
     TellResult tell(const Address& to, const Tell& message) const;
     TellRoute route(const Address& to) const;
 
-    /// Coordinated shutdown with reason Requested: leaves if it is a member, then closes the transport. Idempotent.
+    /// Coordinated shutdown with reason Requested: leaves if it is a member, then closes the transport.
+    /// Idempotent.
     void shutdown();
 
-    /// Completes with success when the node has left and stopped. `token` may be any Asio completion token for
-    /// void(result<void>); completes on its executor. Errors: cancelled (the waiting, not the leaving), timed_out (it has stopped, but
-    /// the others did not let it go: it is Down).
+    /// Completes with success when the node has left and stopped. `token` may be any Asio completion token
+    /// for void(result<void>); completes on its executor. Errors: cancelled (the waiting, not the leaving),
+    /// timed_out (it has stopped, but the others did not let it go: it is Down).
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_leave(Token&& token) {
         return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
@@ -169,16 +192,17 @@ public:
                                                   start_shutdown(self, std::move(done));
                                               });
     }
-    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before), what keeps its lease from working.
+    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before), what keeps its lease
+    /// from working.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_up(Token&& token) {
-        return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
-                                              [self = daemon_](UniqueFunction<void(result<void>)> done) {
-                                                  start_up(self, std::move(done));
-                                              });
+        return detail::initiate<result<void>>(
+            executor(), std::forward<Token>(token),
+            [self = daemon_](UniqueFunction<void(result<void>)> done) { start_up(self, std::move(done)); });
     }
-    /// Waits for room instead of answering Full. The tell is encoded before this returns. The result is Queued, or Errc::too_large,
-    /// not_found (NoRoute), unreachable (nobody has answered there for connect_timeout), limit_reached (too many waiting), cancelled.
+    /// Waits for room instead of answering Full. The tell is encoded before this returns. The result is
+    /// Queued, or Errc::too_large, not_found (NoRoute), unreachable (nobody has answered there for
+    /// connect_timeout), limit_reached (too many waiting), cancelled.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_tell(const Address& to, const Tell& message, Token&& token) {
         return detail::initiate<result<void>>(
@@ -204,18 +228,22 @@ private:
     static void start_leave(const std::shared_ptr<Daemon>& daemon, Done done);
     static void start_shutdown(const std::shared_ptr<Daemon>& daemon, Done done);
     static void start_up(const std::shared_ptr<Daemon>& daemon, Done done);
-    static void start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell, Done done);
+    static void start_tell(const std::shared_ptr<Daemon>& daemon, const Address& to, const Tell& tell,
+                           Done done);
 
     std::shared_ptr<Daemon> daemon_;
 };
 
-/// Starts a daemon on `runtime` over `transport` (TCP or in-process); it joins through the configured seed nodes at once (with none,
-/// join() does it). Any thread; nothing happens before the Runtime is run, and its destruction ends the daemon. `sink` receives the tells (null: they are counted and dropped).
-/// Errors: a setting outside its range.
+/// Starts a daemon on `runtime` over `transport` (TCP or in-process); it joins through the configured seed
+/// nodes at once (with none, join() does it). Any thread; nothing happens before the Runtime is run, and its
+/// destruction ends the daemon. `sink` receives the tells (null: they are counted and dropped). Errors: a
+/// setting outside its range.
 result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
-                                         DaemonConfig config, std::shared_ptr<RemoteMessageSink> sink = nullptr);
+                                         DaemonConfig config,
+                                         std::shared_ptr<RemoteMessageSink> sink = nullptr);
 /// The same with split-brain resolution.
-result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transport,
+result<ClusterDaemonHandle> spawn_daemon_with_sbr(net::Runtime& runtime,
+                                                  std::shared_ptr<ClusterTransport> transport,
                                                   DaemonConfig config, SbrSettings sbr,
                                                   std::shared_ptr<RemoteMessageSink> sink = nullptr);
 

@@ -1,6 +1,7 @@
 #pragma once
 /// A world in virtual time (design.md §8): machines, the network between them, and a net::Runtime for every
-/// process. One thread, no clock, no socket; the same seed and the same calls give the same run, byte for byte.
+/// process. One thread, no clock, no socket; the same seed and the same calls give the same run, byte for
+/// byte.
 #include <functional>
 #include <memory>
 #include <muster/net/runtime.hpp>
@@ -37,10 +38,10 @@ struct NetworkOptions {
 /// One entry of the run's trace.
 struct TraceEvent {
     enum class Kind : std::uint8_t {
-        Sent,    ///< a parcel was accepted by the network
-        Lost,    ///< an attempt failed
-        Arrived, ///< a parcel reached its machine
-        Turn,    ///< a process ran; `to` is its machine, `connection` the process number
+        Sent,     ///< a parcel was accepted by the network
+        Lost,     ///< an attempt failed
+        Arrived,  ///< a parcel reached its machine
+        Turn,     ///< a process ran; `to` is its machine, `connection` the process number
         Scenario, ///< an action given to Network::at() ran
         Broken    ///< the network broke a connection
     };
@@ -53,10 +54,12 @@ struct TraceEvent {
     std::string to_line() const;
 };
 
-/// What stands between a machine and all others: a host proxy or sidecar through which all its connections go, in both directions.
+/// What stands between a machine and all others: a host proxy or sidecar through which all its connections
+/// go, in both directions.
 enum class Proxy : std::uint8_t {
     Transparent, ///< as if there were none
-    Swallows,    ///< new connections are accepted by the proxy itself, and what is sent over them is never forwarded
+    Swallows,    ///< new connections are accepted by the proxy itself, and what is sent over them is never
+                 ///< forwarded
     Refuses,     ///< new connections are refused
 };
 
@@ -64,19 +67,22 @@ enum class Proxy : std::uint8_t {
 struct Clock {
     std::int64_t drift_ppb = 0;               ///< parts per billion: 1'000'000 runs 0.1 % fast
     std::chrono::milliseconds wall_offset{0}; ///< added to the wall clock
-    Duration lateness_max{};                  ///< timers fire up to this much late, each by a random part of it
+    Duration lateness_max{}; ///< timers fire up to this much late, each by a random part of it
 };
 
-/// Counts what one process holds, while it runs and after its end. When its teardown has run nothing may be left: what is, has leaked.
+/// Counts what one process holds, while it runs and after its end. When its teardown has run nothing may be
+/// left: what is, has leaked.
 class Ledger {
 public:
     struct Balance {
-        /// Coroutines that were spawned on its executor and operations that use it, which have not ended: a coroutine counts once or twice.
+        /// Coroutines that were spawned on its executor and operations that use it, which have not ended: a
+        /// coroutine counts once or twice.
         std::size_t coroutines = 0;
-        std::size_t timers = 0;       ///< pending; none once the process has ended
-        std::size_t streams = 0;      ///< net::Connection objects
-        std::size_t listeners = 0;    ///< net::Listener objects
-        std::size_t buffers = 0;      ///< what receive() gave and somebody still shares, and chunks of Runtime::chunks()
+        std::size_t timers = 0;    ///< pending; none once the process has ended
+        std::size_t streams = 0;   ///< net::Connection objects
+        std::size_t listeners = 0; ///< net::Listener objects
+        std::size_t buffers =
+            0; ///< what receive() gave and somebody still shares, and chunks of Runtime::chunks()
         std::size_t buffer_bytes = 0; ///< of these
         bool operator==(const Balance&) const = default;
     };
@@ -101,8 +107,9 @@ public:
 
     /// May be kept beyond the Runtime's end.
     virtual std::shared_ptr<const Ledger> ledger() const = 0;
-    /// Runs what is ready in this process until nothing is: as a main() that lets everything end before it destroys the Runtime. No time
-    /// passes. False when there is still something ready after 100 turns. Not from inside a handler of the process.
+    /// Runs what is ready in this process until nothing is: as a main() that lets everything end before it
+    /// destroys the Runtime. No time passes. False when there is still something ready after 100 turns. Not
+    /// from inside a handler of the process.
     virtual bool settle() = 0;
 };
 
@@ -149,13 +156,14 @@ public:
     /// Runs `action` outside all processes: the scenario's own events.
     void at(Instant when, UniqueFunction<void()> action);
 
-    /// Power. A machine that goes down takes its connections with it without a word to the peers; processes on
-    /// it are to be destroyed by the caller. While it is down nothing arrives and nothing leaves.
+    /// Power. A machine that goes down takes its connections with it without a word to the peers; processes
+    /// on it are to be destroyed by the caller. While it is down nothing arrives and nothing leaves.
     void set_up(HostId host, bool up);
     bool up(HostId host) const;
     /// Breaks every connection between two machines; both sides read reset.
     void reset_connections(HostId a, HostId b);
-    /// A proxy that (re)starts: connections of this machine with others break as by reset_connections(), new ones meet what it does now.
+    /// A proxy that (re)starts: connections of this machine with others break as by reset_connections(), new
+    /// ones meet what it does now.
     void set_proxy(HostId host, Proxy proxy);
     /// Tries again at once what was lost and waits: after a partition that heals, what a real TCP does later.
     void retry_lost();
@@ -170,7 +178,8 @@ public:
     std::uint64_t trace_count() const noexcept;
     /// Called with every trace event.
     void on_trace(std::function<void(const TraceEvent&)> observer);
-    /// Called after each turn of a process, outside of it: here the process may be destroyed, and what is thrown leaves run().
+    /// Called after each turn of a process, outside of it: here the process may be destroyed, and what is
+    /// thrown leaves run().
     void on_turn(std::function<void(Runtime& process)> observer);
 
 private:

@@ -1,6 +1,7 @@
 #pragma once
-/// A cluster of whole production nodes in virtual time (design.md §8): their machines, what befalls them, and a checker
-/// that looks at protocol.md §19 after every step. The same options and the same calls give the same run, byte for byte.
+/// A cluster of whole production nodes in virtual time (design.md §8): their machines, what befalls them, and
+/// a checker that looks at protocol.md §19 after every step. The same options and the same calls give the
+/// same run, byte for byte.
 ///
 ///     sim::World world({.seed = 7, .nodes = 5});
 ///     world.start_all();
@@ -36,17 +37,18 @@ struct WorldOptions {
     std::size_t seed_nodes = 2;
     std::string cluster_name = "sim";
     std::uint16_t port = 2551;
-    /// What every node is started with; address, port, cluster name, seeds and random seed are filled in. Its resolver is
-    /// keep-majority with 3 s of stable-after unless something else is set.
+    /// What every node is started with; address, port, cluster name, seeds and random seed are filled in. Its
+    /// resolver is keep-majority with 3 s of stable-after unless something else is set.
     RemoteAdapterConfig config = default_config();
     /// Changes the configuration of one node before each start of it: roles, data center, strategy, lease.
     std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure{};
-    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received). What it keeps beyond the process's end it
-    /// copies: payloads share receive buffers, which are the process's.
+    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received). What it
+    /// keeps beyond the process's end it copies: payloads share receive buffers, which are the process's.
     std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink{};
-    /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when the process
-    /// ends, before `adapter` is. It is where a user's own code comes into the world. When the node stops in order the process then runs until
-    /// nothing is ready; a timer, coroutine or connection that the program has left behind is a `leak`.
+    /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when
+    /// the process ends, before `adapter` is. It is where a user's own code comes into the world. When the
+    /// node stops in order the process then runs until nothing is ready; a timer, coroutine or connection
+    /// that the program has left behind is a `leak`.
     std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application{};
     LinkFaults links{};
     LogLevel log_level = LogLevel::Warning;
@@ -73,18 +75,19 @@ public:
         std::size_t index = 0;
         HostId host{};
         Address address;
-        std::uint64_t lives = 0; ///< processes started so far
-        End end = End::None;     ///< of the latest life
-        std::optional<ShutdownReason> reason;      ///< why it stopped of itself
-        std::optional<UniqueAddress> identity;     ///< of the latest life
-        std::shared_ptr<MemoryLogSink> log;        ///< of the latest life
-        std::shared_ptr<RecordingSink> received;   ///< null with WorldOptions::make_sink
-        std::vector<ClusterEvent> events;          ///< of the latest life, in order (EventCategory::Domain)
-        Clock clock;                               ///< what set_clock() said; it outlives the process
-        std::unique_ptr<Runtime> runtime;          ///< null: no process
-        std::optional<ClusterRemoteAdapter> node;  ///< empty: no process
+        std::uint64_t lives = 0;                  ///< processes started so far
+        End end = End::None;                      ///< of the latest life
+        std::optional<ShutdownReason> reason;     ///< why it stopped of itself
+        std::optional<UniqueAddress> identity;    ///< of the latest life
+        std::shared_ptr<MemoryLogSink> log;       ///< of the latest life
+        std::shared_ptr<RecordingSink> received;  ///< null with WorldOptions::make_sink
+        std::vector<ClusterEvent> events;         ///< of the latest life, in order (EventCategory::Domain)
+        Clock clock;                              ///< what set_clock() said; it outlives the process
+        std::unique_ptr<Runtime> runtime;         ///< null: no process
+        std::optional<ClusterRemoteAdapter> node; ///< empty: no process
         SubscriptionHandle subscription;
-        std::shared_ptr<void> application; ///< what WorldOptions::application made; null: no process, or none was asked for
+        std::shared_ptr<void>
+            application; ///< what WorldOptions::application made; null: no process, or none was asked for
         std::uint64_t turns = 0; ///< of this machine's processes
 
         bool running() const noexcept { return node.has_value(); }
@@ -123,7 +126,8 @@ public:
     // --- the network
     FaultyLinks& links() noexcept { return *links_; }
     Network& network() noexcept { return network_; }
-    /// Nothing passes between `left` and all other machines there are, in either direction. Partitions may overlap.
+    /// Nothing passes between `left` and all other machines there are, in either direction. Partitions may
+    /// overlap.
     void partition(const std::vector<std::size_t>& left);
     void partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
     /// Takes back one such partition, and has TCP try again at once.
@@ -150,18 +154,19 @@ public:
     bool run_until(const std::function<bool()>& done, Duration limit);
     /// Until agreed(), or false when it is not so after `limit`.
     bool run_until_agreed(Duration limit);
-    /// Every running node has the same members, which are exactly the running nodes, all Up and reachable; the same
-    /// leader (per data center); and has seen that all have seen.
+    /// Every running node has the same members, which are exactly the running nodes, all Up and reachable;
+    /// the same leader (per data center); and has seen that all have seen.
     bool agreed() const;
     /// Why it is not, in a sentence; empty when it is.
     std::string disagreement() const;
 
     // --- what is known
     Checker& checker() noexcept { return *checker_; }
-    /// Records what happens from now on, for a timeline (world/recorder.hpp); null stops. Without keep_events, the events
-    /// of processes that are started from now on.
+    /// Records what happens from now on, for a timeline (world/recorder.hpp); null stops. Without
+    /// keep_events, the events of processes that are started from now on.
     void record(std::shared_ptr<Recorder> recorder);
-    /// Writes into the record that something of the scenario's own befalls these nodes, for `length` (0: at this instant).
+    /// Writes into the record that something of the scenario's own befalls these nodes, for `length` (0: at
+    /// this instant).
     void note_fault(const std::vector<std::size_t>& nodes, const std::string& text, Duration length = {});
     /// What has been recorded, as a page. Nothing was: a page without entries.
     void write_timeline(std::ostream& out) const;
@@ -200,7 +205,8 @@ private:
     std::map<Address, std::size_t> node_of_address_;
     std::unique_ptr<Checker> checker_;
     std::shared_ptr<Recorder> recorder_;
-    std::set<std::pair<std::size_t, std::string>> cuts_; ///< of the network, on the timeline, that last: node and text
+    std::set<std::pair<std::size_t, std::string>>
+        cuts_; ///< of the network, on the timeline, that last: node and text
     // Who disagreed when it was last asked: as long as that node does nothing, nothing has changed.
     mutable std::size_t dissenter_ = nobody;
     mutable std::uint64_t dissenter_turns_ = 0;

@@ -11,7 +11,8 @@ class Runtime;
 
 namespace muster {
 
-/// Every limit of the transport, and what happens at it. Durations are above 0 and at most a year (setting_duration_max).
+/// Every limit of the transport, and what happens at it. Durations are above 0 and at most a year
+/// (setting_duration_max).
 struct TcpTransportOptions {
     std::string cluster_name;              ///< peers of another one are refused in the handshake
     std::string protocol = "akka.tcp";     ///< scheme of this node's Address
@@ -21,29 +22,35 @@ struct TcpTransportOptions {
     std::uint16_t advertised_port = 0;     ///< 0: the port listened on
     std::optional<Uid> uid;                ///< empty: random
 
-    std::size_t frame_bytes_max = 16 * 1024 * 1024;   ///< larger frames end the association; larger tells are TooLarge
+    std::size_t frame_bytes_max =
+        16 * 1024 * 1024; ///< larger frames end the association; larger tells are TooLarge
     std::size_t association_bytes_max = 8 * 1024 * 1024; ///< of unsent tells per association: Full beyond it
-    std::size_t membership_queue_max = 1024;          ///< unsent membership messages per association: the oldest is dropped
+    std::size_t membership_queue_max =
+        1024; ///< unsent membership messages per association: the oldest is dropped
     std::size_t waiting_tells_max = 65'536;           ///< of tell_when_room per association
     std::size_t waiting_bytes_max = 64 * 1024 * 1024; ///< of the frames of those: Full beyond it
-    std::size_t inbound_connections_max = 4096;       ///< more are closed at once; a tenth is kept for members and seeds
-    std::size_t associations_max = 16'384;            ///< tells to further addresses answer NoRoute
+    std::size_t inbound_connections_max =
+        4096;                              ///< more are closed at once; a tenth is kept for members and seeds
+    std::size_t associations_max = 16'384; ///< tells to further addresses answer NoRoute
     std::size_t unauthenticated_bytes_max = 64 * 1024; ///< before the handshake is complete
     std::size_t retained_bytes_max = 64 * 1024 * 1024; ///< of receive buffers kept by sinks: copied beyond it
-    /// Memory for frames of which only a part has arrived, over all links; strangers get half. Above it a stranger's link is closed and a
-    /// member's waits. At least twice frame_bytes_max; 0: eight times frame_bytes_max.
+    /// Memory for frames of which only a part has arrived, over all links; strangers get half. Above it a
+    /// stranger's link is closed and a member's waits. At least twice frame_bytes_max; 0: eight times
+    /// frame_bytes_max.
     std::size_t assembly_bytes_max = 0;
-    std::chrono::milliseconds frame_timeout{30'000}; ///< from a frame's first byte to its last: a slower link is closed
+    std::chrono::milliseconds frame_timeout{
+        30'000}; ///< from a frame's first byte to its last: a slower link is closed
     std::chrono::milliseconds handshake_timeout{5000};
     std::chrono::milliseconds connect_timeout{5000};
     std::chrono::milliseconds association_idle_timeout{30'000};
-    /// A link is given up when for that long nothing that was sent is acknowledged or taken, or (a quarter of it or a second later) nobody
-    /// is at the other end. The system counts whole seconds in the latter case. A paused process whose machine answers keeps its links.
+    /// A link is given up when for that long nothing that was sent is acknowledged or taken, or (a quarter of
+    /// it or a second later) nobody is at the other end. The system counts whole seconds in the latter case.
+    /// A paused process whose machine answers keeps its links.
     std::chrono::milliseconds half_open_timeout{30'000};
-    std::chrono::milliseconds backoff_min{50};        ///< doubled with full jitter up to
+    std::chrono::milliseconds backoff_min{50}; ///< doubled with full jitter up to
     std::chrono::milliseconds backoff_max{5000};
     std::chrono::milliseconds quarantine_for{std::chrono::hours{24}}; ///< remembered at most that long
-    std::size_t lanes = 1;                            ///< tell connections per association, by recipient path
+    std::size_t lanes = 1; ///< tell connections per association, by recipient path
 
     /// Errc::invalid_argument with subject "setting <name>".
     result<void> validate() const;
@@ -53,7 +60,8 @@ struct TcpTransportOptions {
 /// Errors: setting errors, and net::Runtime::listen's (address_in_use names the endpoint).
 class TcpClusterTransport final : public ClusterTransport {
 public:
-    static result<std::unique_ptr<TcpClusterTransport>> listen(net::Runtime& runtime, TcpTransportOptions options);
+    static result<std::unique_ptr<TcpClusterTransport>> listen(net::Runtime& runtime,
+                                                               TcpTransportOptions options);
     /// Runtime's thread, or after the Runtime stopped. Without shutdown() before, connections are aborted.
     ~TcpClusterTransport() override;
 

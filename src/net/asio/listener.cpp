@@ -50,9 +50,11 @@ Fd make_socket(const Endpoint& endpoint) {
 
 Error listen_error(int cause, const Endpoint& at) {
     switch (cause) {
-    case EADDRINUSE: return from_errno(cause, at.to_string(), "use another port, or stop the process that listens");
+    case EADDRINUSE:
+        return from_errno(cause, at.to_string(), "use another port, or stop the process that listens");
     case EADDRNOTAVAIL: return from_errno(cause, at.to_string(), "use an address of this machine");
-    case EACCES: return from_errno(cause, at.to_string(), "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE");
+    case EACCES:
+        return from_errno(cause, at.to_string(), "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE");
     default: return from_errno(cause, at.to_string());
     }
 }
@@ -139,8 +141,10 @@ result<std::shared_ptr<Stream>> Acceptor::take() {
             // What the next accept() meets as well is the caller's to wait out; anything else is an error of
             // the one connection that was taken out of the backlog with it.
             if (cause == EMFILE || cause == ENFILE || cause == ENOBUFS || cause == ENOMEM)
-                return from_errno(cause, local_.to_string(), "raise RLIMIT_NOFILE or accept fewer connections");
-            if (cause == EBADF || cause == EINVAL || cause == ENOTSOCK) return from_errno(cause, local_.to_string());
+                return from_errno(cause, local_.to_string(),
+                                  "raise RLIMIT_NOFILE or accept fewer connections");
+            if (cause == EBADF || cause == EINVAL || cause == ENOTSOCK)
+                return from_errno(cause, local_.to_string());
             if (++taken_ < accepts_per_turn) continue;
             shared_->loop.next_turn(*this);
             break;

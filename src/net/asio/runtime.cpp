@@ -1,7 +1,7 @@
 #include <muster/net/asio_runtime.hpp>
 
-#include "sockets.hpp"
 #include "../../base/own_thread.hpp"
+#include "sockets.hpp"
 
 #include <cerrno>
 #include <muster/net/resolver.hpp>
@@ -54,7 +54,8 @@ public:
     }
     bool cancel(TimerId id) noexcept override { return loop_->cancel_timer(id); }
 
-    Task<result<std::vector<Endpoint>>> resolve(std::string host, std::uint16_t port, Instant deadline) override {
+    Task<result<std::vector<Endpoint>>> resolve(std::string host, std::uint16_t port,
+                                                Instant deadline) override {
         return resolver_->resolve(std::move(host), port, deadline);
     }
     Task<result<std::unique_ptr<Connection>>> connect(Endpoint to, ConnectOptions options) override {
@@ -103,7 +104,8 @@ private:
     std::thread thread_;
 };
 
-result<std::unique_ptr<Runtime>> make(result<std::unique_ptr<epoll::EpollLoop>> loop, RuntimeOptions options) {
+result<std::unique_ptr<Runtime>> make(result<std::unique_ptr<epoll::EpollLoop>> loop,
+                                      RuntimeOptions options) {
     if (!loop) return loop.error();
     return std::make_unique<AsioRuntime>(std::move(*loop), std::move(options));
 }
@@ -114,14 +116,17 @@ result<std::unique_ptr<Runtime>> make_asio_runtime(RuntimeOptions options) {
     return make(epoll::EpollLoop::create(), std::move(options));
 }
 
-result<std::unique_ptr<Runtime>> detail::make_hosted_runtime(boost::asio::io_context& context, RuntimeOptions options,
-                                                             const boost::asio::detail::thread_context& mark) {
+result<std::unique_ptr<Runtime>>
+detail::make_hosted_runtime(boost::asio::io_context& context, RuntimeOptions options,
+                            const boost::asio::detail::thread_context& mark) {
     using boost::asio::detail::thread_context;
     using CallStack = boost::asio::detail::call_stack<thread_context, boost::asio::detail::thread_info_base>;
     if (CallStack::contains(const_cast<thread_context*>(&mark)) == nullptr)
-        return Error{Errc::not_supported, "program and libmuster have an Asio call stack each",
-                     "link without -Bsymbolic, export boost::asio::detail::* from the program, or link libmuster.a",
-                     {}};
+        return Error{
+            Errc::not_supported,
+            "program and libmuster have an Asio call stack each",
+            "link without -Bsymbolic, export boost::asio::detail::* from the program, or link libmuster.a",
+            {}};
     return make(epoll::EpollLoop::create(context), std::move(options));
 }
 

@@ -42,9 +42,7 @@ Shared::Shared(EpollLoop& l) : loop(l), executor(l.get_executor()) {}
 
 Stream::Stream(std::shared_ptr<Shared> shared, Fd fd) : shared_(std::move(shared)), fd_(std::move(fd)) {}
 
-Stream::~Stream() {
-    shut(true);
-}
+Stream::~Stream() { shut(true); }
 
 result<void> Stream::open(std::uint32_t notsent_lowat) {
     const int one = 1;
@@ -200,9 +198,7 @@ Task<result<Slice>> Stream::receive(std::shared_ptr<Stream> self) {
     }
 }
 
-bool Stream::try_receive(Slice& out) {
-    return read(out) == Step::Done;
-}
+bool Stream::try_receive(Slice& out) { return read(out) == Step::Done; }
 
 Stream::Step Stream::write(std::span<const Slice> parts, Cursor& cursor, Error& error) {
     constexpr std::size_t gathered_max = 128;
@@ -286,9 +282,7 @@ void Stream::close(Close how) {
     finish_sending();
 }
 
-void Stream::abandon() {
-    shut(!send_closed_);
-}
+void Stream::abandon() { shut(!send_closed_); }
 
 /// Closes the socket and ends the operations in flight.
 void Stream::shut(bool reset) noexcept {
@@ -312,12 +306,8 @@ void Stream::shut(bool reset) noexcept {
     writable_.complete(closed());
 }
 
-Error Stream::failure(int errno_value) const {
-    return from_errno(errno_value, remote_.to_string());
-}
+Error Stream::failure(int errno_value) const { return from_errno(errno_value, remote_.to_string()); }
 
-Error Stream::closed() const {
-    return Error{Errc::closed, remote_.to_string(), {}, {}};
-}
+Error Stream::closed() const { return Error{Errc::closed, remote_.to_string(), {}, {}}; }
 
 } // namespace muster::net::epoll

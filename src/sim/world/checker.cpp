@@ -13,8 +13,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Higher wins a merge (protocol.md §1.5). Written here once more on purpose: a checker that asked the code it checks would
-/// agree with its mistakes.
+/// Higher wins a merge (protocol.md §1.5). Written here once more on purpose: a checker that asked the code
+/// it checks would agree with its mistakes.
 int merge_priority(MemberStatus status) noexcept {
     switch (status) {
     case MemberStatus::Joining: return 0;
@@ -41,13 +41,16 @@ Violation::Violation(std::string name, std::string what, Instant at)
 Checker::Checker(World& world) : state_(std::make_unique<State>(world)) {}
 Checker::~Checker() = default;
 
-// --- what the World says --------------------------------------------------------------------------------------
+// --- what the World says
+// --------------------------------------------------------------------------------------
 
 void Checker::configure(std::size_t node, RemoteAdapterConfig& config) {
     State& s = *state_;
     s.viewer(node); // so that `viewers` does not grow inside a step
     s.settings[node] = config;
-    config.daemon.observer = [&s, node](const std::shared_ptr<const MembershipState>& state) { s.published(node, state); };
+    config.daemon.observer = [&s, node](const std::shared_ptr<const MembershipState>& state) {
+        s.published(node, state);
+    };
 }
 
 void Checker::started(std::size_t node) {
@@ -81,7 +84,8 @@ void Checker::ended(std::size_t node, End how) {
     const auto reason = s.world[node].reason;
     const bool asked = v.left || reason == ShutdownReason::Leaving || reason == ShutdownReason::Requested;
     if (s.is_protected(node) && !asked)
-        s.note("healthy-downed", fmt::format("node {} stopped ({})", node, reason ? to_string(*reason) : "?"));
+        s.note("healthy-downed",
+               fmt::format("node {} stopped ({})", node, reason ? to_string(*reason) : "?"));
     v.is_protected = false;
     s.throw_found();
 }
@@ -101,13 +105,9 @@ void Checker::condemned(std::size_t node) {
     if (const auto& identity = s.world[node].identity) s.lose_leader(*identity);
 }
 
-void Checker::slow_exits(Duration longest) {
-    state_->exiting_tasks = longest;
-}
+void Checker::slow_exits(Duration longest) { state_->exiting_tasks = longest; }
 
-void Checker::regular_heartbeats(bool is_so) {
-    state_->is_regular = is_so;
-}
+void Checker::regular_heartbeats(bool is_so) { state_->is_regular = is_so; }
 
 void Checker::corrupted(bool is_so) {
     State& s = *state_;
@@ -126,11 +126,10 @@ void Checker::report(std::string invariant, std::string detail) {
     state_->note(std::move(invariant), std::move(detail));
 }
 
-std::uint64_t Checker::checks() const noexcept {
-    return state_->checks;
-}
+std::uint64_t Checker::checks() const noexcept { return state_->checks; }
 
-// --- protection and splits ------------------------------------------------------------------------------------
+// --- protection and splits
+// ------------------------------------------------------------------------------------
 
 void Checker::protect(const std::vector<std::size_t>& nodes) {
     State& s = *state_;
@@ -141,14 +140,14 @@ void Checker::protect(const std::vector<std::size_t>& nodes) {
 
 void Checker::split(std::vector<std::size_t> left, Duration limit) {
     State& s = *state_;
-    const auto stands_still = [&s](std::size_t node) { return s.world[node].runtime->paused(); }; // and decides nothing
+    const auto stands_still = [&s](std::size_t node) {
+        return s.world[node].runtime->paused();
+    }; // and decides nothing
     if (!s.world.disagreement().empty() || std::ranges::any_of(s.world.running(), stands_still)) return;
     s.split = Split{std::move(left), s.world.now() + limit};
 }
 
-void Checker::united() {
-    state_->split.reset();
-}
+void Checker::united() { state_->split.reset(); }
 
 bool CheckerState::is_protected(std::size_t node) {
     if (is_corrupted) return false;
@@ -156,14 +155,10 @@ bool CheckerState::is_protected(std::size_t node) {
 }
 
 /// Nobody said who is well: once something befell anybody it cannot be known.
-void CheckerState::unprotect_by_default() {
-    all_protected = false;
-}
+void CheckerState::unprotect_by_default() { all_protected = false; }
 
 /// Something beside the split: what becomes of its sides is no longer promised.
-void CheckerState::happened(std::size_t) {
-    split.reset();
-}
+void CheckerState::happened(std::size_t) { split.reset(); }
 
 void CheckerState::check_split() {
     if (!split || world.now() < split->deadline) return;
@@ -176,12 +171,13 @@ void CheckerState::check_split() {
     }
     for (const auto& [dc, sides] : alive)
         if (!sides[0].empty() && !sides[1].empty())
-            note("both-sides-live", fmt::format("of data center {} nodes {} and {} run", dc, join(sides[0], ","),
-                                                join(sides[1], ",")));
+            note("both-sides-live", fmt::format("of data center {} nodes {} and {} run", dc,
+                                                join(sides[0], ","), join(sides[1], ",")));
     split.reset();
 }
 
-// --- findings -------------------------------------------------------------------------------------------------
+// --- findings
+// -------------------------------------------------------------------------------------------------
 
 void CheckerState::note(std::string invariant, std::string detail) {
     if (found) return; // the first is the cause
@@ -212,7 +208,8 @@ Incarnation* CheckerState::incarnation(const UniqueAddress& node) {
     return at == incarnations.end() ? nullptr : &at->second;
 }
 
-// --- each published state -------------------------------------------------------------------------------------
+// --- each published state
+// -------------------------------------------------------------------------------------
 
 void CheckerState::published(std::size_t node, const std::shared_ptr<const MembershipState>& state) {
     Viewer& v = viewer(node);
@@ -243,8 +240,10 @@ void CheckerState::published(std::size_t node, const std::shared_ptr<const Membe
 /// Each member is a process that ran at its address: the published state of its own came first.
 void CheckerState::check_strangers(std::size_t node, const Gossip* before, const MembershipState& state) {
     for (const Member& m : state.members())
-        if ((before == nullptr || !before->has_member(m.unique_address())) && incarnation(m.unique_address()) == nullptr)
-            note("stranger-admitted", fmt::format("node {} has the member {}, which never ran there", node, m.unique_address().to_string()));
+        if ((before == nullptr || !before->has_member(m.unique_address())) &&
+            incarnation(m.unique_address()) == nullptr)
+            note("stranger-admitted", fmt::format("node {} has the member {}, which never ran there", node,
+                                                  m.unique_address().to_string()));
 }
 
 /// One content per version, and nobody has seen what it never held.
@@ -259,11 +258,13 @@ void CheckerState::check_version(std::size_t node, const MembershipState& state)
         remember_version(node, g);
     } else if (known.content != state.gossip) {
         const Gossip& other = *known.content;
-        const bool equal = std::ranges::equal(g.members(), other.members(),
-                                              [](const Member& a, const Member& b) { return a.same_content(b); }) &&
-                           g.reachability() == other.reachability() && g.version() == other.version();
+        const bool equal =
+            std::ranges::equal(g.members(), other.members(),
+                               [](const Member& a, const Member& b) { return a.same_content(b); }) &&
+            g.reachability() == other.reachability() && g.version() == other.version();
         if (!equal) {
-            note("version-content", fmt::format("node {} holds another content of version {}", node, g.version_id().to_string()));
+            note("version-content", fmt::format("node {} holds another content of version {}", node,
+                                                g.version_id().to_string()));
             return;
         }
     }
@@ -280,14 +281,17 @@ void CheckerState::check_version(std::size_t node, const MembershipState& state)
     }
 }
 
-/// A version that is new to everybody. Its clock must be, too: of two versions with one clock neither is merged with the other where clocks
-/// are compared, and what descends from one would replace the other (protocol.md §2).
+/// A version that is new to everybody. Its clock must be, too: of two versions with one clock neither is
+/// merged with the other where clocks are compared, and what descends from one would replace the other
+/// (protocol.md §2).
 void CheckerState::remember_version(std::size_t node, const Gossip& gossip) {
     const Hash128& clock = gossip.version().digest();
-    const bool fresh = gossip.version().size() == 0 || versions_by_clock.try_emplace(clock, gossip.version_id()).second;
+    const bool fresh =
+        gossip.version().size() == 0 || versions_by_clock.try_emplace(clock, gossip.version_id()).second;
     if (!fresh)
-        note("clock-content", fmt::format("node {} made version {} with the clock of version {}", node, gossip.version_id().to_string(),
-                                          versions_by_clock.at(clock).to_string()));
+        note("clock-content",
+             fmt::format("node {} made version {} with the clock of version {}", node,
+                         gossip.version_id().to_string(), versions_by_clock.at(clock).to_string()));
     version_order.emplace_back(gossip.version_id(), clock);
     if (version_order.size() <= versions_max) return;
     versions.erase(version_order.front().first);
@@ -298,8 +302,8 @@ void CheckerState::remember_version(std::size_t node, const Gossip& gossip) {
 
 void CheckerState::check_size(std::size_t node, const Gossip& gossip) {
     if (gossip.version().size() > gossip.members().size())
-        note("clock-too-large", fmt::format("node {} has {} clock entries for {} members", node, gossip.version().size(),
-                                            gossip.members().size()));
+        note("clock-too-large", fmt::format("node {} has {} clock entries for {} members", node,
+                                            gossip.version().size(), gossip.members().size()));
 }
 
 void CheckerState::check_changes(std::size_t node, const Gossip& before, const MembershipState& state) {
@@ -319,7 +323,8 @@ void CheckerState::check_changes(std::size_t node, const Gossip& before, const M
     if (before.tombstones().data() == after.tombstones().data()) return;
     for (const Tombstone& t : before.tombstones())
         if (after.has_member(t.node))
-            note("removed-reappears", fmt::format("{} is a member again for node {}", t.node.to_string(), node));
+            note("removed-reappears",
+                 fmt::format("{} is a member again for node {}", t.node.to_string(), node));
 }
 
 void CheckerState::check_rows(std::size_t node, const Gossip& before, const Gossip& after) {
@@ -328,22 +333,24 @@ void CheckerState::check_rows(std::size_t node, const Gossip& before, const Goss
         if (!after.has_member(row.observer) || !after.has_member(row.subject)) continue;
         const auto now = after.reachability().status(row.observer, row.subject);
         if (now != ReachabilityStatus::Terminated)
-            note("terminated-undone", fmt::format("node {}: the row of {} about {} went from Terminated to {}", node,
-                                                  row.observer.to_string(), row.subject.to_string(), to_string(now)));
+            note("terminated-undone",
+                 fmt::format("node {}: the row of {} about {} went from Terminated to {}", node,
+                             row.observer.to_string(), row.subject.to_string(), to_string(now)));
     }
 }
 
 void CheckerState::check_member(std::size_t node, const Member& before, const Member& after) {
     const auto name = after.unique_address().to_string();
     if (merge_priority(after.status()) < merge_priority(before.status()))
-        note("status-went-back", fmt::format("{} was {} for node {} and is {}", name, to_string(before.status()), node,
-                                             to_string(after.status())));
+        note("status-went-back", fmt::format("{} was {} for node {} and is {}", name,
+                                             to_string(before.status()), node, to_string(after.status())));
     if (after.up_number() > before.up_number())
-        note("status-went-back", fmt::format("the up_number of {} went from {} to {} for node {}", name, before.up_number(),
-                                             after.up_number(), node));
+        note("status-went-back", fmt::format("the up_number of {} went from {} to {} for node {}", name,
+                                             before.up_number(), after.up_number(), node));
 }
 
-void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip& before, const Gossip& after) {
+void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip& before,
+                              const Gossip& after) {
     const auto name = gone.unique_address().to_string();
     if (!after.is_tombstoned(gone.unique_address())) {
         note("vanished", fmt::format("{} vanished for node {} without a tombstone", name, node));
@@ -358,13 +365,14 @@ void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip
     const bool alive = subject.running && subject.self == gone.unique_address();
     const bool unreachable = !before.reachability().is_reachable(gone.unique_address()) ||
                              was_unreachable.contains(gone.unique_address());
-    // The leader of another data center removes Exiting members of this one at once (protocol.md §9.3, step 1), and its tombstone
-    // comes here with the next gossip, maybe when nobody of that one is left.
+    // The leader of another data center removes Exiting members of this one at once (protocol.md §9.3, step
+    // 1), and its tombstone comes here with the next gossip, maybe when nobody of that one is left.
     const bool single = std::ranges::all_of(viewers, [&](const Viewer& v) {
         return v.data_center.empty() || v.data_center == gone.data_center();
     });
     if (alive && single && gone.status() == MemberStatus::Exiting && !unreachable && !subject.exiting_done)
-        note("exiting-cut-short", fmt::format("node {} removed {} before its exiting tasks ended", node, name));
+        note("exiting-cut-short",
+             fmt::format("node {} removed {} before its exiting tasks ended", node, name));
 }
 
 /// The first state of a node: it must be a member of it, by the word of whom it asked.
@@ -382,7 +390,8 @@ void CheckerState::check_entry(std::size_t node, const MembershipState& state) {
     }
     // The welcomer is named with its uid.
     if (!welcomed.empty() && !welcomed.starts_with(asked))
-        note("joined-without-asking", fmt::format("node {} asked {} and took the welcome of {}", node, asked, welcomed));
+        note("joined-without-asking",
+             fmt::format("node {} asked {} and took the welcome of {}", node, asked, welcomed));
 }
 
 void CheckerState::check_protected(std::size_t node, const MembershipState& state) {
@@ -394,7 +403,8 @@ void CheckerState::check_protected(std::size_t node, const MembershipState& stat
     if (!is_protected(node)) return; // what the lost believe does not count
     const auto look = [&](const UniqueAddress& subject, std::string_view what) {
         const Incarnation* known = incarnation(subject);
-        if (!known || known->ended || !is_protected(known->node) || viewer(known->node).self != subject) return;
+        if (!known || known->ended || !is_protected(known->node) || viewer(known->node).self != subject)
+            return;
         if (viewer(known->node).left) return;
         note("healthy-downed", fmt::format("node {} holds node {} {}", node, known->node, what));
     };
@@ -404,7 +414,8 @@ void CheckerState::check_protected(std::size_t node, const MembershipState& stat
         if (!viewer(node).removed.contains(t.node)) look(t.node, "for removed");
 }
 
-// --- numbers (protocol.md §19, 4) -----------------------------------------------------------------------------
+// --- numbers (protocol.md §19, 4)
+// -----------------------------------------------------------------------------
 
 void CheckerState::check_numbers(std::size_t node, const MembershipState& state) {
     std::map<std::pair<std::string_view, std::int32_t>, const Member*> taken;
@@ -415,8 +426,8 @@ void CheckerState::check_numbers(std::size_t node, const MembershipState& state)
         if (!fresh && m.status() != MemberStatus::Down && at->second->status() != MemberStatus::Down &&
             !numbers_may_repeat.contains(dc))
             note("number-twice", fmt::format("for node {} both {} and {} have number {}", node,
-                                             at->second->unique_address().to_string(), m.unique_address().to_string(),
-                                             m.up_number()));
+                                             at->second->unique_address().to_string(),
+                                             m.unique_address().to_string(), m.up_number()));
         if (!numbered.insert(m.unique_address()).second) continue;
         unsettled.push_back({m.unique_address(), viewer(node).self, dc});
     }

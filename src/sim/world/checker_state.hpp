@@ -24,7 +24,7 @@ struct Removal {
 struct Viewer {
     bool running = false;
     bool is_protected = false;
-    bool left = false; ///< told to leave
+    bool left = false;    ///< told to leave
     bool changed = false; ///< since the last full look
     bool exiting_done = false;
     UniqueAddress self;
@@ -34,11 +34,11 @@ struct Viewer {
     GossipPtr last;
     std::map<UniqueAddress, Removal> removed;
     std::map<UniqueAddress, Instant> takes_for_alive; ///< gone ones, since when
-    std::vector<UniqueAddress> unreachable; ///< of its own data center, by its own view; sorted
+    std::vector<UniqueAddress> unreachable;           ///< of its own data center, by its own view; sorted
     bool may_have_decided = false;
     std::shared_ptr<const SbrDecisionRecord> latest_decision; ///< that was looked at
-    Instant counted_changed{};        ///< when what its resolver counts changed last
-    Instant counted_changed_before{}; ///< at an earlier instant than that
+    Instant counted_changed{};                                ///< when what its resolver counts changed last
+    Instant counted_changed_before{};                         ///< at an earlier instant than that
     unsigned down_seconds = 0; ///< in which it ran, knew itself Down and did not begin to stop
     std::uint64_t tells_accepted = 0;
     std::size_t tell_bytes_min = SIZE_MAX;
@@ -124,7 +124,8 @@ struct CheckerState {
     // workload.cpp
     std::uint64_t links_ended(std::size_t node);
     void delivered(std::size_t node, const Slice& payload);
-    void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number, std::uint64_t links_ended);
+    void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender,
+                           std::uint64_t number, std::uint64_t links_ended);
     void check_quarantine(std::size_t node, const UniqueAddress& sender);
 
     World& world;
@@ -142,9 +143,9 @@ struct CheckerState {
     std::optional<Split> split;
     Instant network_touched{}; ///< when a link was last made better or worse
 
-    std::unordered_map<Hash128, Version, Hash128Hash> versions; // looked up only
+    std::unordered_map<Hash128, Version, Hash128Hash> versions;          // looked up only
     std::unordered_map<Hash128, Hash128, Hash128Hash> versions_by_clock; // looked up only
-    std::deque<std::pair<Hash128, Hash128>> version_order; ///< and its clock
+    std::deque<std::pair<Hash128, Hash128>> version_order;               ///< and its clock
     bool versions_forgotten = false;
     std::set<UniqueAddress> was_unreachable;
 
@@ -153,7 +154,8 @@ struct CheckerState {
     std::set<std::string> numbers_may_repeat; ///< data centers
 
     std::set<std::pair<std::size_t, std::size_t>> told_at_rest; ///< sender and recipient
-    std::map<std::pair<UniqueAddress, std::size_t>, TellStream> streams; ///< by sender and recipient's machine
+    std::map<std::pair<UniqueAddress, std::size_t>, TellStream>
+        streams; ///< by sender and recipient's machine
 };
 
 struct Checker::State final : CheckerState {

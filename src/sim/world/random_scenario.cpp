@@ -60,8 +60,14 @@ private:
     Duration between(Duration low, Duration high) {
         return milliseconds(random_.between(low / milliseconds(1), high / milliseconds(1)));
     }
-    void add(Kind kind, Duration at, std::vector<std::size_t> nodes, Duration length = {}, std::int64_t amount = 0) {
-        s_.misfortunes.push_back({.at = at, .kind = kind, .nodes = std::move(nodes), .others = {}, .length = length, .amount = amount});
+    void add(Kind kind, Duration at, std::vector<std::size_t> nodes, Duration length = {},
+             std::int64_t amount = 0) {
+        s_.misfortunes.push_back({.at = at,
+                                  .kind = kind,
+                                  .nodes = std::move(nodes),
+                                  .others = {},
+                                  .length = length,
+                                  .amount = amount});
     }
     std::size_t any_node() { return static_cast<std::size_t>(random_.below(s_.nodes)); }
     /// `count` of `pool`, in index order.
@@ -87,35 +93,40 @@ private:
             Weighted<std::size_t>{2, 30}, Weighted<std::size_t>{1, 40}, Weighted<std::size_t>{2, 60},
         };
         static constexpr std::array strategies = {
-            Weighted<std::string_view>{16, "none"},          Weighted<std::string_view>{34, "keep-majority"},
-            Weighted<std::string_view>{13, "static-quorum"}, Weighted<std::string_view>{13, "keep-oldest"},
-            Weighted<std::string_view>{8, "keep-referee"},   Weighted<std::string_view>{5, "down-all"},
+            Weighted<std::string_view>{16, "none"},           Weighted<std::string_view>{34, "keep-majority"},
+            Weighted<std::string_view>{13, "static-quorum"},  Weighted<std::string_view>{13, "keep-oldest"},
+            Weighted<std::string_view>{8, "keep-referee"},    Weighted<std::string_view>{5, "down-all"},
             Weighted<std::string_view>{11, "lease-majority"},
         };
         s_.nodes = pick(sizes);
         s_.seed_nodes = 1 + static_cast<std::size_t>(random_.below(std::min<std::size_t>(3, s_.nodes)));
-        if (s_.nodes >= 4 && random_.chance(12, 100)) s_.data_centers = s_.nodes >= 9 && random_.chance(1, 4) ? 3 : 2;
+        if (s_.nodes >= 4 && random_.chance(12, 100))
+            s_.data_centers = s_.nodes >= 9 && random_.chance(1, 4) ? 3 : 2;
         s_.strategy = pick(strategies);
-        const bool has_role = s_.strategy != "none" && s_.strategy != "down-all" && s_.strategy != "keep-referee";
+        const bool has_role =
+            s_.strategy != "none" && s_.strategy != "down-all" && s_.strategy != "keep-referee";
         if (has_role && s_.nodes >= 2 * s_.data_centers && random_.chance(15, 100)) s_.role = "core";
         s_.unstable_guard = random_.chance(15, 100);
         s_.classic = random_.chance(20, 100);
-        static constexpr std::array stable = {Weighted<int>{70, 3}, Weighted<int>{20, 5}, Weighted<int>{10, 1}};
+        static constexpr std::array stable = {Weighted<int>{70, 3}, Weighted<int>{20, 5},
+                                              Weighted<int>{10, 1}};
         s_.stable_after = seconds(pick(stable));
         static constexpr std::array tells = {Weighted<std::uint32_t>{20, 0}, Weighted<std::uint32_t>{60, 1},
                                              Weighted<std::uint32_t>{15, 3}, Weighted<std::uint32_t>{5, 10}};
         s_.tells_per_second = pick(tells);
         if (random_.chance(30, 100)) s_.exiting_tasks = between(milliseconds(10), seconds(3));
         // Median three virtual minutes.
-        static constexpr std::array lengths = {Weighted<int>{20, 60}, Weighted<int>{20, 90}, Weighted<int>{30, 120},
-                                               Weighted<int>{20, 150}, Weighted<int>{10, 240}};
+        static constexpr std::array lengths = {Weighted<int>{20, 60}, Weighted<int>{20, 90},
+                                               Weighted<int>{30, 120}, Weighted<int>{20, 150},
+                                               Weighted<int>{10, 240}};
         s_.faults = seconds(pick(lengths));
     }
 
     void draw_network() {
         using Distance = Scenario::Distance;
-        static constexpr std::array distances = {Weighted<Distance>{55, Distance::Lan}, Weighted<Distance>{20, Distance::Metro},
-                                                 Weighted<Distance>{15, Distance::Wan}, Weighted<Distance>{10, Distance::HeavyTail}};
+        static constexpr std::array distances = {
+            Weighted<Distance>{55, Distance::Lan}, Weighted<Distance>{20, Distance::Metro},
+            Weighted<Distance>{15, Distance::Wan}, Weighted<Distance>{10, Distance::HeavyTail}};
         s_.distance = pick(distances);
     }
 
@@ -137,7 +148,8 @@ private:
             return;
         }
         const auto count = 1 + random_.below(4);
-        for (std::uint64_t i = 0; i < count; ++i) add_tame(some_of(victims, 1 + random_.below(victims.size())));
+        for (std::uint64_t i = 0; i < count; ++i)
+            add_tame(some_of(victims, 1 + random_.below(victims.size())));
     }
 
     /// As many as can be lost without the others losing with them.
@@ -145,7 +157,8 @@ private:
         std::vector<std::size_t> order = everybody();
         for (std::size_t i = 0; i + 1 < order.size(); ++i)
             std::swap(order[i], order[i + static_cast<std::size_t>(random_.below(order.size() - i))]);
-        const std::size_t wanted = 1 + static_cast<std::size_t>(random_.below(std::max<std::size_t>(s_.nodes / 2, 1)));
+        const std::size_t wanted =
+            1 + static_cast<std::size_t>(random_.below(std::max<std::size_t>(s_.nodes / 2, 1)));
         const bool any = random_.chance(20, 100);
         std::vector<std::size_t> victims;
         Scenario trial = s_;
@@ -161,19 +174,27 @@ private:
     }
 
     void late_founder() {
-        s_.misfortunes.push_back({.at = between(seconds(5), seconds(30)), .kind = Kind::Start, .nodes = {0}, .others = {}});
+        s_.misfortunes.push_back(
+            {.at = between(seconds(5), seconds(30)), .kind = Kind::Start, .nodes = {0}, .others = {}});
     }
 
-    /// A process that takes nothing more is killed with much on its way to it, and another one starts at its address.
+    /// A process that takes nothing more is killed with much on its way to it, and another one starts at its
+    /// address.
     void flooded_death(std::size_t victim) {
-        Misfortune flood{.at = between(seconds(20), seconds(40)), .kind = Kind::Flood, .nodes = {victim}, .others = {}};
+        Misfortune flood{
+            .at = between(seconds(20), seconds(40)), .kind = Kind::Flood, .nodes = {victim}, .others = {}};
         make_flood(flood);
         std::swap(flood.nodes[0], flood.nodes[1]);
         flood.length = seconds(20);
         const Duration stop = flood.at + between(seconds(1), seconds(5));
         const Duration death = stop + between(seconds(2), seconds(10));
-        s_.misfortunes.push_back({.at = stop, .kind = Kind::Pause, .nodes = {victim}, .others = {}, .length = seconds(15)});
-        s_.misfortunes.push_back({.at = death, .kind = Kind::Crash, .nodes = {victim}, .others = {}, .length = between(milliseconds(50), seconds(3))});
+        s_.misfortunes.push_back(
+            {.at = stop, .kind = Kind::Pause, .nodes = {victim}, .others = {}, .length = seconds(15)});
+        s_.misfortunes.push_back({.at = death,
+                                  .kind = Kind::Crash,
+                                  .nodes = {victim},
+                                  .others = {},
+                                  .length = between(milliseconds(50), seconds(3))});
         s_.misfortunes.push_back(std::move(flood));
     }
 
@@ -188,14 +209,18 @@ private:
         s_.misfortunes.push_back({.at = death, .kind = Kind::PowerOff, .nodes = {victim}, .others = {}});
     }
 
-    Duration tame_time() { return between(seconds(20), std::max<Duration>(s_.faults - seconds(15), seconds(21))); }
+    Duration tame_time() {
+        return between(seconds(20), std::max<Duration>(s_.faults - seconds(15), seconds(21)));
+    }
 
     void add_tame(std::vector<std::size_t> nodes) {
         static constexpr std::array kinds = {
-            Weighted<Kind>{16, Kind::Crash},     Weighted<Kind>{8, Kind::PowerOff},       Weighted<Kind>{12, Kind::Leave},
-            Weighted<Kind>{12, Kind::Pause},     Weighted<Kind>{16, Kind::Partition},     Weighted<Kind>{6, Kind::Start},
-            Weighted<Kind>{6, Kind::Reset},      Weighted<Kind>{3, Kind::Slow},           Weighted<Kind>{4, Kind::ClockDrift},
-            Weighted<Kind>{6, Kind::RollingRestart}, Weighted<Kind>{4, Kind::Stutter},    Weighted<Kind>{3, Kind::Flood},
+            Weighted<Kind>{16, Kind::Crash},     Weighted<Kind>{8, Kind::PowerOff},
+            Weighted<Kind>{12, Kind::Leave},     Weighted<Kind>{12, Kind::Pause},
+            Weighted<Kind>{16, Kind::Partition}, Weighted<Kind>{6, Kind::Start},
+            Weighted<Kind>{6, Kind::Reset},      Weighted<Kind>{3, Kind::Slow},
+            Weighted<Kind>{4, Kind::ClockDrift}, Weighted<Kind>{6, Kind::RollingRestart},
+            Weighted<Kind>{4, Kind::Stutter},    Weighted<Kind>{3, Kind::Flood},
             Weighted<Kind>{2, Kind::Lossy},      Weighted<Kind>{2, Kind::Narrow},
         };
         Misfortune m{.at = tame_time(), .kind = pick(kinds), .nodes = std::move(nodes), .others = {}};
@@ -203,12 +228,17 @@ private:
         const bool brief = random_.chance(1, 2);
         switch (m.kind) {
         case Kind::Crash:
-        case Kind::PowerOff: m.length = brief ? between(milliseconds(100), std::min<Duration>(seconds(20), left)) : Duration{}; break;
-        case Kind::Leave: m.length = brief ? between(milliseconds(100), std::min<Duration>(seconds(10), left)) : Duration{}; break;
+        case Kind::PowerOff:
+            m.length = brief ? between(milliseconds(100), std::min<Duration>(seconds(20), left)) : Duration{};
+            break;
+        case Kind::Leave:
+            m.length = brief ? between(milliseconds(100), std::min<Duration>(seconds(10), left)) : Duration{};
+            break;
         case Kind::Pause:
         case Kind::Partition:
-            m.length = brief || left < seconds(42) ? between(milliseconds(100), milliseconds(1500))
-                                                   : between(seconds(36), std::min<Duration>(seconds(60), left));
+            m.length = brief || left < seconds(42)
+                           ? between(milliseconds(100), milliseconds(1500))
+                           : between(seconds(36), std::min<Duration>(seconds(60), left));
             break;
         case Kind::Start: m.at = between(seconds(3), s_.faults); break;
         case Kind::Slow: m.amount = between(milliseconds(20), milliseconds(300)).count(); break;
@@ -220,7 +250,8 @@ private:
         case Kind::Flood: make_flood(m); break;
         default: break;
         }
-        if (m.kind == Kind::Slow || m.kind == Kind::Narrow || m.kind == Kind::Lossy || m.kind == Kind::Stutter)
+        if (m.kind == Kind::Slow || m.kind == Kind::Narrow || m.kind == Kind::Lossy ||
+            m.kind == Kind::Stutter)
             m.length = between(seconds(1), left);
         if (m.nodes.empty() || (m.kind == Kind::Start && already_starts(m.nodes))) return;
         s_.misfortunes.push_back(std::move(m));
@@ -244,7 +275,8 @@ private:
         s_.association_bytes_max = 64 * 1024;
     }
 
-    // --- small worlds made so that a particular rule decides what happens; chance alone comes to them in one of thousands
+    // --- small worlds made so that a particular rule decides what happens; chance alone comes to them in one
+    // of thousands
 
     void draw_pointed() {
         s_.nodes = 3 + static_cast<std::size_t>(random_.below(6));
@@ -263,15 +295,16 @@ private:
         }
     }
 
-    /// A joiner far away asks node 0. The Welcome is lost, and TCP repeats it when the joiner has given up and asked the other seed.
+    /// A joiner far away asks node 0. The Welcome is lost, and TCP repeats it when the joiner has given up
+    /// and asked the other seed.
     void late_welcome() {
-        s_.strategy = "none";     // it is unreachable for node 0 meanwhile
-        s_.tells_per_second = 0;  // connections that tells have opened would make it join sooner
+        s_.strategy = "none";    // it is unreachable for node 0 meanwhile
+        s_.tells_per_second = 0; // connections that tells have opened would make it join sooner
         const std::size_t joiner = s_.nodes - 1;
         const Duration start = between(seconds(10), seconds(25));
         const Duration delay = between(milliseconds(1300), seconds(2));
-        // Two handshakes each way, InitJoin, and its answer take ten delays; in the eleventh the Join is on its way. It is given up ten
-        // seconds later; what was lost is repeated 6.2 and 12.6 s later.
+        // Two handshakes each way, InitJoin, and its answer take ten delays; in the eleventh the Join is on
+        // its way. It is given up ten seconds later; what was lost is repeated 6.2 and 12.6 s later.
         const Duration welcomed = start + 10 * delay;
         s_.faults = std::max<Duration>(s_.faults, start + seconds(70));
         add(Kind::Slow, start - seconds(1), {joiner}, seconds(65), delay.count());
@@ -289,7 +322,8 @@ private:
         add(Kind::Narrow, at - seconds(1), {to}, seconds(15), 1'000'000);
         add(Kind::Flood, at, {from, to}, seconds(3), random_.between(300, 600));
         const auto breaks = random_.between(1, 4);
-        for (std::int64_t i = 0; i < breaks; ++i) add(Kind::Reset, at + between(seconds(1), seconds(4)), {to});
+        for (std::int64_t i = 0; i < breaks; ++i)
+            add(Kind::Reset, at + between(seconds(1), seconds(4)), {to});
     }
 
     /// One after the other, within what the resolver takes for one event.
@@ -303,8 +337,9 @@ private:
         }
     }
 
-    /// The leader of one data center is downed and removed by another one that cannot hear it, while it lets nodes in; then the two hear of
-    /// each other. What it did last is known to some of its own and forgotten by all clocks.
+    /// The leader of one data center is downed and removed by another one that cannot hear it, while it lets
+    /// nodes in; then the two hear of each other. What it did last is known to some of its own and forgotten
+    /// by all clocks.
     void removed_from_afar() {
         s_.data_centers = 2;
         s_.nodes = 9 + static_cast<std::size_t>(random_.below(6));
@@ -321,10 +356,13 @@ private:
         s_.misfortunes.back().others = centers[1];
         add(Kind::Down, cut + between(seconds(0), milliseconds(500)), {0, 1});
         for (std::size_t joiner = 6; joiner < s_.nodes; ++joiner)
-            add(Kind::Start, healed + (joiner % 2 == 1 ? between(milliseconds(-2500), milliseconds(500)) : seconds(30)), {joiner});
+            add(Kind::Start,
+                healed + (joiner % 2 == 1 ? between(milliseconds(-2500), milliseconds(500)) : seconds(30)),
+                {joiner});
     }
 
-    // --- proxies, strangers, leaves beside crashes: from numbers of their own, on top of what was drawn or instead of it
+    // --- proxies, strangers, leaves beside crashes: from numbers of their own, on top of what was drawn or
+    // instead of it
 
     void draw_more() {
         Random own(s_.seed ^ 0x70726f78696573ULL);
@@ -334,7 +372,8 @@ private:
         if (plan < 6) {
             only_proxies();
         } else if (plan < 10) {
-            add_proxy(some_of(everybody(), 1 + random_.below(2)), between(seconds(10), s_.faults - seconds(1)), random_.chance(1, 2));
+            add_proxy(some_of(everybody(), 1 + random_.below(2)),
+                      between(seconds(10), s_.faults - seconds(1)), random_.chance(1, 2));
         } else if (plan < 18) {
             add_strangers();
         } else {
@@ -344,8 +383,9 @@ private:
 
     void add_proxy(std::vector<std::size_t> nodes, Duration at, bool brief) {
         const Duration longest = std::max<Duration>(s_.faults - at, seconds(1));
-        const Duration length = brief || longest < seconds(40) ? between(milliseconds(50), std::min<Duration>(seconds(4), longest))
-                                                               : between(seconds(36), longest);
+        const Duration length = brief || longest < seconds(40)
+                                    ? between(milliseconds(50), std::min<Duration>(seconds(4), longest))
+                                    : between(seconds(36), longest);
         add(random_.chance(1, 2) ? Kind::ProxyRestart : Kind::ProxyStall, at, std::move(nodes), length);
     }
 
@@ -369,7 +409,8 @@ private:
             const Duration at = between(seconds(5), s_.faults - seconds(5));
             const Duration length = between(seconds(1), s_.faults - at);
             const bool claims = random_.chance(1, 2);
-            add(claims ? Kind::Claimant : Kind::WrongAddress, at, {any_node()}, length, claims ? random_.between(0, 1) : random_.between(1, 6));
+            add(claims ? Kind::Claimant : Kind::WrongAddress, at, {any_node()}, length,
+                claims ? random_.between(0, 1) : random_.between(1, 6));
         }
     }
 
@@ -390,12 +431,16 @@ private:
             return all;
         }();
         const auto leavers = 1 + static_cast<std::size_t>(random_.below(s_.nodes - 1));
-        const auto crashes = std::min<std::size_t>(1 + static_cast<std::size_t>(random_.below(2)), s_.nodes - leavers);
+        const auto crashes =
+            std::min<std::size_t>(1 + static_cast<std::size_t>(random_.below(2)), s_.nodes - leavers);
         const Duration leave = between(seconds(25), seconds(45));
         s_.faults = std::max<Duration>(s_.faults, leave + seconds(100));
-        for (std::size_t i = 0; i < leavers; ++i) add(Kind::Leave, leave + between(seconds(0), milliseconds(random_.chance(1, 2) ? 0 : 500)), {order[i]});
+        for (std::size_t i = 0; i < leavers; ++i)
+            add(Kind::Leave, leave + between(seconds(0), milliseconds(random_.chance(1, 2) ? 0 : 500)),
+                {order[i]});
         for (std::size_t i = leavers; i < leavers + crashes; ++i)
-            add(random_.chance(1, 2) ? Kind::Crash : Kind::PowerOff, leave + between(seconds(-2), seconds(30)), {order[i]});
+            add(random_.chance(1, 2) ? Kind::Crash : Kind::PowerOff,
+                leave + between(seconds(-2), seconds(30)), {order[i]});
     }
 
     // --- anything, to anybody, at once
@@ -411,19 +456,23 @@ private:
 
     void add_wild(std::vector<std::size_t> nodes, bool poisoned) {
         static constexpr std::array kinds = {
-            Weighted<Kind>{10, Kind::Crash},  Weighted<Kind>{5, Kind::PowerOff}, Weighted<Kind>{8, Kind::Leave},
-            Weighted<Kind>{10, Kind::Pause},  Weighted<Kind>{12, Kind::Partition}, Weighted<Kind>{6, Kind::OneWay},
-            Weighted<Kind>{4, Kind::FlipFlop}, Weighted<Kind>{5, Kind::Lossy},   Weighted<Kind>{4, Kind::Slow},
-            Weighted<Kind>{3, Kind::Narrow},  Weighted<Kind>{5, Kind::Break},    Weighted<Kind>{4, Kind::Reset},
-            Weighted<Kind>{5, Kind::RollingRestart}, Weighted<Kind>{5, Kind::Down}, Weighted<Kind>{3, Kind::Stutter},
-            Weighted<Kind>{3, Kind::ClockDrift}, Weighted<Kind>{3, Kind::Flood}, Weighted<Kind>{4, Kind::Start},
+            Weighted<Kind>{10, Kind::Crash},         Weighted<Kind>{5, Kind::PowerOff},
+            Weighted<Kind>{8, Kind::Leave},          Weighted<Kind>{10, Kind::Pause},
+            Weighted<Kind>{12, Kind::Partition},     Weighted<Kind>{6, Kind::OneWay},
+            Weighted<Kind>{4, Kind::FlipFlop},       Weighted<Kind>{5, Kind::Lossy},
+            Weighted<Kind>{4, Kind::Slow},           Weighted<Kind>{3, Kind::Narrow},
+            Weighted<Kind>{5, Kind::Break},          Weighted<Kind>{4, Kind::Reset},
+            Weighted<Kind>{5, Kind::RollingRestart}, Weighted<Kind>{5, Kind::Down},
+            Weighted<Kind>{3, Kind::Stutter},        Weighted<Kind>{3, Kind::ClockDrift},
+            Weighted<Kind>{3, Kind::Flood},          Weighted<Kind>{4, Kind::Start},
         };
         Misfortune m{.at = between(seconds(random_.chance(1, 3) ? 0 : 10), s_.faults - seconds(1)),
                      .kind = poisoned && random_.chance(1, 2) ? Kind::Corrupt : pick(kinds),
                      .nodes = std::move(nodes),
                      .others = {}};
         const Duration left = s_.faults - m.at;
-        const Duration any_length = between(milliseconds(50), random_.chance(1, 3) ? std::min<Duration>(left, seconds(5)) : left);
+        const Duration any_length =
+            between(milliseconds(50), random_.chance(1, 3) ? std::min<Duration>(left, seconds(5)) : left);
         m.length = any_length;
         switch (m.kind) {
         case Kind::Crash:
@@ -452,7 +501,8 @@ private:
             break;
         default: break;
         }
-        if (m.kind == Kind::ClockDrift || m.kind == Kind::Down || m.kind == Kind::Reset) m.length = Duration{};
+        if (m.kind == Kind::ClockDrift || m.kind == Kind::Down || m.kind == Kind::Reset)
+            m.length = Duration{};
         if ((m.kind == Kind::Down || m.kind == Kind::Flood) && m.nodes.size() != 2) return;
         if (m.nodes.empty()) return;
         s_.misfortunes.push_back(std::move(m));
@@ -472,8 +522,6 @@ private:
 
 } // namespace
 
-Scenario Scenario::draw(std::uint64_t seed) {
-    return Drawing(seed).draw();
-}
+Scenario Scenario::draw(std::uint64_t seed) { return Drawing(seed).draw(); }
 
 } // namespace muster::sim

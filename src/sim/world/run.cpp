@@ -1,4 +1,5 @@
-// Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was downed.
+// Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was
+// downed.
 #include "strangers.hpp"
 #include "text.hpp"
 
@@ -51,18 +52,23 @@ LinkFaults links_at(Scenario::Distance distance) {
 
 std::string describe(const World::Node& node) {
     std::string text = fmt::format("node {} {}, life {}:", node.index, node.address.host_port(), node.lives);
-    if (!node.running()) return text + (node.reason ? fmt::format(" stopped, {}\n", to_string(*node.reason)) : " does not run\n");
+    if (!node.running())
+        return text +
+               (node.reason ? fmt::format(" stopped, {}\n", to_string(*node.reason)) : " does not run\n");
     const auto snapshot = node.snapshot();
     const Gossip& g = snapshot.state->latest();
-    text += fmt::format(" uid {}{}{}{}, version {}\n ", snapshot.self().uid().value, node.runtime->paused() ? ", paused" : "",
-                        snapshot.joined ? "" : ", not joined", snapshot.shutdown_reason ? ", shutting down" : "",
+    text += fmt::format(" uid {}{}{}{}, version {}\n ", snapshot.self().uid().value,
+                        node.runtime->paused() ? ", paused" : "", snapshot.joined ? "" : ", not joined",
+                        snapshot.shutdown_reason ? ", shutting down" : "",
                         g.version_id().to_string().substr(0, 8));
     for (const Member& m : g.members())
-        text += fmt::format(" {}#{}={}{}", *m.address().host, m.unique_address().uid().value, to_string(m.status()),
-                            g.seen_by(m.unique_address()) ? "" : "(unseen)");
+        text += fmt::format(" {}#{}={}{}", *m.address().host, m.unique_address().uid().value,
+                            to_string(m.status()), g.seen_by(m.unique_address()) ? "" : "(unseen)");
     for (const Reachability::Record& r : g.reachability().records())
-        text += fmt::format(" [{} to {} {}]", *r.observer.address().host, *r.subject.address().host, to_string(r.status));
-    for (const Tombstone& t : g.tombstones()) text += fmt::format(" -{}#{}", *t.node.address().host, t.node.uid().value);
+        text += fmt::format(" [{} to {} {}]", *r.observer.address().host, *r.subject.address().host,
+                            to_string(r.status));
+    for (const Tombstone& t : g.tombstones())
+        text += fmt::format(" -{}#{}", *t.node.address().host, t.node.uid().value);
     return text + "\n";
 }
 
@@ -72,7 +78,8 @@ std::string describe(World& world) {
     for (std::size_t n = 0; n < world.size(); ++n) text += describe(world[n]);
     for (std::size_t n = 0; n < world.size(); ++n) {
         if (!world[n].log) continue;
-        for (const LogRecord& record : world[n].log->records()) text += fmt::format("node {}: {}\n", n, record.to_line());
+        for (const LogRecord& record : world[n].log->records())
+            text += fmt::format("node {}: {}\n", n, record.to_line());
     }
     return text;
 }
@@ -140,7 +147,8 @@ private:
             cluster.seed_refused_is_nack = classic.seed_refused_is_nack;
             cluster.seed_ask_again_after = classic.seed_ask_again_after;
         }
-        if (s_.data_centers > 1) cluster.multi_dc.self_data_center = fmt::format("dc{}", node % s_.data_centers);
+        if (s_.data_centers > 1)
+            cluster.multi_dc.self_data_center = fmt::format("dc{}", node % s_.data_centers);
         if (!s_.role.empty() && node % 2 == 0) cluster.roles.push_back(s_.role);
         if (s_.association_bytes_max != 0) config.transport.association_bytes_max = s_.association_bytes_max;
         configure_resolver(node, config);
@@ -157,20 +165,23 @@ private:
         if (s_.classic) sbr->indirect = SbrSettings::Indirect::All;
         sbr->role = s_.role;
         sbr->stable_after = std::chrono::duration_cast<std::chrono::milliseconds>(s_.stable_after);
-        sbr->down_all_when_unstable = s_.unstable_guard ? SbrSettings::Unstable::on() : SbrSettings::Unstable::off();
+        sbr->down_all_when_unstable =
+            s_.unstable_guard ? SbrSettings::Unstable::on() : SbrSettings::Unstable::off();
         sbr->quorum_size = counted_in_center(node % s_.data_centers) / 2 + 1;
         sbr->referee = config.daemon.cluster.seed_nodes.front();
         if (s_.strategy == "lease-majority") {
             sbr->lease_implementation = "memory";
             // One lease for each data center, since each has a resolver of its own.
             const auto name = fmt::format("sim-{}", node % s_.data_centers);
-            config.daemon.lease = std::make_shared<InMemoryLease>(leases_, name, fmt::format("node-{}", node), 30s);
+            config.daemon.lease =
+                std::make_shared<InMemoryLease>(leases_, name, fmt::format("node-{}", node), 30s);
         }
     }
 
     std::size_t counted_in_center(std::size_t center) const {
         std::size_t count = 0;
-        for (std::size_t i = center; i < s_.nodes; i += s_.data_centers) count += s_.role.empty() || i % 2 == 0 ? 1 : 0;
+        for (std::size_t i = center; i < s_.nodes; i += s_.data_centers)
+            count += s_.role.empty() || i % 2 == 0 ? 1 : 0;
         return count;
     }
 
@@ -183,7 +194,9 @@ private:
             if (!later[n]) world_->after(boot_step * static_cast<std::int64_t>(n), [this, n] { start(n); });
     }
 
-    bool has_joined(std::size_t node) { return (*world_)[node].running() && (*world_)[node].snapshot().joined; }
+    bool has_joined(std::size_t node) {
+        return (*world_)[node].running() && (*world_)[node].snapshot().joined;
+    }
 
     /// Nodes that are members and not on their way out.
     std::vector<std::size_t> settled() {
@@ -191,19 +204,21 @@ private:
         for (const std::size_t node : world_->running()) {
             const auto snapshot = (*world_)[node].snapshot();
             const auto status = snapshot.self_status();
-            const bool stays = status == MemberStatus::Up || status == MemberStatus::WeaklyUp || status == MemberStatus::Joining;
+            const bool stays = status == MemberStatus::Up || status == MemberStatus::WeaklyUp ||
+                               status == MemberStatus::Joining;
             if (snapshot.joined && stays && !snapshot.shutdown_reason) result.push_back(node);
         }
         return result;
     }
 
-    /// A new process. The founder alone may found a cluster, and a restarted founder that finds no other seed would found a second one
-    /// (protocol.md §5.3): whoever starts it then names members instead.
+    /// A new process. The founder alone may found a cluster, and a restarted founder that finds no other seed
+    /// would found a second one (protocol.md §5.3): whoever starts it then names members instead.
     void start(std::size_t node) {
         if ((*world_)[node].running()) return;
         seeds_instead_.clear();
         const auto members = settled();
-        const bool seeds_are_gone = std::ranges::none_of(members, [&](std::size_t n) { return n < s_.seed_nodes; });
+        const bool seeds_are_gone =
+            std::ranges::none_of(members, [&](std::size_t n) { return n < s_.seed_nodes; });
         if (node == 0 || seeds_are_gone) {
             for (const std::size_t other : members) seeds_instead_.push_back((*world_)[other].address);
             if (seeds_instead_.size() > 5) seeds_instead_.resize(5);
@@ -213,9 +228,7 @@ private:
         seeds_instead_.clear();
     }
 
-    void start_after(std::size_t node, Duration delay) {
-        planned_[node] = world_->now() + delay;
-    }
+    void start_after(std::size_t node, Duration delay) { planned_[node] = world_->now() + delay; }
 
     // --- misfortunes
 
@@ -240,7 +253,8 @@ private:
             for (const std::size_t n : m.nodes) stutter(n, Duration(m.amount), world_->now() + m.length);
             break;
         case Kind::ClockDrift:
-            for (const std::size_t n : m.nodes) world_->set_clock(n, {.drift_ppb = m.amount, .wall_offset = {}});
+            for (const std::size_t n : m.nodes)
+                world_->set_clock(n, {.drift_ppb = m.amount, .wall_offset = {}});
             break;
         case Kind::Down: down(m.nodes[0], m.nodes[1]); break;
         case Kind::Flood: flood(m.nodes[0], m.nodes[1], m.amount, world_->now() + m.length); break;
@@ -301,7 +315,8 @@ private:
     void flood(std::size_t from, std::size_t to, std::int64_t per_second, Instant until) {
         if (world_->now() >= until || is_calm_) return;
         if (has_joined(from) && !(*world_)[from].runtime->paused())
-            for (std::int64_t i = 0; i < per_second / 4 + 1; ++i) world_->checker().tell(from, to, flood_bytes);
+            for (std::int64_t i = 0; i < per_second / 4 + 1; ++i)
+                world_->checker().tell(from, to, flood_bytes);
         world_->after(250ms, [this, from, to, per_second, until] { flood(from, to, per_second, until); });
     }
 
@@ -327,7 +342,8 @@ private:
     // --- proxies
 
     void break_proxies(const Misfortune& m, Duration since_disturbed) {
-        const bool alone = since_disturbed >= undisturbed_min && planned_.empty() && proxies_.empty() && world_->agreed();
+        const bool alone =
+            since_disturbed >= undisturbed_min && planned_.empty() && proxies_.empty() && world_->agreed();
         for (const std::size_t n : m.nodes) proxies_[n].push_back(&m);
         for (const std::size_t n : m.nodes) set_proxy(n);
         if (alone && !s_.classic && !s_.corrupts()) expect_no_blame(m);
@@ -346,27 +362,32 @@ private:
         const auto found = proxies_.find(node);
         Proxy proxy = Proxy::Transparent;
         if (found != proxies_.end())
-            for (const Misfortune* m : found->second) proxy = std::max(proxy, m->kind == Kind::ProxyStall ? Proxy::Swallows : Proxy::Refuses);
+            for (const Misfortune* m : found->second)
+                proxy = std::max(proxy, m->kind == Kind::ProxyStall ? Proxy::Swallows : Proxy::Refuses);
         world_->set_proxy(node, proxy);
     }
 
-    /// A node whose own proxy restarts blames nobody for it, and one that accepts what it cannot forward is no proof of any death
-    /// (protocol.md §12.7).
+    /// A node whose own proxy restarts blames nobody for it, and one that accepts what it cannot forward is
+    /// no proof of any death (protocol.md §12.7).
     void expect_no_blame(const Misfortune& m) {
         const bool stalls = m.kind == Kind::ProxyStall;
-        world_->after(std::min(m.length, stalls ? silent_for : refused_for), [this, &m, stalls, begun = begun_] {
-            if (begun != begun_ || is_calm_) return; // something else happened
-            for (const std::size_t n : stalls ? world_->running() : m.nodes) {
-                if (!(*world_)[n].running()) continue;
-                const auto snapshot = (*world_)[n].snapshot();
-                const Gossip& gossip = snapshot.state->latest();
-                const auto in_center = std::ranges::count(snapshot.members(), snapshot.state->self_data_center, &Member::data_center);
-                if (!stalls && in_center < 3) continue; // of one connection all are one
-                const auto blamed = gossip.reachability().all_unreachable_from(snapshot.self());
-                if (!blamed.empty())
-                    world_->checker().report("blamed-for-own-fault", fmt::format("node {} calls {} unreachable", n, blamed.front().to_string()));
-            }
-        });
+        world_->after(std::min(m.length, stalls ? silent_for : refused_for),
+                      [this, &m, stalls, begun = begun_] {
+                          if (begun != begun_ || is_calm_) return; // something else happened
+                          for (const std::size_t n : stalls ? world_->running() : m.nodes) {
+                              if (!(*world_)[n].running()) continue;
+                              const auto snapshot = (*world_)[n].snapshot();
+                              const Gossip& gossip = snapshot.state->latest();
+                              const auto in_center = std::ranges::count(
+                                  snapshot.members(), snapshot.state->self_data_center, &Member::data_center);
+                              if (!stalls && in_center < 3) continue; // of one connection all are one
+                              const auto blamed = gossip.reachability().all_unreachable_from(snapshot.self());
+                              if (!blamed.empty())
+                                  world_->checker().report("blamed-for-own-fault",
+                                                           fmt::format("node {} calls {} unreachable", n,
+                                                                       blamed.front().to_string()));
+                          }
+                      });
     }
 
     // --- strangers
@@ -375,7 +396,8 @@ private:
         for (const std::size_t n : m.nodes) {
             const std::int64_t count = m.kind == Kind::Claimant ? 1 : m.amount;
             for (std::int64_t i = 0; i < count; ++i) {
-                const auto stranger = m.kind == Kind::Claimant ? start_claimant(n, m.amount == 1) : start_lost(n, i);
+                const auto stranger =
+                    m.kind == Kind::Claimant ? start_claimant(n, m.amount == 1) : start_lost(n, i);
                 if (stranger) world_->after(m.length, [this, id = *stranger] { strangers_->end(id); });
             }
         }
@@ -383,15 +405,18 @@ private:
 
     RemoteAdapterConfig stranger_config(std::size_t node) {
         RemoteAdapterConfig config = WorldOptions::default_config();
-        config.daemon.cluster.seed_nodes.push_back((*world_)[0].address); // what the resolver's referee is named by
+        config.daemon.cluster.seed_nodes.push_back(
+            (*world_)[0].address); // what the resolver's referee is named by
         configure(node, config);
         config.daemon.cluster.seed_nodes.clear();
         if (config.daemon.lease)
-            config.daemon.lease = std::make_shared<InMemoryLease>(leases_, fmt::format("sim-{}", node % s_.data_centers), "stranger", 30s);
+            config.daemon.lease = std::make_shared<InMemoryLease>(
+                leases_, fmt::format("sim-{}", node % s_.data_centers), "stranger", 30s);
         return config;
     }
 
-    /// A clone: the address of a node, which it names as a seed no more than a copied unit file does that has its own seeds.
+    /// A clone: the address of a node, which it names as a seed no more than a copied unit file does that has
+    /// its own seeds.
     std::optional<std::size_t> start_claimant(std::size_t node, bool by_command) {
         RemoteAdapterConfig config = stranger_config(node);
         std::vector<Address> others;
@@ -418,10 +443,12 @@ private:
 
     // --- misfortunes of links: what holds at a time is made of all that have begun and not ended
 
-    /// Until one side is gone: the stable time, silence, evidence, a tick, the removal, the patience with a lease. A node that is alone
-    /// finds that out by asking nine others at a time (protocol.md §12.2), and then waits twice as long.
+    /// Until one side is gone: the stable time, silence, evidence, a tick, the removal, the patience with a
+    /// lease. A node that is alone finds that out by asking nine others at a time (protocol.md §12.2), and
+    /// then waits twice as long.
     Duration split_max() const {
-        const auto rounds = static_cast<std::int64_t>(s_.nodes / FailureDetectorSettings{}.monitored_by_nr_of_members);
+        const auto rounds =
+            static_cast<std::int64_t>(s_.nodes / FailureDetectorSettings{}.monitored_by_nr_of_members);
         return 2 * s_.stable_after + 32s + rounds * 5s;
     }
 
@@ -470,7 +497,8 @@ private:
         for (const Misfortune* m : active_) {
             if (m->kind == Kind::Partition) links.cut(hosts(m->nodes), others_of(*m));
             if (m->kind == Kind::OneWay) links.cut_one_way(hosts(m->nodes), others_of(*m));
-            if (m->kind == Kind::FlipFlop && flipped_on_[m]) links.cut_one_way(others_of(*m), hosts(m->nodes));
+            if (m->kind == Kind::FlipFlop && flipped_on_[m])
+                links.cut_one_way(others_of(*m), hosts(m->nodes));
             const auto faults = host_faults(*m);
             if (!faults) continue;
             const bool both = m->kind == Kind::Slow || m->kind == Kind::Narrow;
@@ -488,8 +516,12 @@ private:
         const auto amount = static_cast<double>(m.amount);
         switch (m.kind) {
         case Kind::Lossy: faults.loss = amount / 1000.0; return faults;
-        case Kind::Slow: faults.delay = {DelayDistribution::Shape::Constant, Duration(m.amount), Duration(m.amount), {}}; return faults;
-        case Kind::Narrow: faults.bytes_per_second = static_cast<std::uint64_t>(std::max<std::int64_t>(m.amount, 1)); return faults;
+        case Kind::Slow:
+            faults.delay = {DelayDistribution::Shape::Constant, Duration(m.amount), Duration(m.amount), {}};
+            return faults;
+        case Kind::Narrow:
+            faults.bytes_per_second = static_cast<std::uint64_t>(std::max<std::int64_t>(m.amount, 1));
+            return faults;
         case Kind::Corrupt: faults.corruption = amount / 1e6; return faults;
         case Kind::Break: faults.reset = amount / 1e6; return faults;
         default: return std::nullopt;
@@ -500,7 +532,8 @@ private:
         is_calm_ = true;
         active_.clear();
         strangers_->end_all();
-        for (const auto& [node, broken] : std::exchange(proxies_, {})) world_->set_proxy(node, Proxy::Transparent);
+        for (const auto& [node, broken] : std::exchange(proxies_, {}))
+            world_->set_proxy(node, Proxy::Transparent);
         world_->checker().united();
         world_->heal();
         // Who was to come, comes now.
@@ -542,7 +575,8 @@ private:
         help_joiners();
     }
 
-    /// What was downed, or could not join, is started again when the network is well; what left stays away unless it shall come back.
+    /// What was downed, or could not join, is started again when the network is well; what left stays away
+    /// unless it shall come back.
     void plan_restarts() {
         for (std::size_t n = 0; n < s_.nodes; ++n) {
             auto& node = (*world_)[n];
@@ -569,7 +603,8 @@ private:
         }
     }
 
-    /// Members whose process is gone and whom no resolver will down: there is none, or none in their data center.
+    /// Members whose process is gone and whom no resolver will down: there is none, or none in their data
+    /// center.
     void down_the_dead() {
         auto alive = settled();
         // Who leaves cannot go before the dead ones are downed.
@@ -590,10 +625,12 @@ private:
             if (s_.data_centers == 1) break;
         }
     }
-    Instant calm_for(Duration duration) const { return Instant(world_->now() - world_->elapsed()) + s_.faults + duration; }
+    Instant calm_for(Duration duration) const {
+        return Instant(world_->now() - world_->elapsed()) + s_.faults + duration;
+    }
 
-    /// Who leaves waits for members that it cannot reach, and whoever could down them lives in another cluster by now, or has left, too:
-    /// a process that was asked to stop is not waited for without end.
+    /// Who leaves waits for members that it cannot reach, and whoever could down them lives in another
+    /// cluster by now, or has left, too: a process that was asked to stop is not waited for without end.
     void stop_who_cannot_leave() {
         if (world_->now() < calm_for(60s)) return;
         for (const std::size_t n : world_->running()) {
@@ -613,7 +650,9 @@ private:
         if (!can_split_ || world_->now() < calm_for(40s)) return;
         const auto alive = settled();
         if (alive.empty()) return;
-        const auto best = std::ranges::max(alive, {}, [&](std::size_t n) { return std::pair{companions(n, alive), -static_cast<std::int64_t>(n)}; });
+        const auto best = std::ranges::max(alive, {}, [&](std::size_t n) {
+            return std::pair{companions(n, alive), -static_cast<std::int64_t>(n)};
+        });
         for (const std::size_t n : alive) {
             if ((knows(best, n) && knows(n, best)) || world_->now() < merged_at_[n] + 30s) continue;
             merged_at_[n] = world_->now();
@@ -622,15 +661,16 @@ private:
         }
     }
     bool knows(std::size_t node, std::size_t other) {
-        return (*world_)[node].snapshot().state->latest().has_member((*world_)[other].daemon().unique_address());
+        return (*world_)[node].snapshot().state->latest().has_member(
+            (*world_)[other].daemon().unique_address());
     }
     /// Of one cluster are those who know each other: who was removed may know others long after.
     std::ptrdiff_t companions(std::size_t node, const std::vector<std::size_t>& others) {
         return std::ranges::count_if(others, [&](std::size_t n) { return knows(node, n) && knows(n, node); });
     }
 
-    /// Who finds no cluster asks seeds that are gone, or waits for a founder that waits, too: it is started again, then with the names of
-    /// members, if there are any.
+    /// Who finds no cluster asks seeds that are gone, or waits for a founder that waits, too: it is started
+    /// again, then with the names of members, if there are any.
     void help_joiners() {
         const auto running = world_->running();
         const bool founded = std::ranges::any_of(running, [&](std::size_t n) { return has_joined(n); });
@@ -646,7 +686,8 @@ private:
             start_after(n, 1s);
         }
         // A founder that stopped for good cannot found.
-        if (!founded && !(*world_)[0].running() && !planned_.contains(0) && running.size() > 0) start_after(0, 1s);
+        if (!founded && !(*world_)[0].running() && !planned_.contains(0) && running.size() > 0)
+            start_after(0, 1s);
     }
 
     // --- the application
@@ -675,7 +716,8 @@ private:
                 world_->crash(n);
         }
         if (!world_->run_until([this] { return world_->running().empty(); }, stop_patience))
-            throw Violation("no-stop", fmt::format("nodes {} still run", join(world_->running(), ", ")), world_->now());
+            throw Violation("no-stop", fmt::format("nodes {} still run", join(world_->running(), ", ")),
+                            world_->now());
     }
 
     const Scenario& s_;
@@ -688,9 +730,9 @@ private:
     Instant disturbed_at_{};
     std::uint64_t begun_ = 0; ///< misfortunes
     std::vector<Address> seeds_instead_;
-    std::map<std::size_t, Instant> planned_;       ///< starts to come
-    std::map<std::size_t, Duration> back_after_;   ///< after the end of a graceful leave
-    std::set<std::size_t> gone_;                   ///< that shall stay away
+    std::map<std::size_t, Instant> planned_;     ///< starts to come
+    std::map<std::size_t, Duration> back_after_; ///< after the end of a graceful leave
+    std::set<std::size_t> gone_;                 ///< that shall stay away
     std::map<std::size_t, Instant> merged_at_;
     std::vector<const Misfortune*> active_;
     std::map<const Misfortune*, bool> flipped_on_; // looked up only

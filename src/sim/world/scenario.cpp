@@ -42,17 +42,17 @@ constexpr std::array kind_names = {
 /// Shorter silences than this nobody takes for death: the detectors accept three seconds.
 constexpr Duration unnoticed_max = milliseconds(1500);
 
-/// Silences that every detector takes for death, whatever regular history it has: with samples between nothing and a second their mean is
-/// at most 1 s, their deviation at most 0.5 s, and phi reaches 8 after mean + 3 s + 5.6 deviations (protocol.md §12.5).
+/// Silences that every detector takes for death, whatever regular history it has: with samples between
+/// nothing and a second their mean is at most 1 s, their deviation at most 0.5 s, and phi reaches 8 after
+/// mean + 3 s + 5.6 deviations (protocol.md §12.5).
 constexpr Duration outage_min = seconds(10);
 /// Up to here everybody monitors everybody (protocol.md §12.2).
 constexpr std::size_t all_monitored_max = 10;
 
-/// Longer ones are over, with everything that follows, before what was away comes back: detection by silence (6 s at most), evidence, the
-/// resolver's stable time, its tick, the removal, in classic clusters by gossip rounds.
-Duration settled_min(const Scenario& s) {
-    return s.stable_after + seconds(s.classic ? 30 : 22);
-}
+/// Longer ones are over, with everything that follows, before what was away comes back: detection by silence
+/// (6 s at most), evidence, the resolver's stable time, its tick, the removal, in classic clusters by gossip
+/// rounds.
+Duration settled_min(const Scenario& s) { return s.stable_after + seconds(s.classic ? 30 : 22); }
 
 /// Whether it does nothing that anybody could be downed for, whatever else happens.
 bool is_harmless(const Misfortune& m) {
@@ -74,8 +74,9 @@ bool is_harmless(const Misfortune& m) {
     }
 }
 
-/// Whether those whom it befalls are either as well as ever or gone, for everybody alike, when the resolvers decide: between the two a
-/// member can be taken for indirectly connected, and takes healthy ones with it (protocol.md §15.4).
+/// Whether those whom it befalls are either as well as ever or gone, for everybody alike, when the resolvers
+/// decide: between the two a member can be taken for indirectly connected, and takes healthy ones with it
+/// (protocol.md §15.4).
 bool is_clean(const Scenario& s, const Misfortune& m) {
     if (is_harmless(m)) return true;
     switch (m.kind) {
@@ -91,16 +92,18 @@ bool is_clean(const Scenario& s, const Misfortune& m) {
     }
 }
 
-/// Sooner nobody has noticed a silent death: the detectors accept three seconds, and a heartbeat may just have been answered.
+/// Sooner nobody has noticed a silent death: the detectors accept three seconds, and a heartbeat may just
+/// have been answered.
 constexpr Duration noticed_min = seconds(3);
 
-/// Whether somebody is lost who may have noticed another loss that the resolvers have not settled. It leaves its own row behind, and so it
-/// observes and is observed like one that is indirectly connected, for which no strategy promises a side (protocol.md §15.4), unless it
-/// asks who has seen the current gossip, as classic ones do not.
+/// Whether somebody is lost who may have noticed another loss that the resolvers have not settled. It leaves
+/// its own row behind, and so it observes and is observed like one that is indirectly connected, for which no
+/// strategy promises a side (protocol.md §15.4), unless it asks who has seen the current gossip, as classic
+/// ones do not.
 bool loses_witnesses(const Scenario& s) {
     const auto is_loss = [](const Misfortune& m) {
-        return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause || m.kind == Kind::Partition ||
-               m.kind == Kind::ProxyRestart || m.kind == Kind::ProxyStall;
+        return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause ||
+               m.kind == Kind::Partition || m.kind == Kind::ProxyRestart || m.kind == Kind::ProxyStall;
     };
     for (const Misfortune& first : s.misfortunes)
         for (const Misfortune& second : s.misfortunes) {
@@ -111,7 +114,8 @@ bool loses_witnesses(const Scenario& s) {
     return false;
 }
 
-/// One death at most, beside it only what leaves for good: no instability that down-all-when-unstable may take for one (protocol.md §15.5).
+/// One death at most, beside it only what leaves for good: no instability that down-all-when-unstable may
+/// take for one (protocol.md §15.5).
 bool is_one_death(const Scenario& s) {
     std::size_t deaths = 0;
     for (const Misfortune& m : s.misfortunes) {
@@ -129,7 +133,8 @@ struct Side {
 };
 
 /// `gone`: who counts no more.
-std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& lost, const std::vector<bool>& gone) {
+std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& lost,
+                              const std::vector<bool>& gone) {
     std::vector<Side> sides(s.data_centers);
     for (std::size_t i = 0; i < s.nodes; ++i) {
         if ((!s.role.empty() && i % 2 != 0) || gone[i]) continue;
@@ -147,18 +152,21 @@ bool others_win(const Scenario& s, const std::vector<bool>& lost, const std::vec
     if (s.strategy == "keep-majority") return each([](const Side& side) { return 2 * side.well > side.all; });
     if (s.strategy == "static-quorum") {
         // The quorum is more than half of those that there were.
-        const auto full = count_sides(s, std::vector<bool>(s.nodes, false), std::vector<bool>(s.nodes, false));
-        return std::ranges::equal(sides, full, [](const Side& side, const Side& all) { return 2 * side.well > all.all; });
+        const auto full =
+            count_sides(s, std::vector<bool>(s.nodes, false), std::vector<bool>(s.nodes, false));
+        return std::ranges::equal(sides, full,
+                                  [](const Side& side, const Side& all) { return 2 * side.well > all.all; });
     }
     // The oldest and the referee are machine 0, which founds the cluster.
     if (s.strategy == "keep-oldest")
-        return s.data_centers == 1 && !lost[0] && !gone[0] && each([](const Side& side) { return side.well >= 2; });
+        return s.data_centers == 1 && !lost[0] && !gone[0] &&
+               each([](const Side& side) { return side.well >= 2; });
     if (s.strategy == "keep-referee") return s.data_centers == 1 && !lost[0] && !gone[0];
     return false;
 }
 
-/// Whether the untouched win. Those that leave for good, and to whom nothing else happens, may still be members or be gone when it is decided:
-/// it must hold either way (protocol.md §11.1).
+/// Whether the untouched win. Those that leave for good, and to whom nothing else happens, may still be
+/// members or be gone when it is decided: it must hold either way (protocol.md §11.1).
 bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
     std::vector<bool> leaves(s.nodes, false);
     std::vector<bool> lost(s.nodes, false);
@@ -188,7 +196,8 @@ std::optional<Misfortune::Kind> parse_misfortune_kind(std::string_view text) noe
 }
 
 bool Scenario::corrupts() const {
-    return std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Corrupt && m.amount > 0; });
+    return std::ranges::any_of(misfortunes,
+                               [](const Misfortune& m) { return m.kind == Kind::Corrupt && m.amount > 0; });
 }
 
 std::vector<std::size_t> Scenario::protected_nodes() const {
@@ -201,7 +210,9 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     for (const Misfortune& m : misfortunes) {
         harmless = harmless && (is_harmless(m) || m.kind == Kind::Leave);
         clean = clean && is_clean(*this, m);
-        if (m.kind == Kind::Flood || m.kind == Kind::Reset || m.kind == Kind::Claimant || m.kind == Kind::WrongAddress) continue;
+        if (m.kind == Kind::Flood || m.kind == Kind::Reset || m.kind == Kind::Claimant ||
+            m.kind == Kind::WrongAddress)
+            continue;
         const bool first_is_actor = m.kind == Kind::Down;
         for (std::size_t i = first_is_actor ? 1 : 0; i < m.nodes.size(); ++i) touched[m.nodes[i]] = true;
         const bool founder = std::ranges::find(m.nodes, 0U) != m.nodes.end();
@@ -213,7 +224,9 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     if (classic && loses_witnesses(*this)) clean = false;
 
     // Without a resolver nobody is downed but by command and by a new process at its address.
-    const bool promised = strategy == "none" || harmless || (clean && (!unstable_guard || is_one_death(*this)) && untouched_win(*this, touched));
+    const bool promised =
+        strategy == "none" || harmless ||
+        (clean && (!unstable_guard || is_one_death(*this)) && untouched_win(*this, touched));
     std::vector<std::size_t> result;
     if (!promised) return result;
     for (std::size_t i = 0; i < nodes; ++i)
@@ -223,13 +236,15 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
 
 bool Scenario::may_split() const {
     if (corrupts()) return true;
-    const bool downs = std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Down; });
+    const bool downs =
+        std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Down; });
     if (strategy == "none" && !downs) return false;
-    return std::ranges::any_of(misfortunes, [&](const Misfortune& m) {
-        return !is_clean(*this, m) && m.kind != Kind::Down;
-    }) || (downs && !std::ranges::all_of(misfortunes, [](const Misfortune& m) {
-        return is_harmless(m) || m.kind == Kind::Down || m.kind == Kind::Crash;
-    }));
+    return std::ranges::any_of(
+               misfortunes,
+               [&](const Misfortune& m) { return !is_clean(*this, m) && m.kind != Kind::Down; }) ||
+           (downs && !std::ranges::all_of(misfortunes, [](const Misfortune& m) {
+                return is_harmless(m) || m.kind == Kind::Down || m.kind == Kind::Crash;
+            }));
 }
 
 bool Scenario::has_regular_heartbeats() const {
@@ -260,14 +275,16 @@ result<void> Scenario::validate() const {
     };
     if (nodes < 1 || nodes > nodes_max) return wrong("nodes", fmt::format("use 1 to {}", nodes_max));
     if (seed_nodes < 1 || seed_nodes > nodes) return wrong("seed_nodes", "use 1 to the number of nodes");
-    if (data_centers < 1 || data_centers > nodes) return wrong("data_centers", "use 1 to the number of nodes");
+    if (data_centers < 1 || data_centers > nodes)
+        return wrong("data_centers", "use 1 to the number of nodes");
     const auto known = sbr_strategy_names();
     if (strategy != "none" && std::ranges::find(known, strategy) == known.end())
         return wrong("strategy", fmt::format("there is no '{}'", strategy));
     if (stable_after < Duration::zero() || faults < Duration::zero() || quiet < Duration::zero() ||
         exiting_tasks < Duration::zero())
         return wrong("durations", "use 0 or more milliseconds");
-    if (faults + quiet > std::chrono::hours(1000)) return wrong("faults and quiet", "use 1000 virtual hours at most");
+    if (faults + quiet > std::chrono::hours(1000))
+        return wrong("faults and quiet", "use 1000 virtual hours at most");
     for (std::size_t i = 0; i < misfortunes.size(); ++i) {
         const Misfortune& m = misfortunes[i];
         const auto subject = fmt::format("misfortunes[{}] ({})", i, to_string(m.kind));
@@ -281,10 +298,13 @@ result<void> Scenario::validate() const {
         if (two && m.nodes.size() != 2) return wrong(subject, "name two nodes: who does it, and to whom");
         const bool periodic = m.kind == Kind::Stutter || m.kind == Kind::FlipFlop;
         const bool is_strange = m.kind == Kind::WrongAddress;
-        if (is_strange && (m.amount < 1 || m.amount > 64)) return wrong(subject, "use an amount of 1 to 64 processes");
-        if (periodic && m.amount < 1'000'000) return wrong(subject, "use an amount of at least a millisecond (in ns)");
+        if (is_strange && (m.amount < 1 || m.amount > 64))
+            return wrong(subject, "use an amount of 1 to 64 processes");
+        if (periodic && m.amount < 1'000'000)
+            return wrong(subject, "use an amount of at least a millisecond (in ns)");
         if (m.kind != Kind::ClockDrift && m.amount < 0) return wrong(subject, "use an amount of 0 or more");
-        if (m.kind == Kind::ClockDrift && std::abs(m.amount) > 100'000'000) return wrong(subject, "use 100000000 ppb at most");
+        if (m.kind == Kind::ClockDrift && std::abs(m.amount) > 100'000'000)
+            return wrong(subject, "use 100000000 ppb at most");
     }
     return {};
 }

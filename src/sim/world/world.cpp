@@ -54,8 +54,9 @@ NetworkOptions World::network_options() const {
 }
 
 World::World(WorldOptions options)
-    : options_(std::move(options)), links_(std::make_shared<FaultyLinks>(options_.links)), network_(network_options()),
-      began_(network_.now()), next_second_(began_ + 1s), checker_(std::make_unique<Checker>(*this)) {
+    : options_(std::move(options)), links_(std::make_shared<FaultyLinks>(options_.links)),
+      network_(network_options()), began_(network_.now()), next_second_(began_ + 1s),
+      checker_(std::make_unique<Checker>(*this)) {
     network_.on_turn([this](const Runtime& process) { turned(process); });
     links_->on_fault([this](HostId host) { disturbed(host); });
     for (std::size_t i = 0; i < options_.nodes; ++i) add_node();
@@ -72,7 +73,8 @@ World::~World() {
     }
 }
 
-// ---- machines and processes ----------------------------------------------------------------------------------
+// ---- machines and processes
+// ----------------------------------------------------------------------------------
 
 std::size_t World::add_node() {
     const std::size_t index = nodes_.size();
@@ -82,7 +84,8 @@ std::size_t World::add_node() {
     const auto host = static_cast<std::size_t>(node->host);
     auto endpoint = network_.address(node->host, options_.port).to_string();
     endpoint.resize(endpoint.rfind(':'));
-    node->address = Address::remote(options_.config.transport.protocol, options_.cluster_name, endpoint, options_.port);
+    node->address =
+        Address::remote(options_.config.transport.protocol, options_.cluster_name, endpoint, options_.port);
     node_of_host_.resize(std::max(node_of_host_.size(), host + 1), nobody);
     node_of_host_[host] = index;
     node_of_address_.emplace(node->address, index);
@@ -140,10 +143,12 @@ World::Node& World::start(std::size_t index) {
 void World::watch(Node& node) {
     if (options_.keep_events || recorder_) {
         const auto wanted = EventCategory::Domain | EventCategory::ReachabilityTable;
-        node.subscription = node.daemon().events().subscribe(wanted, [this, &node](const ClusterEvent& event) {
-            note_event(node, event);
-            if (options_.keep_events && category_of(event) != EventCategory::ReachabilityTable) node.events.push_back(event);
-        });
+        node.subscription =
+            node.daemon().events().subscribe(wanted, [this, &node](const ClusterEvent& event) {
+                note_event(node, event);
+                if (options_.keep_events && category_of(event) != EventCategory::ReachabilityTable)
+                    node.events.push_back(event);
+            });
     }
     node.daemon().on_stopped([&node](ShutdownReason reason) { node.reason = reason; });
 }
@@ -254,11 +259,13 @@ void World::turned(const Runtime& process) {
     }
 }
 
-// ---- the network ---------------------------------------------------------------------------------------------
+// ---- the network
+// ---------------------------------------------------------------------------------------------
 
 void World::disturbed(HostId host) {
     const auto at = static_cast<std::size_t>(host);
-    if (options_.check && at < node_of_host_.size() && node_of_host_[at] != nobody) checker_->disturbed(node_of_host_[at]);
+    if (options_.check && at < node_of_host_.size() && node_of_host_[at] != nobody)
+        checker_->disturbed(node_of_host_[at]);
 }
 
 std::vector<HostId> World::hosts_of(const std::vector<std::size_t>& nodes) const {
@@ -312,15 +319,14 @@ void World::heal() {
     network_.retry_lost();
 }
 
-// ---- time ----------------------------------------------------------------------------------------------------
+// ---- time
+// ----------------------------------------------------------------------------------------------------
 
 void World::after(Duration delay, UniqueFunction<void()> action) {
     network_.at(now() + delay, std::move(action));
 }
 
-void World::run_for(Duration duration) {
-    network_.run_for(duration);
-}
+void World::run_for(Duration duration) { network_.run_for(duration); }
 
 bool World::run_until(const std::function<bool()>& done, Duration limit) {
     return network_.run_until(done, now() + limit);
@@ -331,12 +337,11 @@ bool World::run_until_agreed(Duration limit) {
 }
 
 bool World::still_disagrees() const {
-    return dissenter_ != nobody && population_asked_ == population_ && nodes_[dissenter_]->turns == dissenter_turns_;
+    return dissenter_ != nobody && population_asked_ == population_ &&
+           nodes_[dissenter_]->turns == dissenter_turns_;
 }
 
-bool World::agreed() const {
-    return disagreement().empty();
-}
+bool World::agreed() const { return disagreement().empty(); }
 
 std::string World::disagreement() const {
     std::vector<UniqueAddress> expected;
@@ -369,7 +374,8 @@ std::string World::disagreement() const {
     return {};
 }
 
-/// What keeps this node from agreeing that `expected`, and nobody else, are members, all well; empty: nothing.
+/// What keeps this node from agreeing that `expected`, and nobody else, are members, all well; empty:
+/// nothing.
 std::string World::disagreement_of(const Node& node, const std::vector<UniqueAddress>& expected) const {
     const auto snapshot = node.snapshot();
     if (!snapshot.joined) return "has not joined";
@@ -383,8 +389,10 @@ std::string World::disagreement_of(const Node& node, const std::vector<UniqueAdd
         if (member.status() != MemberStatus::Up)
             return fmt::format("sees {} {}", member.unique_address().to_string(), to_string(member.status()));
     }
-    // Rows that say Reachable may be left of an observer whose unreachable subject was removed (protocol.md §4.2).
-    if (!snapshot.state->latest().reachability().all_unreachable_or_terminated().empty()) return "knows of unreachable members";
+    // Rows that say Reachable may be left of an observer whose unreachable subject was removed (protocol.md
+    // §4.2).
+    if (!snapshot.state->latest().reachability().all_unreachable_or_terminated().empty())
+        return "knows of unreachable members";
     if (!snapshot.leader) return "knows no leader";
     if (!snapshot.converged) return "has not seen that all have seen";
     return {};

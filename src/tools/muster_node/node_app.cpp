@@ -80,7 +80,8 @@ bool port_is_taken(const net::Endpoint& at) {
     in6.sin6_port = htons(at.port);
     in6.sin6_scope_id = at.scope;
     std::memcpy(&in6.sin6_addr, at.bytes.data(), sizeof in6.sin6_addr);
-    const auto* const address = v4 ? reinterpret_cast<const sockaddr*>(&in4) : reinterpret_cast<const sockaddr*>(&in6);
+    const auto* const address =
+        v4 ? reinterpret_cast<const sockaddr*>(&in4) : reinterpret_cast<const sockaddr*>(&in6);
     const bool taken = ::bind(socket, address, v4 ? sizeof in4 : sizeof in6) != 0 && errno == EADDRINUSE;
     ::close(socket);
     return taken;
@@ -136,13 +137,15 @@ void NodeApp::print_error(std::string message) {
 /// On stderr, in order with the log and without waiting for a reader.
 void NodeApp::say(const std::string& text) { stderr_lines().write("muster-node: " + text); }
 
-/// The kernel takes an io_uring process that was killed apart in the background, and its listening socket with it: whoever is
-/// restarted at once finds the port taken for a moment. Asked with a socket of our own, so that only the real attempt is logged.
+/// The kernel takes an io_uring process that was killed apart in the background, and its listening socket
+/// with it: whoever is restarted at once finds the port taken for a moment. Asked with a socket of our own,
+/// so that only the real attempt is logged.
 void NodeApp::wait_for_port() {
     const auto& transport = options_.node.transport;
     const auto endpoint = net::Endpoint::parse(transport.listen_host, transport.listen_port);
     if (!endpoint || transport.listen_port == 0) return;
-    for (int attempt = 0; attempt < listen_retries && port_is_taken(*endpoint); ++attempt) std::this_thread::sleep_for(listen_retry_pause);
+    for (int attempt = 0; attempt < listen_retries && port_is_taken(*endpoint); ++attempt)
+        std::this_thread::sleep_for(listen_retry_pause);
 }
 
 bool NodeApp::start() {
@@ -159,7 +162,8 @@ bool NodeApp::start() {
     auto node = ClusterRemoteAdapter::start(*runtime_, options_.node, sink_);
     if (!node) {
         // A listener that failed has been logged, which is one line as well.
-        const bool logged = runtime_->metrics().value("transport.listens.failed") != 0 && runtime_->log().enabled(LogLevel::Error);
+        const bool logged = runtime_->metrics().value("transport.listens.failed") != 0 &&
+                            runtime_->log().enabled(LogLevel::Error);
         if (!logged) say(node.error().message());
         return false;
     }
@@ -176,10 +180,9 @@ void NodeApp::subscribe() {
 }
 
 bool NodeApp::start_console() {
-    auto started = console_.start({[this](std::string text) {
-                                       runtime_->post([this, text = std::move(text)] { on_line(text); });
-                                   },
-                                   [this](int signal) { runtime_->post([this, signal] { on_signal(signal); }); }});
+    auto started = console_.start(
+        {[this](std::string text) { runtime_->post([this, text = std::move(text)] { on_line(text); }); },
+         [this](int signal) { runtime_->post([this, signal] { on_signal(signal); }); }});
     if (!started) say(started.error().message());
     return bool(started);
 }
@@ -196,7 +199,8 @@ ExitCode NodeApp::run() {
 void NodeApp::on_started(const result<void>& started) {
     if (!started) {
         // It has been logged, which is one line as well; or it was told to stop before.
-        if (started.error() != Errc::closed && !runtime_->log().enabled(LogLevel::Error)) say(started.error().message());
+        if (started.error() != Errc::closed && !runtime_->log().enabled(LogLevel::Error))
+            say(started.error().message());
         return;
     }
     auto line = json_line(runtime_->wall_now(), "listening");
@@ -334,7 +338,8 @@ net::Task<void> NodeApp::flood(Address to, std::uint64_t count, std::size_t byte
 void NodeApp::on_line(const std::string& text) {
     const auto words = split(text);
     if (words.empty()) return;
-    static constexpr std::array<std::string_view, 6> alone{"status", "members", "why", "decisions", "metrics", "help"};
+    static constexpr std::array<std::string_view, 6> alone{"status",    "members", "why",
+                                                           "decisions", "metrics", "help"};
     if (words.size() > 1 && std::ranges::find(alone, words[0]) != alone.end())
         return print_error(fmt::format("{} takes no argument, got '{}'", words[0], words[1]));
     auto& daemon = node_->daemon();
@@ -378,16 +383,18 @@ void NodeApp::on_line(const std::string& text) {
         print(line);
     } else if (words[0] == "forget-data-center") {
         if (words.size() != 2) return print_error("write: forget-data-center NAME");
-        daemon.forget_data_center(std::string(words[1]), [this, name = std::string(words[1])](result<void> done) {
-            if (!done) return print_error(done.error().message());
-            auto line = json_line(runtime_->wall_now(), "forgot-data-center");
-            line["name"] = name;
-            print(line);
-        });
+        daemon.forget_data_center(std::string(words[1]),
+                                  [this, name = std::string(words[1])](result<void> done) {
+                                      if (!done) return print_error(done.error().message());
+                                      auto line = json_line(runtime_->wall_now(), "forgot-data-center");
+                                      line["name"] = name;
+                                      print(line);
+                                  });
     } else if (words[0] == "help") {
         auto line = json_line(runtime_->wall_now(), "help");
         json::array commands;
-        for (const auto& [usage, meaning] : command_help()) commands.push_back(json::object{{"command", usage}, {"meaning", meaning}});
+        for (const auto& [usage, meaning] : command_help())
+            commands.push_back(json::object{{"command", usage}, {"meaning", meaning}});
         line["commands"] = std::move(commands);
         print(line);
     } else {

@@ -29,7 +29,8 @@ public:
 
 private:
     static constexpr std::size_t senders_max = 10'000;
-    static constexpr std::size_t sender_bytes_max = 300; ///< a host's name and a port; longer ones count as "others"
+    static constexpr std::size_t sender_bytes_max =
+        300; ///< a host's name and a port; longer ones count as "others"
     Console& console_;
     net::Runtime& runtime_;
     std::map<std::string, Received, std::less<>> received_;

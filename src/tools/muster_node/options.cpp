@@ -23,11 +23,13 @@ using std::chrono::milliseconds;
 
 /// CLI11's own would print the whole range of a double.
 const CLI::Validator not_negative(
-    [](std::string& text) { return text.starts_with('-') ? text + " is negative" : std::string(); }, "NONNEGATIVE");
+    [](std::string& text) { return text.starts_with('-') ? text + " is negative" : std::string(); },
+    "NONNEGATIVE");
 const CLI::Validator one_or_more(
     [](std::string& text) {
-        return text.starts_with('-') || text.find_first_not_of('0') == std::string::npos ? text + " is not 1 or more"
-                                                                                         : std::string();
+        return text.starts_with('-') || text.find_first_not_of('0') == std::string::npos
+                   ? text + " is not 1 or more"
+                   : std::string();
     },
     "POSITIVE");
 
@@ -38,18 +40,21 @@ const CLI::Validator at_most_duration_max(
     [](std::string& text) {
         std::int64_t ms = 0;
         const auto [rest, code] = std::from_chars(text.data(), text.data() + text.size(), ms);
-        return code != std::errc{} || ms > duration_max.count() ? text + " ms is too long; " + duration_range : std::string();
+        return code != std::errc{} || ms > duration_max.count() ? text + " ms is too long; " + duration_range
+                                                                : std::string();
     },
     "");
 
-/// "250ms", "5s", "2m" or a plain number of milliseconds; what CLI11 prints on anything else names flag and value.
-CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& target, const std::string& help) {
+/// "250ms", "5s", "2m" or a plain number of milliseconds; what CLI11 prints on anything else names flag and
+/// value.
+CLI::Option* add_duration(CLI::App& app, const std::string& name, milliseconds& target,
+                          const std::string& help) {
     return app
         .add_option_function<std::int64_t>(
             name, [&target](const std::int64_t& ms) { target = milliseconds(ms); }, help)
-        ->transform(CLI::AsNumberWithUnit(std::map<std::string, std::int64_t>{
-                        {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
-                    CLI::AsNumberWithUnit::CASE_SENSITIVE))
+        ->transform(CLI::AsNumberWithUnit(
+            std::map<std::string, std::int64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
+            CLI::AsNumberWithUnit::CASE_SENSITIVE))
         ->check(not_negative)
         ->check(at_most_duration_max)
         ->type_name("DURATION")
@@ -68,7 +73,8 @@ HostPort parse_host_port(const std::string& flag, const std::string& text, bool 
     if (!text.empty() && text.front() == '[') {
         const auto close = text.find(']');
         if (close == std::string::npos)
-            throw CLI::ValidationError(flag, fmt::format("'{}' has no closing ]; write [v6-address]:port", text));
+            throw CLI::ValidationError(flag,
+                                       fmt::format("'{}' has no closing ]; write [v6-address]:port", text));
         host = text.substr(1, close - 1);
         if (close + 1 < text.size()) {
             if (text[close + 1] != ':')
@@ -79,7 +85,8 @@ HostPort parse_host_port(const std::string& flag, const std::string& text, bool 
         host = text.substr(0, colon);
         port_text = text.substr(colon + 1);
         if (host.find(':') != std::string::npos)
-            throw CLI::ValidationError(flag, fmt::format("'{}': an IPv6 address goes in brackets, [v6-address]:port", text));
+            throw CLI::ValidationError(
+                flag, fmt::format("'{}': an IPv6 address goes in brackets, [v6-address]:port", text));
     }
     HostPort result{host, 0};
     if (port_text.empty() && port_required)
@@ -90,7 +97,8 @@ HostPort parse_host_port(const std::string& flag, const std::string& text, bool 
         if (code != std::errc{} || rest != end)
             throw CLI::ValidationError(flag, fmt::format("'{}': the port must be 0 to 65535", text));
     }
-    if (host.empty()) throw CLI::ValidationError(flag, fmt::format("'{}' has no host; write host:port", text));
+    if (host.empty())
+        throw CLI::ValidationError(flag, fmt::format("'{}' has no host; write host:port", text));
     return result;
 }
 
@@ -106,7 +114,8 @@ Address parse_address(const std::string& flag, const std::string& text, const st
     if (!parsed->host || !parsed->port)
         throw CLI::ValidationError(flag, fmt::format("'{}' has no host and port", text));
     if (parsed->protocol != protocol)
-        throw CLI::ValidationError(flag, fmt::format("'{}' is of protocol '{}', this node is of '{}'", text, parsed->protocol, protocol));
+        throw CLI::ValidationError(flag, fmt::format("'{}' is of protocol '{}', this node is of '{}'", text,
+                                                     parsed->protocol, protocol));
     if (parsed->system != cluster)
         throw CLI::ValidationError(flag, fmt::format("'{}' is of cluster '{}', this node is of '{}'", text,
                                                      parsed->system, cluster));
@@ -153,9 +162,11 @@ milliseconds parse_duration(const std::string& flag, const std::string& text) {
     const char* const end = text.data() + text.size();
     const auto [rest, code] = std::from_chars(text.data(), end, number);
     const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
-    const std::map<std::string_view, std::int64_t> units{{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
+    const std::map<std::string_view, std::int64_t> units{
+        {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
     if (code != std::errc{} || number < 0 || !units.contains(unit))
-        throw CLI::ValidationError(flag, fmt::format("'{}' is neither on, off nor a duration like 500ms or 7s", text));
+        throw CLI::ValidationError(
+            flag, fmt::format("'{}' is neither on, off nor a duration like 500ms or 7s", text));
     if (number > duration_max.count() / units.at(unit))
         throw CLI::ValidationError(flag, fmt::format("'{}' is too long; {}", text, duration_range));
     return milliseconds(number * units.at(unit));
@@ -164,25 +175,33 @@ milliseconds parse_duration(const std::string& flag, const std::string& text) {
 void add_cluster_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
     auto& transport = options.node.transport;
     auto& cluster = options.node.daemon.cluster;
-    app.add_option("--cluster", transport.cluster_name, "name of the cluster; peers of another one are refused")
+    app.add_option("--cluster", transport.cluster_name,
+                   "name of the cluster; peers of another one are refused")
         ->capture_default_str();
-    app.add_option("--listen", raw.listen, "literal address and port to bind; port 0: the system chooses; [::] takes IPv6 only, 0.0.0.0 IPv4 only")
+    app.add_option("--listen", raw.listen,
+                   "literal address and port to bind; port 0: the system chooses; [::] takes IPv6 only, "
+                   "0.0.0.0 IPv4 only")
         ->type_name("HOST:PORT")
         ->capture_default_str();
-    app.add_option("--advertise", raw.advertise, "host[:port] by which other nodes reach this one; default: --listen")
+    app.add_option("--advertise", raw.advertise,
+                   "host[:port] by which other nodes reach this one; default: --listen")
         ->type_name("HOST[:PORT]");
-    app.add_option("--seed", raw.seeds,
-                   "seed node, repeatable, the same list on every node; none: this node begins a cluster of its own")
+    app.add_option(
+           "--seed", raw.seeds,
+           "seed node, repeatable, the same list on every node; none: this node begins a cluster of its own")
         ->type_name("HOST:PORT");
     app.add_option("--role", raw.roles, "role of this node, repeatable");
-    app.add_option("--dc", cluster.multi_dc.self_data_center, "data center of this node")->capture_default_str();
+    app.add_option("--dc", cluster.multi_dc.self_data_center, "data center of this node")
+        ->capture_default_str();
     app.add_option("--app-version", raw.app_version, "version of the application")->capture_default_str();
     app.add_option("--min-members", cluster.min_nr_of_members, "members needed before anybody becomes Up")
         ->check(one_or_more)
         ->capture_default_str();
-    app.add_option("--role-min-members", raw.role_minimums, "the same per role, repeatable")->type_name("ROLE=N");
+    app.add_option("--role-min-members", raw.role_minimums, "the same per role, repeatable")
+        ->type_name("ROLE=N");
     app.add_option("--weakly-up-after", raw.weakly_up, "on (7s), off or a duration")->capture_default_str();
-    app.add_flag("--no-join", raw.no_join, "without seeds: wait for the command join instead of beginning a cluster");
+    app.add_flag("--no-join", raw.no_join,
+                 "without seeds: wait for the command join instead of beginning a cluster");
 }
 
 void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
@@ -191,14 +210,18 @@ void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
     add_duration(app, "--leader-interval", cluster.leader_actions_interval, "between leader actions");
     add_duration(app, "--reaper-interval", cluster.unreachable_nodes_reaper_interval,
                  "between looks at the failure detectors");
-    add_duration(app, "--heartbeat-interval", cluster.failure_detector.heartbeat_interval, "between heartbeats");
+    add_duration(app, "--heartbeat-interval", cluster.failure_detector.heartbeat_interval,
+                 "between heartbeats");
     add_duration(app, "--acceptable-pause", cluster.failure_detector.acceptable_heartbeat_pause,
                  "silence that is still normal");
-    app.add_option("--phi-threshold", cluster.failure_detector.threshold, "suspicion at which a node is unreachable")
+    app.add_option("--phi-threshold", cluster.failure_detector.threshold,
+                   "suspicion at which a node is unreachable")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
-    add_duration(app, "--seed-timeout", cluster.seed_node_timeout, "first seed: before it begins a cluster of its own");
-    add_duration(app, "--initial-delay", cluster.periodic_tasks_initial_delay, "before the first periodic work");
+    add_duration(app, "--seed-timeout", cluster.seed_node_timeout,
+                 "first seed: before it begins a cluster of its own");
+    add_duration(app, "--initial-delay", cluster.periodic_tasks_initial_delay,
+                 "before the first periodic work");
     add_duration(app, "--quarantine-removed-after", cluster.quarantine_removed_node_after,
                  "before a node that left is quarantined");
     app.add_flag("--classic", raw.classic, "plain periodic gossip: no eager gossip, no evidence of death");
@@ -209,20 +232,23 @@ void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
 void add_sbr_flags(CLI::App& app, RawFlags& raw, SbrSettings& sbr) {
     std::string strategies;
     for (const std::string_view name : sbr_strategy_names()) strategies += std::string(name) + ", ";
-    app.add_option("--strategy", raw.strategy,
-                   "split-brain resolution: " + strategies + "off")
+    app.add_option("--strategy", raw.strategy, "split-brain resolution: " + strategies + "off")
         ->capture_default_str();
     add_duration(app, "--stable-after", sbr.stable_after, "no change for that long before the resolver acts");
     app.add_option("--down-all-when-unstable", raw.unstable, "on, off or a duration")->capture_default_str();
     app.add_option("--indirectly-connected", raw.indirect,
-                   "who goes when nodes call each other unreachable while gossip still flows: the blamed few, or all of them "
+                   "who goes when nodes call each other unreachable while gossip still flows: the blamed "
+                   "few, or all of them "
                    "(default blamed; all with --classic)")
         ->check(CLI::IsMember({"blamed", "all"}));
     app.add_option("--sbr-role", sbr.role, "only members with this role count");
-    app.add_option("--quorum-size", sbr.quorum_size, "static-quorum: members that must stay")->check(one_or_more);
+    app.add_option("--quorum-size", sbr.quorum_size, "static-quorum: members that must stay")
+        ->check(one_or_more);
     app.add_option("--referee", raw.referee, "keep-referee: the node that decides")->type_name("HOST:PORT");
-    app.add_option("--lease-file", raw.lease_file, "lease-majority: the file that all nodes can reach and lock");
-    app.add_flag("--keep-oldest-when-alone", raw.keep_when_alone, "keep-oldest: the oldest survives even alone");
+    app.add_option("--lease-file", raw.lease_file,
+                   "lease-majority: the file that all nodes can reach and lock");
+    app.add_flag("--keep-oldest-when-alone", raw.keep_when_alone,
+                 "keep-oldest: the oldest survives even alone");
     app.add_option("--weight", raw.weights, "weight of members with a role, repeatable")->type_name("ROLE=N");
     app.add_flag("--dry-run", sbr.dry_run, "record the resolver's decisions without acting on them");
 }
@@ -235,49 +261,59 @@ void add_process_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
         ->check(CLI::IsMember({"debug", "info", "warning", "error", "off"}))
         ->capture_default_str();
     add_duration(app, "--status-interval", options.status_interval, "between status lines; 0: none");
-    add_duration(app, "--exit-deadline", options.exit_deadline,
-                 "SIGTERM or leave: exit with 7 when it takes longer (0: follows --stable-after and the detector)");
+    add_duration(
+        app, "--exit-deadline", options.exit_deadline,
+        "SIGTERM or leave: exit with 7 when it takes longer (0: follows --stable-after and the detector)");
 }
 
 /// The owner is the address that others know, so that a restarted node still has its lease.
 void apply_lease(const RawFlags& raw, NodeOptions& options, SbrSettings& sbr) {
     const bool needs_lease = raw.strategy == "lease-majority";
-    if (raw.lease_file.empty() && needs_lease) throw CLI::ValidationError("--strategy", "lease-majority needs --lease-file");
+    if (raw.lease_file.empty() && needs_lease)
+        throw CLI::ValidationError("--strategy", "lease-majority needs --lease-file");
     if (raw.lease_file.empty()) return;
     if (!needs_lease) throw CLI::ValidationError("--lease-file", "goes with --strategy lease-majority");
     const auto& transport = options.node.transport;
-    const std::uint16_t port = transport.advertised_port != 0 ? transport.advertised_port : transport.listen_port;
-    if (port == 0) throw CLI::ValidationError("--lease-file", "needs a fixed port in --listen: it names the lease's owner");
-    const auto self = Address::remote(transport.protocol, transport.cluster_name,
-                                      transport.advertised_host.empty() ? transport.listen_host : transport.advertised_host,
-                                      port);
+    const std::uint16_t port =
+        transport.advertised_port != 0 ? transport.advertised_port : transport.listen_port;
+    if (port == 0)
+        throw CLI::ValidationError("--lease-file",
+                                   "needs a fixed port in --listen: it names the lease's owner");
+    const auto self = Address::remote(
+        transport.protocol, transport.cluster_name,
+        transport.advertised_host.empty() ? transport.listen_host : transport.advertised_host, port);
     sbr.lease_implementation = "file";
-    options.node.daemon.lease =
-        std::make_shared<FileLease>(raw.lease_file, lease_owner(self.host_port()));
+    options.node.daemon.lease = std::make_shared<FileLease>(raw.lease_file, lease_owner(self.host_port()));
 }
 
 void apply_sbr(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
     if (raw.strategy == "off") return;
     if (raw.strategy == "keep-referee" && raw.referee.empty())
-        throw CLI::ValidationError("--strategy", "keep-referee needs --referee HOST:PORT, the node that decides");
+        throw CLI::ValidationError("--strategy",
+                                   "keep-referee needs --referee HOST:PORT, the node that decides");
     if (raw.strategy == "static-quorum" && sbr.quorum_size == 0)
-        throw CLI::ValidationError("--strategy", "static-quorum needs --quorum-size, more than half of the members there are meant to be");
+        throw CLI::ValidationError(
+            "--strategy",
+            "static-quorum needs --quorum-size, more than half of the members there are meant to be");
     sbr.strategy = raw.strategy;
     sbr.down_if_alone = !raw.keep_when_alone;
-    if (raw.indirect == "all" || (raw.indirect.empty() && raw.classic)) sbr.indirect = SbrSettings::Indirect::All;
+    if (raw.indirect == "all" || (raw.indirect.empty() && raw.classic))
+        sbr.indirect = SbrSettings::Indirect::All;
     if (raw.unstable == "off")
         sbr.down_all_when_unstable = SbrSettings::Unstable::off();
     else if (raw.unstable == "on")
         sbr.down_all_when_unstable = SbrSettings::Unstable::on();
     else
-        sbr.down_all_when_unstable = SbrSettings::Unstable::after(parse_duration("--down-all-when-unstable", raw.unstable));
+        sbr.down_all_when_unstable =
+            SbrSettings::Unstable::after(parse_duration("--down-all-when-unstable", raw.unstable));
     if (!raw.referee.empty())
         sbr.referee = parse_address("--referee", raw.referee, options.node.transport.protocol,
                                     options.node.transport.cluster_name);
     for (const auto& text : raw.weights) {
         const auto [role, weight] = parse_assignment("--weight", text);
         if (weight > std::numeric_limits<std::uint32_t>::max())
-            throw CLI::ValidationError("--weight", fmt::format("'{}': use at most {}", text, std::numeric_limits<std::uint32_t>::max()));
+            throw CLI::ValidationError("--weight", fmt::format("'{}': use at most {}", text,
+                                                               std::numeric_limits<std::uint32_t>::max()));
         sbr.weights[role] = static_cast<std::uint32_t>(weight);
     }
     apply_lease(raw, options, sbr);
@@ -289,10 +325,11 @@ void apply_exit_deadline(NodeOptions& options) {
     if (options.exit_deadline.count() == 0) {
         options.exit_deadline = needed;
     } else if (options.exit_deadline < needed) {
-        throw CLI::ValidationError("--exit-deadline",
-                                   fmt::format("a leave may take {} ms with this --stable-after, --heartbeat-interval and "
-                                               "--acceptable-pause: allow as much, or lower --stable-after",
-                                               needed.count()));
+        throw CLI::ValidationError(
+            "--exit-deadline",
+            fmt::format("a leave may take {} ms with this --stable-after, --heartbeat-interval and "
+                        "--acceptable-pause: allow as much, or lower --stable-after",
+                        needed.count()));
     }
 }
 
@@ -310,7 +347,8 @@ void apply(const RawFlags& raw, NodeOptions& options, SbrSettings sbr) {
         transport.advertised_port = advertised.port;
     }
     for (const auto& seed : raw.seeds)
-        cluster.seed_nodes.push_back(parse_address("--seed", seed, transport.protocol, transport.cluster_name));
+        cluster.seed_nodes.push_back(
+            parse_address("--seed", seed, transport.protocol, transport.cluster_name));
     cluster.roles = raw.roles;
     auto version = AppVersion::parse(raw.app_version);
     if (!version) throw CLI::ValidationError("--app-version", version.error().message());
@@ -352,7 +390,8 @@ constexpr std::array<CommandHelp, 12> commands{{
     {"metrics", "print every counter"},
     {"why", "print why the cluster has not converged"},
     {"decisions", "print the resolver's latest decisions, with what they were made from"},
-    {"forget-data-center NAME", "nobody of that lost data center lives on: tombstones age again on this node"},
+    {"forget-data-center NAME",
+     "nobody of that lost data center lives on: tombstones age again on this node"},
     {"help", "print these commands"},
 }};
 
@@ -413,7 +452,8 @@ std::string in_terms_of_flags(Error error) {
     if (!error.subject.starts_with(front)) return error.message();
     const std::string rest = error.subject.substr(front.size());
     const std::string name = rest.substr(0, rest.find(' '));
-    const auto* const known = std::ranges::find(flags_of_settings, name, &std::pair<std::string_view, std::string_view>::first);
+    const auto* const known =
+        std::ranges::find(flags_of_settings, name, &std::pair<std::string_view, std::string_view>::first);
     if (known != std::end(flags_of_settings))
         error.subject = std::string(known->second) + rest.substr(name.size());
     else if (name.starts_with("role.") && name.ends_with(".min-nr-of-members"))
@@ -440,8 +480,10 @@ std::variant<NodeOptions, EarlyExit> parse_options(int argc, const char* const* 
     try {
         app.parse(argc, argv);
         apply(raw, options, std::move(sbr));
-        if (auto ok = options.node.daemon.validate(); !ok) return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
-        if (auto ok = options.node.transport.validate(); !ok) return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
+        if (auto ok = options.node.daemon.validate(); !ok)
+            return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
+        if (auto ok = options.node.transport.validate(); !ok)
+            return EarlyExit{on_one_line(in_terms_of_flags(ok.error())), true};
     } catch (const CLI::CallForHelp&) {
         return EarlyExit{app.help(), false};
     } catch (const CLI::CallForVersion&) {

@@ -31,7 +31,7 @@ struct NodeOptions {
     LogLevel log_level = LogLevel::Warning;
     std::chrono::milliseconds status_interval{5000}; ///< 0: no periodic status
     std::chrono::milliseconds exit_deadline{0}; ///< after parsing: > 0, never shorter than a leave may take
-    bool found_cluster = false;                      ///< no seeds: begin a cluster of its own
+    bool found_cluster = false;                 ///< no seeds: begin a cluster of its own
     RemoteAdapterConfig node;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
-/// A run as data: what happens to whom and when. Drawn from a seed, written and read as JSON, and shrunk by leaving out.
+/// A run as data: what happens to whom and when. Drawn from a seed, written and read as JSON, and shrunk by
+/// leaving out.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -17,12 +18,12 @@ namespace muster::sim {
 /// One thing done to the world. `nodes` are whom it befalls; what else is needed depends on the kind.
 struct Misfortune {
     enum class Kind : std::uint8_t {
-        Start,      ///< first start of machines that were not there from the beginning
-        Crash,      ///< SIGKILL; with `length`: and a restart at the same address after it
-        PowerOff,   ///< as Crash, but nobody is told
-        Leave,      ///< gracefully; with `length`: and a new process at the same address that long after its end
-        Pause,      ///< for `length`
-        Stutter,    ///< paused for `amount` ns, then running as long, and so on for `length`: late timers
+        Start,    ///< first start of machines that were not there from the beginning
+        Crash,    ///< SIGKILL; with `length`: and a restart at the same address after it
+        PowerOff, ///< as Crash, but nobody is told
+        Leave,   ///< gracefully; with `length`: and a new process at the same address that long after its end
+        Pause,   ///< for `length`
+        Stutter, ///< paused for `amount` ns, then running as long, and so on for `length`: late timers
         ClockDrift, ///< `amount` in parts per billion, for ever
         Partition,  ///< of nodes from `others` (none: from all the rest), for `length`
         OneWay,     ///< what nodes send to `others` (none: to the rest) is lost, for `length`
@@ -31,15 +32,18 @@ struct Misfortune {
         Slow,       ///< links of nodes delay by `amount` ns, for `length`
         Narrow,     ///< links of nodes carry `amount` bytes a second, for `length`
         Corrupt,    ///< `amount` parts per million of the parcels to nodes are changed, for `length`
-        Break,      ///< `amount` parts per million of the parcels to nodes break their connection, for `length`
-        Reset,      ///< all connections of nodes break once
-        RollingRestart, ///< nodes, one after the other, `length` apart: leave, and start again at the same address
+        Break, ///< `amount` parts per million of the parcels to nodes break their connection, for `length`
+        Reset, ///< all connections of nodes break once
+        RollingRestart, ///< nodes, one after the other, `length` apart: leave, and start again at the same
+                        ///< address
         Down,           ///< nodes[0] downs nodes[1] by command
         ProxyRestart, ///< the proxies of nodes break all their connections, and refuse new ones for `length`
         ProxyStall,   ///< they break them, accept new ones and forward nothing for `length`
-        Claimant,     ///< for `length` a process on another machine asks to join with the address of each of nodes
-        WrongAddress, ///< for `length` `amount` processes whose addresses lead nowhere ask each of nodes to join
-        Flood,          ///< nodes[0] tells nodes[1] as much as it may, `amount` tells of 4 KiB a second, for `length`
+        Claimant,     ///< for `length` a process on another machine asks to join with the address of each of
+                      ///< nodes
+        WrongAddress, ///< for `length` `amount` processes whose addresses lead nowhere ask each of nodes to
+                      ///< join
+        Flood, ///< nodes[0] tells nodes[1] as much as it may, `amount` tells of 4 KiB a second, for `length`
     };
     Duration at{}; ///< since the start of the world; whole milliseconds, as `length`
     Kind kind{};
@@ -50,7 +54,8 @@ struct Misfortune {
     bool operator==(const Misfortune&) const = default;
 };
 std::string_view to_string(Misfortune::Kind kind) noexcept;
-/// What befalls whom, for a person: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to 9".
+/// What befalls whom, for a person: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to
+/// 9".
 std::string describe(const Misfortune& misfortune);
 /// The same with when and for how long, as one line: "at 20 s for 60 s, slow: nodes 2, 4; 220 ms".
 std::string describe_with_times(const Misfortune& misfortune);
@@ -67,18 +72,18 @@ struct Scenario {
 
     std::string name; ///< of a named one
     std::uint64_t seed = 1;
-    std::size_t nodes = 3;        ///< 1 to nodes_max machines
-    std::size_t seed_nodes = 2;   ///< the first so many machines
-    std::size_t data_centers = 1; ///< machine i is in data center i % data_centers
+    std::size_t nodes = 3;                  ///< 1 to nodes_max machines
+    std::size_t seed_nodes = 2;             ///< the first so many machines
+    std::size_t data_centers = 1;           ///< machine i is in data center i % data_centers
     std::string strategy = "keep-majority"; ///< of the resolver; also "none"
-    std::string role;             ///< of the strategy; every second machine has it, from 0
+    std::string role;                       ///< of the strategy; every second machine has it, from 0
     Duration stable_after = std::chrono::seconds(3);
-    bool unstable_guard = false;  ///< down-all-when-unstable (protocol.md §15.5)
-    bool classic = false;         ///< without eager gossip and evidence
+    bool unstable_guard = false; ///< down-all-when-unstable (protocol.md §15.5)
+    bool classic = false;        ///< without eager gossip and evidence
     Distance distance = Distance::Lan;
-    std::uint32_t tells_per_second = 1;    ///< that each node sends to random others
-    std::size_t association_bytes_max = 0; ///< TcpTransportOptions; 0: the default
-    Duration exiting_tasks{};              ///< the exiting tasks of every node take up to that long
+    std::uint32_t tells_per_second = 1;          ///< that each node sends to random others
+    std::size_t association_bytes_max = 0;       ///< TcpTransportOptions; 0: the default
+    Duration exiting_tasks{};                    ///< the exiting tasks of every node take up to that long
     Duration faults = std::chrono::seconds(120); ///< the time in which misfortunes begin and end
     Duration quiet = std::chrono::seconds(60);   ///< at the end, when everything has healed
     std::vector<Misfortune> misfortunes;         ///< by `at`
@@ -88,8 +93,8 @@ struct Scenario {
 
     /// Median 7 nodes and 3 virtual minutes, 60 nodes in 2 %. The same seed, the same scenario, everywhere.
     static Scenario draw(std::uint64_t seed);
-    /// One by name ("flip-flop", "mass-crash", ..), at `nodes` nodes. Errors: not_found, naming those there are;
-    /// invalid_argument for a number of nodes outside 3 to nodes_max.
+    /// One by name ("flip-flop", "mass-crash", ..), at `nodes` nodes. Errors: not_found, naming those there
+    /// are; invalid_argument for a number of nodes outside 3 to nodes_max.
     static result<Scenario> named(std::string_view name, std::size_t nodes, std::uint64_t seed);
     static std::vector<std::string_view> names();
     std::string to_json() const;
@@ -100,17 +105,19 @@ struct Scenario {
 
     // --- what may be expected of it
 
-    /// Machines that nothing ever befalls and that are on the winning side of everything: they must be neither downed nor removed,
-    /// nor stop. In index order; empty when the misfortunes or the strategy promise nobody anything.
+    /// Machines that nothing ever befalls and that are on the winning side of everything: they must be
+    /// neither downed nor removed, nor stop. In index order; empty when the misfortunes or the strategy
+    /// promise nobody anything.
     std::vector<std::size_t> protected_nodes() const;
-    /// Whether the survivors may end as clusters that know nothing of each other: what befell them is no clean partition, for
-    /// which alone the strategies promise one side (protocol.md §19, 7).
+    /// Whether the survivors may end as clusters that know nothing of each other: what befell them is no
+    /// clean partition, for which alone the strategies promise one side (protocol.md §19, 7).
     bool may_split() const;
-    /// Whether heartbeats come every second, or for so long not at all that no detector learns from it: then a death is noticed as fast
-    /// as protocol.md §12.5 says. Small single clusters only, in which everybody monitors everybody.
+    /// Whether heartbeats come every second, or for so long not at all that no detector learns from it: then
+    /// a death is noticed as fast as protocol.md §12.5 says. Small single clusters only, in which everybody
+    /// monitors everybody.
     bool has_regular_heartbeats() const;
-    /// Whether bytes were changed on their way: there is no checksum above TCP's, so what a changed message says is believed, and only
-    /// robustness can be asked for.
+    /// Whether bytes were changed on their way: there is no checksum above TCP's, so what a changed message
+    /// says is believed, and only robustness can be asked for.
     bool corrupts() const;
 };
 
@@ -121,18 +128,19 @@ struct Outcome {
     std::string scene; ///< when broken: what every node believed, and the end of its log; many lines
     Duration virtual_time{};
     std::uint64_t trace_hash = 0;
-    std::uint64_t events = 0; ///< of the trace
-    std::uint64_t checks = 0; ///< states and tells looked at
-    std::uint64_t tells = 0;  ///< delivered
+    std::uint64_t events = 0;   ///< of the trace
+    std::uint64_t checks = 0;   ///< states and tells looked at
+    std::uint64_t tells = 0;    ///< delivered
     std::uint64_t restarts = 0; ///< of processes that had been downed
     bool ok() const noexcept { return !broken; }
 };
 
 /// Runs it to its end, or to the first broken invariant.
 Outcome run(const Scenario& scenario, std::shared_ptr<Recorder> recorder = nullptr);
-/// A scenario with fewer misfortunes and nodes and shorter times for which `fails` still holds, by leaving out; at most `attempts`
-/// calls. `fails` must hold for `failing` itself.
-Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails, std::size_t attempts = 200);
+/// A scenario with fewer misfortunes and nodes and shorter times for which `fails` still holds, by leaving
+/// out; at most `attempts` calls. `fails` must hold for `failing` itself.
+Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails,
+                std::size_t attempts = 200);
 /// The same with run(): it breaks the same invariant.
 Scenario shrink(const Scenario& failing, std::string_view invariant, std::size_t attempts = 200);
 
