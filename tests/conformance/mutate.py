@@ -35,7 +35,8 @@ MUTATIONS = [
      "(MUTATED ? t.removed_at < limit : t.removed_at <= limit)"),
     ("2", "after a merge that passes for an input the local change rule applies", "core_gossip.cpp",
      "    return !is_newer && !has_same_content(merged, input);", "    return is_newer == MUTATED && !has_same_content(merged, input);"),
-    ("2", "equal clocks with different content are merged", "core_gossip.cpp", "MUSTER_MUTANT(equal_clocks_are_equal)", "MUTATED"),
+    ("2", "equal clocks with different content are merged", "core_gossip.cpp", 
+     "if (remote->version_id() != local->version_id()) break;", "if (!MUTATED && remote->version_id() != local->version_id()) break;"),
     ("4.2", "Terminated is final", "reachability.cpp", "const bool is_final = !MUSTER_MUTANT(terminated_not_final)",
      "const bool is_final = !MUTATED"),
     ("4.2", "an observer that sees everybody again has no rows", "reachability.cpp",
@@ -94,15 +95,15 @@ MUTATIONS = [
      "    if (!settings.eager.eager_gossip || eager.known_converged", "    if (MUTATED || !settings.eager.eager_gossip || eager.known_converged"),
     ("6.6", "a Converged that overtook its state is kept for it", "core_eager.cpp", "        eager.converged = m; // it may have overtaken its state\n",
      "        if (!MUTATED) eager.converged = m; // it may have overtaken its state\n"),
-    ("6.6", "joins within join-batch are one change", "core_eager.cpp", "    if (!admitted.empty()) admit(admitted, now, out);",
-     "    if (!admitted.empty() && !MUTATED) return admit(admitted, now, out);\n    for (const Join& m : admitted) admit({m}, now, out);"),
+    ("6.6", "joins within join-batch are one change", "core_eager.cpp", "    admit_those_with_room(std::move(admitted), now, out);",
+     "    if (!MUTATED) return admit_those_with_room(std::move(admitted), now, out);\n    for (const Join& m : admitted) admit_those_with_room({m}, now, out);"),
     ("6.6", "the leader acts as soon as it sees convergence", "core_eager.cpp",
-     "    while (is_leader() && state->convergence(exiting_confirmed)", "    while (!MUTATED && is_leader() && state->convergence(exiting_confirmed)"),
+     "while (is_leader() && state->convergence(excused())", "while (!MUTATED && is_leader() && state->convergence(excused())"),
     ("7", "the different-view probability shrinks with the cluster", "gossip_targets.cpp",
      "    if (cluster_size >= 3 * reduce_above) return least;\n", "    if (cluster_size >= 3 * reduce_above) return MUTATED ? probability : least;\n"),
     ("8", "Down observers do not block convergence", "membership.cpp",
-     "return lookup.own_dc(row.observer) && !lookup.is_down(row.observer) && lookup.own_dc(row.subject);",
-     "return lookup.own_dc(row.observer) && (MUTATED || !lookup.is_down(row.observer)) && lookup.own_dc(row.subject);"),
+     "return (all_own || lookup.own_dc(observer)) && !lookup.is_down(observer);",
+     "return (all_own || lookup.own_dc(observer)) && (MUTATED || !lookup.is_down(observer));"),
     ("8", "unreachable Down and Exiting members do not block convergence", "membership.cpp",
      "               skip_unreachable.contains(lookup.status(node));", "               (!MUTATED && skip_unreachable.contains(lookup.status(node)));"),
     ("8", "in bootstrap the members of all data centers must have seen", "membership.cpp",
@@ -111,14 +112,14 @@ MUTATIONS = [
      "(m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up)",
      "(m.status() == MemberStatus::Leaving && (MUTATED || m.up_number() != Member::never_up))"),
     ("9.2", "the leader acts only under convergence", "core_leader.cpp",
-     "        if (state->convergence(exiting_confirmed)) {", "        if (MUTATED || state->convergence(exiting_confirmed)) {"),
+     "        if (state->convergence(excused())) {\n if (not_converged_ticks", "        if (MUTATED || state->convergence(excused())) {\n if (not_converged_ticks"),
     ("9.3", "a reachable Down member is not removed", "membership.cpp",
      "    collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);",
      "    if (MUTATED)\n        for (const Member& m : state.members()) if (m.status() == MemberStatus::Down && m.unique_address() != state.self) removed.push_back(m.unique_address());\n"
      "    collect(state.dc_reach_excl_downed().all_unreachable_or_terminated(), MemberStatus::Exiting);"),
     ("9.3", "up_numbers follow the highest of the own data center", "membership.cpp",
-     "if (state.is_own_dc(m) && m.up_number() != Member::never_up)", "if ((MUTATED || state.is_own_dc(m)) && m.up_number() != Member::never_up)"),
-    ("11.1", "ExitingConfirmed goes to two candidates", "core_shutdown.cpp", "candidate < 2", "candidate < (MUTATED ? 1 : 2)"),
+     "if (own_dc(m) && m.up_number() != Member::never_up)", "if ((MUTATED || own_dc(m)) && m.up_number() != Member::never_up)"),
+    ("11.1", "ExitingConfirmed goes to two candidates", "core_leaving.cpp", "while (targets.size() < 2)", "while (targets.size() < (MUTATED ? 1U : 2U))"),
     ("11.2", "a Down node waits until the others that are Down know", "core_shutdown.cpp",
      "    if (!all_know && self_down_checks_failed < self_down_checks_max) {", "    if (!MUTATED && !all_know && self_down_checks_failed < self_down_checks_max) {"),
     ("12.2", "unreachable nodes on the ring are monitored without counting", "heartbeat.cpp",
@@ -190,6 +191,31 @@ def must(done, what):
         sys.exit(f"{what} failed:\n{(done.stdout + done.stderr)[-4000:]}")
 
 
+def source_named(tree, name):
+    """The one file of that name under src/cluster, or src/node."""
+    found = [path for room in ("cluster", "node") for path in (tree / "src" / room).rglob(name)]
+    if len(found) != 1:
+        sys.exit(f"{name}: {len(found)} files of this name instead of one")
+    return found[0]
+
+
+def the_place(text, before, name, rule):
+    """Where `before` stands in `text`, however the formatter breaks its lines: (start, end). Exits unless it is one place."""
+    at = [i for i, c in enumerate(text) if not c.isspace()]
+    packed, wanted = "".join(text[i] for i in at), "".join(before.split())
+    if (places := packed.count(wanted)) != 1:
+        sys.exit(f"{name}: {places} places instead of one for: {rule}")
+    first = packed.index(wanted)
+    return at[first], at[first + len(wanted) - 1] + 1
+
+
+def check_places():
+    """Every mutation finds its place in the tree as it is: one line for each that does not."""
+    for _, rule, name, before, _ in MUTATIONS:
+        the_place(source_named(TOP, name).read_text(), before, name, rule)
+    print(f"ok: {len(MUTATIONS)} mutations have one place each")
+
+
 class Tree:
     """A copy of HEAD with all mutations in it, built once."""
 
@@ -211,11 +237,10 @@ class Tree:
     def mutate(self):
         touched = {}
         for number, (_, rule, name, before, after) in enumerate(MUTATIONS, start=1):
-            path = self.source / "src/cluster" / name
+            path = source_named(self.source, name)
             text = touched.get(path) or path.read_text()
-            if (places := text.count(before)) != 1:
-                sys.exit(f"{name}: {places} places instead of one for: {rule}")
-            touched[path] = text.replace(before, after.replace("MUTATED", f"is_mutated({number})"))
+            start, end = the_place(text, before, name, rule)
+            touched[path] = text[:start] + after.strip().replace("MUTATED", f"is_mutated({number})") + text[end:]
         for path, text in touched.items():
             end_of_includes = text.index("\n", text.rindex("\n#include", 0, text.index("\nnamespace muster {")) + 1)
             path.write_text(text[:end_of_includes] + SWITCH + text[end_of_includes:])
@@ -244,8 +269,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--filter", default="", help="only mutations whose rule or file contains this")
     parser.add_argument("--write", action="store_true", help="write mutations.md")
+    parser.add_argument("--check", action="store_true", help="build nothing: does each mutation still have its place?")
     parser.add_argument("--tree", type=pathlib.Path, help="directory of the copy and its build, kept for the next run")
     options = parser.parse_args()
+    if options.check:
+        return check_places()
     rows, survivors = [], []
     with tempfile.TemporaryDirectory(prefix="muster-mutate-") as directory:
         tree = Tree(options.tree or pathlib.Path(directory))
