@@ -223,7 +223,9 @@ RandomSource random_source() {
     return [x = std::uint64_t{1}]() mutable { return x = x * 6364136223846793005ULL + 1; };
 }
 
-Now at(std::chrono::milliseconds elapsed = {}) { return {Instant{} + std::chrono::hours{1} + elapsed, WallTime{1}}; }
+Now at(std::chrono::milliseconds elapsed = {}) {
+    return {Instant{} + std::chrono::hours{1} + elapsed, WallTime{1}};
+}
 
 /// Member 0, which leads, in this state.
 ClusterCore core_in(const Gossip& g, ClusterSettings settings = {}) {
@@ -233,7 +235,8 @@ ClusterCore core_in(const Gossip& g, ClusterSettings settings = {}) {
     return core;
 }
 
-/// Of a peer that holds the same version in memory of its own: beyond the comparison of the clocks nothing may grow.
+/// Of a peer that holds the same version in memory of its own: beyond the comparison of the clocks nothing
+/// may grow.
 void core_status_unchanged(benchmark::State& run) {
     const auto g = gossip(size_of(run));
     auto core = core_in(g);
@@ -251,7 +254,8 @@ void core_status_unchanged(benchmark::State& run) {
 void core_status_unchanged_but_clock(benchmark::State& run) {
     const auto g = gossip(size_of(run));
     auto core = core_in(g);
-    const ClusterMessage status = GossipStatus{node(1), node(0), g.version(), g.version_id(), g.seen_digest()};
+    const ClusterMessage status =
+        GossipStatus{node(1), node(0), g.version(), g.version_id(), g.seen_digest()};
     Effects out;
     for (auto _ : run) {
         out.clear();
@@ -276,7 +280,8 @@ void core_envelope_same(benchmark::State& run) {
 void core_acks_of_one_version(benchmark::State& run) {
     const auto g = gossip(size_of(run)).increment(node(0)).only_seen(node(0));
     std::vector<ClusterMessage> acks;
-    for (std::size_t i = 1; i < size_of(run); ++i) acks.emplace_back(SeenAck{node(i), node(0), g.version_id()});
+    for (std::size_t i = 1; i < size_of(run); ++i)
+        acks.emplace_back(SeenAck{node(i), node(0), g.version_id()});
     for (auto _ : run) {
         run.PauseTiming();
         auto core = core_in(g);
@@ -378,7 +383,8 @@ void resolver_half_removed(benchmark::State& run) {
         const auto down = all[i].copy_with_status(MemberStatus::Down).value();
         gone.emplace_back(UnreachableMember{all[i]});
         downed.emplace_back(MemberDowned{down});
-        removed.emplace_back(MemberRemoved{down.copy_with_status(MemberStatus::Removed).value(), MemberStatus::Down});
+        removed.emplace_back(
+            MemberRemoved{down.copy_with_status(MemberStatus::Removed).value(), MemberStatus::Down});
     }
     for (auto _ : run) {
         SbrRuntime resolver(node(0), "default", SbrSettings{});

@@ -1,5 +1,5 @@
-// What does failure detection cost a node: a heartbeat, phi, a reaper's look at all it monitors, a tick of the monitor, a
-// resolver's decision?
+// What does failure detection cost a node: a heartbeat, phi, a reaper's look at all it monitors, a tick of
+// the monitor, a resolver's decision?
 #include <benchmark/benchmark.h>
 #include <memory>
 #include <muster/cluster/heartbeat.hpp>
@@ -43,7 +43,8 @@ BENCHMARK(phi_heartbeat);
 std::shared_ptr<const MembershipState> cluster_of(std::int64_t count) {
     std::vector<Member> members;
     for (std::int64_t i = 0; i < count; ++i)
-        members.emplace_back(node(i), MemberStatus::Up, std::vector<std::string>{}, static_cast<std::int32_t>(i + 1));
+        members.emplace_back(node(i), MemberStatus::Up, std::vector<std::string>{},
+                             static_cast<std::int32_t>(i + 1));
     auto gossip = Gossip::from_parts(std::move(members), {}, Reachability(), VectorClock(), {});
     return std::make_shared<const MembershipState>(node(0), "default",
                                                    std::make_shared<const Gossip>(std::move(gossip).value()));
@@ -86,9 +87,9 @@ void monitor_join_storm(benchmark::State& state) {
         monitor.on_published(*cluster, events, {at(0), {}});
         benchmark::DoNotOptimize(monitor.own().active().size());
     }
-    state.counters["per_member"] = benchmark::Counter(static_cast<double>(state.range(0)),
-                                                      benchmark::Counter::kIsIterationInvariantRate |
-                                                          benchmark::Counter::kInvert);
+    state.counters["per_member"] =
+        benchmark::Counter(static_cast<double>(state.range(0)),
+                           benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(monitor_join_storm)->Arg(10)->Arg(100)->Arg(1000)->Arg(10'000);
 
@@ -104,13 +105,14 @@ void resolver_decision(benchmark::State& state) {
             continue;
         }
         model.add_unreachable(members[i]);
-        rows.push_back({members[0].unique_address(), members[i].unique_address(), ReachabilityStatus::Unreachable,
-                        static_cast<std::int64_t>(i)});
+        rows.push_back({members[0].unique_address(), members[i].unique_address(),
+                        ReachabilityStatus::Unreachable, static_cast<std::int64_t>(i)});
     }
-    model.set_reachability(
-        Reachability(std::move(rows), {{members[0].unique_address(), static_cast<std::int64_t>(members.size())}}));
+    model.set_reachability(Reachability(
+        std::move(rows), {{members[0].unique_address(), static_cast<std::int64_t>(members.size())}}));
     const KeepMajorityStrategy strategy;
-    for (auto _ : state) benchmark::DoNotOptimize(nodes_to_down(strategy, model, strategy.decide(model).decision));
+    for (auto _ : state)
+        benchmark::DoNotOptimize(nodes_to_down(strategy, model, strategy.decide(model).decision));
 }
 BENCHMARK(resolver_decision)->Arg(10)->Arg(100)->Arg(1000)->Arg(10'000);
 

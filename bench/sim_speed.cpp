@@ -28,9 +28,7 @@ using bench::resident_bytes;
 using sim::LinkFaults;
 using sim::World;
 
-double seconds(Duration duration) {
-    return std::chrono::duration<double>(duration).count();
-}
+double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 /// By the links of all running nodes, their handshakes included.
 double sent_bytes(const World& world) {
@@ -49,7 +47,8 @@ std::unique_ptr<World> make_world(std::size_t nodes, std::uint64_t seed = 1) {
     options.log_lines_max = 10;
     options.keep_events = false;
     options.check = false;
-    options.links.delay = {.shape = sim::DelayDistribution::Shape::Exponential, .min = 200us, .max = 50ms, .mean = 300us};
+    options.links.delay = {
+        .shape = sim::DelayDistribution::Shape::Exponential, .min = 200us, .max = 50ms, .mean = 300us};
     return std::make_unique<World>(std::move(options));
 }
 
@@ -71,7 +70,8 @@ void steady(benchmark::State& state) {
     }
     const double node_seconds = virtual_seconds * static_cast<double>(nodes);
     state.counters["node_seconds/s"] = benchmark::Counter(node_seconds, benchmark::Counter::kIsRate);
-    state.counters["events/node_second"] = static_cast<double>(world->network().trace_count() - before) / node_seconds;
+    state.counters["events/node_second"] =
+        static_cast<double>(world->network().trace_count() - before) / node_seconds;
     state.counters["sent_bytes/node_second"] = (sent_bytes(*world) - sent_before) / node_seconds;
     if (!world->agreed()) state.SkipWithError("the nodes do not agree any more");
 }
@@ -211,7 +211,8 @@ enum class Script : std::int64_t { Loss, FlipFlop, Crashes };
 /// The sick nodes: 1 % of them, or ten that crash; spread over the address range, seeds spared.
 std::vector<std::size_t> sick(std::size_t nodes, std::size_t count) {
     std::vector<std::size_t> result;
-    for (std::size_t i = 0; i < count; ++i) result.push_back(3 + (nodes - 3) * i / count + (nodes - 3) / (2 * count));
+    for (std::size_t i = 0; i < count; ++i)
+        result.push_back(3 + (nodes - 3) * i / count + (nodes - 3) / (2 * count));
     return result;
 }
 
@@ -225,17 +226,20 @@ void rapid(benchmark::State& state) {
         if (!world->run_until_agreed(600s)) return state.SkipWithError("no agreement");
         world->run_for(30s);
         state.ResumeTiming();
-        const auto victims = sick(nodes, script == Script::Crashes ? 10 : std::max<std::size_t>(1, nodes / 100));
+        const auto victims =
+            sick(nodes, script == Script::Crashes ? 10 : std::max<std::size_t>(1, nodes / 100));
         Watch watch(*world, {victims.begin(), victims.end()});
         const Instant began = world->now();
         switch (script) {
         case Script::Loss:
-            for (const auto node : victims) world->links().set_ingress(world->host(node), LinkFaults{.loss = 0.8});
+            for (const auto node : victims)
+                world->links().set_ingress(world->host(node), LinkFaults{.loss = 0.8});
             watch.run_for(120s);
             break;
         case Script::FlipFlop:
             for (int round = 0; round < 3; ++round) {
-                for (const auto node : victims) world->links().set_ingress(world->host(node), LinkFaults{.cut = true});
+                for (const auto node : victims)
+                    world->links().set_ingress(world->host(node), LinkFaults{.cut = true});
                 watch.run_for(20s);
                 for (const auto node : victims) world->links().set_ingress(world->host(node), std::nullopt);
                 watch.run_for(20s);

@@ -99,7 +99,7 @@ struct Reading {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & id & time & sensor & offset & values & valid & unit & key & quality;
+        ar& id& time& sensor& offset& values& valid& unit& key& quality;
     }
 };
 
@@ -117,7 +117,7 @@ struct Order {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & id & customer & quantity & price & express & item & key & coupon & lines;
+        ar& id& customer& quantity& price& express& item& key& coupon& lines;
     }
 };
 
@@ -147,8 +147,9 @@ GossipPtr gossip_of(std::size_t count) {
     std::vector<Member> members;
     std::vector<VectorClock::Entry> clock;
     for (std::size_t i = 0; i < count; ++i) {
-        const UniqueAddress node{Address::remote("akka.tcp", "shop", fmt::format("node-{:04}.example.com", i), 2552),
-                                 Uid{static_cast<std::int64_t>((i + 1) * 0x9e3779b97f4a7c15U)}};
+        const UniqueAddress node{
+            Address::remote("akka.tcp", "shop", fmt::format("node-{:04}.example.com", i), 2552),
+            Uid{static_cast<std::int64_t>((i + 1) * 0x9e3779b97f4a7c15U)}};
         members.emplace_back(node, MemberStatus::Up, std::vector<std::string>{"backend"},
                              static_cast<std::int32_t>(i + 1));
         clock.push_back({node.key(), i + 1});
@@ -171,8 +172,8 @@ BENCHMARK(EncodeGossipBody)->RangeMultiplier(10)->Range(10, 10'000)->Unit(benchm
 /// The body is there: what each send costs.
 void EncodeEnvelopeHead(benchmark::State& state) {
     const GossipPtr gossip = gossip_of(1000);
-    const ClusterMessage message = GossipEnvelope{gossip->members()[0].unique_address(),
-                                                  gossip->members()[1].unique_address(), gossip};
+    const ClusterMessage message =
+        GossipEnvelope{gossip->members()[0].unique_address(), gossip->members()[1].unique_address(), gossip};
     EnvelopeEncoder encoder;
     for (auto _ : state) benchmark::DoNotOptimize(encode_message(message, encoder));
 }
@@ -183,7 +184,8 @@ void DecodeEnvelope(benchmark::State& state) {
     const auto frame = encode_frame(ClusterMessage{GossipEnvelope{
         gossip->members()[0].unique_address(), gossip->members()[1].unique_address(), gossip}});
     const Slice body = frame->sub(frame_header_bytes, frame->size() - frame_header_bytes);
-    const auto changed = std::make_shared<const Gossip>(gossip->increment(gossip->members()[0].unique_address()));
+    const auto changed =
+        std::make_shared<const Gossip>(gossip->increment(gossip->members()[0].unique_address()));
     for (auto _ : state) {
         Interner interner;
         if (state.range(0) != 0) interner.remember(changed); // all members known, another version

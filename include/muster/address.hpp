@@ -79,8 +79,9 @@ public:
     }
 
 private:
-    /// The first bytes of a host name as numbers that order as the bytes do: sorted tables of nodes are searched all
-    /// the time, and this decides nearly always. Missing bytes are zero, so equal prefixes decide nothing.
+    /// The first bytes of a host name as numbers that order as the bytes do: sorted tables of nodes are
+    /// searched all the time, and this decides nearly always. Missing bytes are zero, so equal prefixes
+    /// decide nothing.
     using HostPrefix = std::array<std::uint64_t, 2>;
     static HostPrefix host_prefix_of(const Address& address) noexcept;
     static std::strong_ordering compare_rest(const UniqueAddress& a, const UniqueAddress& b) noexcept;

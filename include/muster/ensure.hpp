@@ -4,8 +4,8 @@
 #include <string_view>
 
 namespace muster::detail {
-/// Writes what is queued for the log and one line that names the expression, the place and the reason to stderr, for at most about
-/// a second and a half, then aborts.
+/// Writes what is queued for the log and one line that names the expression, the place and the reason to
+/// stderr, for at most about a second and a half, then aborts.
 [[noreturn]] void ensure_failed(std::string_view expression, std::string_view reason,
                                 std::source_location where) noexcept;
 } // namespace muster::detail

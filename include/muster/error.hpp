@@ -1,8 +1,8 @@
 #pragma once
 /// Errors as values: what failed (`code`), about what (`subject`) and what would be right (`advice`).
+#include <boost/assert/source_location.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/result.hpp>
-#include <boost/assert/source_location.hpp>
 #include <stdexcept>
 #include <string>
 #include <utility>

@@ -49,8 +49,8 @@ struct LogRecord {
     static constexpr std::size_t line_value_bytes_max = 1024;
 };
 
-/// Receives records. write() may be called from any thread, one at a time per Logger, on the event loop among others: it must not
-/// block (a LineWriter has a thread for that) and must not log.
+/// Receives records. write() may be called from any thread, one at a time per Logger, on the event loop among
+/// others: it must not block (a LineWriter has a thread for that) and must not log.
 class LogSink {
 public:
     virtual ~LogSink() = default;
@@ -61,9 +61,10 @@ public:
     virtual std::uint64_t dropped() const noexcept { return 0; }
 };
 
-/// What the Logger lets through (by default warnings and errors) to stderr, one line each: the default sink, one per process. The
-/// thread "muster-log" writes (stderr_lines()): beyond 1 MiB that nobody has read, lines are dropped and counted, and
-/// `base.log.dropped` says so once there is room. What is queued at exit is written for at most half a second.
+/// What the Logger lets through (by default warnings and errors) to stderr, one line each: the default sink,
+/// one per process. The thread "muster-log" writes (stderr_lines()): beyond 1 MiB that nobody has read, lines
+/// are dropped and counted, and `base.log.dropped` says so once there is room. What is queued at exit is
+/// written for at most half a second.
 std::shared_ptr<LogSink> stderr_log_sink();
 /// Keeps records for tests and tools. Thread-safe, keeps the newest `records_max`.
 class MemoryLogSink final : public LogSink {
@@ -79,11 +80,13 @@ private:
     std::deque<LogRecord> records_;
 };
 
-/// What the rate limit knows of a peer's text: the IPv4 address ("10.0.0.7"), the /64 of an IPv6 address ("2001:db8:1:2::/64"), or else
-/// the host's name, without port, protocol, system and uid: a peer has as many of those as it likes. Any other text is its own key.
+/// What the rate limit knows of a peer's text: the IPv4 address ("10.0.0.7"), the /64 of an IPv6 address
+/// ("2001:db8:1:2::/64"), or else the host's name, without port, protocol, system and uid: a peer has as many
+/// of those as it likes. Any other text is its own key.
 std::string log_key_of(std::string_view peer);
 
-/// The peer that a record is about: the text that is shown, and where it comes from if that is known better than by its own word.
+/// The peer that a record is about: the text that is shown, and where it comes from if that is known better
+/// than by its own word.
 struct LogPeer {
     std::string shown;
     std::string key; ///< of the rate limit: log_key_of() of the text that nobody can choose
@@ -103,13 +106,14 @@ class Logger {
 public:
     struct Options {
         LogLevel level = LogLevel::Warning;
-        /// Of one code and one key (LogPeer) at most `burst` records per `window` pass; the next one that passes tells how many did
-        /// not. 1 or more.
+        /// Of one code and one key (LogPeer) at most `burst` records per `window` pass; the next one that
+        /// passes tells how many did not. 1 or more.
         std::uint32_t burst = 10;
         /// Of one code at most that many, whatever the peers. 1 or more.
         std::uint32_t burst_per_code = 100;
         std::chrono::milliseconds window{10'000}; ///< above 0; longer than a day: a day
-        std::size_t keys_max = 4096; ///< pairs of code and key remembered; beyond it the oldest windows are forgotten
+        std::size_t keys_max =
+            4096; ///< pairs of code and key remembered; beyond it the oldest windows are forgotten
     };
     /// `wall_clock` gives the time stamp and drives the rate limit: real in production, virtual in
     /// simulation.
@@ -117,7 +121,8 @@ public:
     Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clock, Options options);
 
     bool enabled(LogLevel level) const noexcept { return level >= options_.level && level != LogLevel::Off; }
-    /// Counts from now on what the rate limit and the sink swallow: `base.log.suppressed` and `base.log.dropped`. Before anybody logs.
+    /// Counts from now on what the rate limit and the sink swallow: `base.log.suppressed` and
+    /// `base.log.dropped`. Before anybody logs.
     void count_into(Metrics& metrics);
     /// `peer` gives the rate limit's second key (a field named "peer" is added when it is not empty).
     void write(LogLevel level, std::string_view code, LogPeer peer, LogFields fields);

@@ -19,8 +19,8 @@ std::optional<Backend> parse_backend(std::string_view text) noexcept;
 /// Errors: Backend::Uring where io_uring cannot be used (not_supported, permission_denied, no_memory), with
 /// the cure.
 result<std::unique_ptr<net::Runtime>> make_runtime(Backend backend, net::RuntimeOptions options = {});
-/// The epoll Runtime on the user's own io_context, which must outlive it and be run by one thread at a time. Throws
-/// ErrorException with the errors of net::make_asio_runtime.
+/// The epoll Runtime on the user's own io_context, which must outlive it and be run by one thread at a time.
+/// Throws ErrorException with the errors of net::make_asio_runtime.
 inline std::unique_ptr<net::Runtime> make_runtime(boost::asio::io_context& context,
                                                   net::RuntimeOptions options = {}) {
     return net::make_asio_runtime(context, std::move(options)).value();

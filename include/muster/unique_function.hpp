@@ -14,9 +14,9 @@ class UniqueFunction<R(Args...)> {
 public:
     UniqueFunction() noexcept = default;
     template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> && std::is_invocable_r_v<R, F&, Args...>)
-        UniqueFunction(F&& f)
-        : callable_(std::make_unique<Holder<std::decay_t<F>>>(std::forward<F>(f))) {}
+        requires(!std::is_same_v<std::remove_cvref_t<F>, UniqueFunction> &&
+                 std::is_invocable_r_v<R, F&, Args...>)
+    UniqueFunction(F&& f) : callable_(std::make_unique<Holder<std::decay_t<F>>>(std::forward<F>(f))) {}
 
     explicit operator bool() const noexcept { return callable_ != nullptr; }
     R operator()(Args... args) { return callable_->call(std::forward<Args>(args)...); }

@@ -59,8 +59,8 @@ Hasher& Hasher::add(std::uint64_t value) {
 
 Hash128 Hasher::finish() const {
     // The two halves are numbers, the same on every byte order (xxHash reads its input as little endian).
-    const XXH128_hash_t hash = long_.empty() ? XXH3_128bits(short_.data(), short_size_)
-                                             : XXH3_128bits(long_.data(), long_.size());
+    const XXH128_hash_t hash =
+        long_.empty() ? XXH3_128bits(short_.data(), short_size_) : XXH3_128bits(long_.data(), long_.size());
     return {hash.high64, hash.low64};
 }
 

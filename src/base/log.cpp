@@ -117,7 +117,8 @@ std::string LogRecord::to_line() const {
 
 LineWriter& stderr_lines() {
     // Never destroyed: static objects may log while they are.
-    static auto& lines = *new LineWriter(STDERR_FILENO, {.thread_name = "muster-log", .dropped_line = &dropped_lines});
+    static auto& lines =
+        *new LineWriter(STDERR_FILENO, {.thread_name = "muster-log", .dropped_line = &dropped_lines});
     static const struct AtExit {
         ~AtExit() { lines.end(); }
     } at_exit;
@@ -165,7 +166,8 @@ Logger::Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clo
 Logger::Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clock, Options options)
     : sink_(sink ? std::move(sink) : stderr_log_sink()), wall_clock_(std::move(wall_clock)),
       options_(options) {
-    options_.window = std::clamp<std::chrono::milliseconds>(options_.window, std::chrono::milliseconds{1}, std::chrono::hours{24});
+    options_.window = std::clamp<std::chrono::milliseconds>(options_.window, std::chrono::milliseconds{1},
+                                                            std::chrono::hours{24});
     options_.burst = std::max(options_.burst, 1U);
     options_.burst_per_code = std::max(options_.burst_per_code, 1U);
 }
@@ -237,11 +239,12 @@ void Logger::write(LogLevel level, std::string_view code, LogPeer peer, LogField
     ++window.passed;
     ++total.passed;
     if (!peer.shown.empty()) fields.insert(fields.begin(), LogField{"peer", std::move(peer.shown)});
-    sink_->write(LogRecord{.when = now,
-                           .level = level,
-                           .code = code,
-                           .fields = std::move(fields),
-                           .suppressed = std::exchange(window.suppressed, 0) + std::exchange(total.suppressed, 0)});
+    sink_->write(
+        LogRecord{.when = now,
+                  .level = level,
+                  .code = code,
+                  .fields = std::move(fields),
+                  .suppressed = std::exchange(window.suppressed, 0) + std::exchange(total.suppressed, 0)});
     if (!dropped_) return;
     const std::uint64_t dropped = sink_->dropped();
     dropped_->add(dropped - std::exchange(dropped_seen_, dropped));

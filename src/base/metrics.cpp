@@ -69,10 +69,13 @@ struct Metrics::Impl {
     std::deque<Histogram> histograms;
     struct NameHash {
         using is_transparent = void;
-        std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
+        std::size_t operator()(std::string_view name) const noexcept {
+            return std::hash<std::string_view>{}(name);
+        }
     };
     /// Asked with every event counted; who wants them in order sorts them.
-    std::unordered_map<std::string, std::variant<Counter*, Gauge*, Histogram*>, NameHash, std::equal_to<>> by_name;
+    std::unordered_map<std::string, std::variant<Counter*, Gauge*, Histogram*>, NameHash, std::equal_to<>>
+        by_name;
     mutable std::mutex mutex;
 
     template <class Metric>

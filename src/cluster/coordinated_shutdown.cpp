@@ -26,7 +26,9 @@ constexpr std::array<std::string_view, shutdown_phase_count> phase_names = {
 
 } // namespace
 
-std::string_view to_string(ShutdownPhase phase) noexcept { return phase_names[static_cast<std::size_t>(phase)]; }
+std::string_view to_string(ShutdownPhase phase) noexcept {
+    return phase_names[static_cast<std::size_t>(phase)];
+}
 
 std::optional<ShutdownPhase> parse_shutdown_phase(std::string_view text) noexcept {
     const auto found = std::find(phase_names.begin(), phase_names.end(), text);
@@ -36,8 +38,8 @@ std::optional<ShutdownPhase> parse_shutdown_phase(std::string_view text) noexcep
 
 std::array<ShutdownPhaseSettings, shutdown_phase_count> default_shutdown_phases() noexcept {
     std::array<ShutdownPhaseSettings, shutdown_phase_count> phases;
-    for (const ShutdownPhase slow : {ShutdownPhase::ClusterShardingShutdownRegion, ShutdownPhase::ClusterExiting,
-                                     ShutdownPhase::ActorSystemTerminate})
+    for (const ShutdownPhase slow : {ShutdownPhase::ClusterShardingShutdownRegion,
+                                     ShutdownPhase::ClusterExiting, ShutdownPhase::ActorSystemTerminate})
         phases[static_cast<std::size_t>(slow)].timeout = milliseconds{10'000};
     return phases;
 }
@@ -54,7 +56,8 @@ result<void> CoordinatedShutdown::add_task(ShutdownPhase phase, std::string name
     const std::string subject = "shutdown task \"" + name + "\" in phase " + std::string(to_string(phase));
     if (name.empty()) return Error{Errc::invalid_argument, subject, "give it a name", {}};
     if (p.begun || finished_) return Error{Errc::closed, subject, "the phase has begun: add it earlier", {}};
-    const bool taken = std::any_of(p.tasks.begin(), p.tasks.end(), [&](const Task& t) { return t.name == name; });
+    const bool taken =
+        std::any_of(p.tasks.begin(), p.tasks.end(), [&](const Task& t) { return t.name == name; });
     if (taken) return Error{Errc::invalid_argument, subject, "the name is taken: use another", {}};
     p.tasks.push_back({std::move(name), false});
     return {};
@@ -95,7 +98,8 @@ void CoordinatedShutdown::task_done(ShutdownPhase phase, std::string_view name, 
                                     std::optional<Error> failure) {
     if (current_ != phase) return;
     Phase& p = at(phase);
-    const auto task = std::find_if(p.tasks.begin(), p.tasks.end(), [&](const Task& t) { return t.name == name; });
+    const auto task =
+        std::find_if(p.tasks.begin(), p.tasks.end(), [&](const Task& t) { return t.name == name; });
     if (task == p.tasks.end() || !task->running) return;
     task->running = false;
     if (failure) {

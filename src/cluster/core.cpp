@@ -108,7 +108,6 @@ void ClusterCore::Impl::set_timer(Effects& out, CoreTimer timer, std::uint64_t n
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
-// -----------------------------
 
 ClusterCore::ClusterCore(UniqueAddress self, ClusterSettings settings, RandomSource random,
                          ConfigCompat config)

@@ -6,8 +6,9 @@
 namespace muster {
 namespace {
 
-constexpr StatusSet may_leave = status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
-                                           MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
+constexpr StatusSet may_leave =
+    status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
+               MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
 
 Member with_status(const Member& m, MemberStatus status) {
     auto changed = m.copy_with_status(status);
@@ -80,8 +81,10 @@ void ClusterCore::Impl::prepare_for_shutdown(const Now& now, Effects& out) {
     if (!is_initialized() || std::exchange(preparing_for_shutdown, true)) return;
     std::vector<Member> changed;
     for (const Member& m : gossip().members())
-        if (m.status() == MemberStatus::Up) changed.push_back(with_status(m, MemberStatus::PreparingForShutdown));
-    log(out, LogLevel::Info, "cluster.prepare_for_shutdown", {}, {{"members", std::to_string(changed.size())}});
+        if (m.status() == MemberStatus::Up)
+            changed.push_back(with_status(m, MemberStatus::PreparingForShutdown));
+    log(out, LogLevel::Info, "cluster.prepare_for_shutdown", {},
+        {{"members", std::to_string(changed.size())}});
     if (changed.empty()) return;
     local_change(gossip().update(changed));
     publish(now, out);

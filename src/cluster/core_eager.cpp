@@ -20,7 +20,6 @@ constexpr std::uint64_t apply_acks_timer = 2;
 } // namespace
 
 // --- what a newly installed version already knows
-// --------------------------------------------------------------
 
 Gossip ClusterCore::Impl::with_known_seen(Gossip g) const {
     const Hash128 id = g.version_id();
@@ -45,7 +44,6 @@ void ClusterCore::Impl::forget_eager(const UniqueAddress& node) {
 }
 
 // --- the end of every input
-// ------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
     if (!settings.eager.eager_gossip) return;
@@ -99,7 +97,6 @@ void ClusterCore::Impl::follow_version(Effects& out) {
 }
 
 // --- acks
-// ------------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::ack_targets() {
     std::vector<UniqueAddress> leaders;
@@ -195,7 +192,6 @@ void ClusterCore::Impl::apply_acks(const Now& now, Effects& out) {
 }
 
 // --- forwarding
-// ------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::unseen_targets() const {
     std::vector<UniqueAddress> unseen;
@@ -280,7 +276,6 @@ void ClusterCore::Impl::reply(const UniqueAddress& to, GossipOutcome outcome, co
 }
 
 // --- repair
-// ----------------------------------------------------------------------------------------------------
 
 bool ClusterCore::Impl::is_repair_needed() {
     if (is_leader()) return !unseen_targets().empty();
@@ -313,7 +308,6 @@ void ClusterCore::Impl::on_repair_timer(std::uint64_t number, const Now& now, Ef
 }
 
 // --- settling
-// --------------------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::send_converged(const UniqueAddress& to, Effects& out) const {
     out.emplace_back(

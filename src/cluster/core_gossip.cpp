@@ -326,7 +326,6 @@ void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) 
 }
 
 // --- rounds
-// ---------------------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::tick_gossip(Effects& out) {
     if (!is_initialized() || gossip().is_singleton()) return;

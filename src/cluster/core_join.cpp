@@ -22,7 +22,6 @@ std::string joined(const std::vector<std::string>& keys) {
 } // namespace
 
 // --- the joining side
-// ---------------------------------------------------------------------------------------------
 
 Join ClusterCore::Impl::own_join() const {
     std::vector<std::string> roles = settings.roles;
@@ -291,7 +290,6 @@ void ClusterCore::Impl::on(const NotMember& m, const Now&, Effects& out) {
 }
 
 // --- the side of the members
-// --------------------------------------------------------------------------------------
 
 void ClusterCore::Impl::on(const InitJoin& m, const Now&, Effects& out) {
     if (m.from == self.address()) return;

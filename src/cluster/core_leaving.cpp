@@ -53,7 +53,6 @@ void ClusterCore::Impl::give_up_leaving(const Now& now, Effects& out) {
 }
 
 // --- farewells
-// -------------------------------------------------------------------------------------------------
 
 std::vector<UniqueAddress> ClusterCore::Impl::confirmation_targets() const {
     std::vector<Member> others;
@@ -112,7 +111,6 @@ void ClusterCore::Impl::answer_farewell(const UniqueAddress& to, Effects& out) c
 }
 
 // --- the departed
-// ----------------------------------------------------------------------------------------------
 
 bool ClusterCore::Impl::is_departed(const UniqueAddress& node, const LinkState& link) const noexcept {
     if (!settings.patient_leave || !link.stopping || link.open != 0) return false;

@@ -1,7 +1,7 @@
 // How a node ends (protocol.md §11).
+#include "../base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
-#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -19,7 +19,8 @@ void ClusterCore::Impl::run_exiting_tasks(Effects& out) {
 void ClusterCore::Impl::react_to_own_status(MemberStatus before, const Now& now, Effects& out) {
     const MemberStatus status = self_status();
     if (status == MemberStatus::Exiting && !exiting_tasks_in_progress) begin_exiting(out);
-    // Who learns from others that it prepares has not to be told a second time, and must refuse joins like they do.
+    // Who learns from others that it prepares has not to be told a second time, and must refuse joins like
+    // they do.
     if (status != before &&
         (status == MemberStatus::PreparingForShutdown || status == MemberStatus::ReadyForShutdown))
         preparing_for_shutdown = true;
@@ -41,7 +42,9 @@ void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
-    if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down || MUSTER_MUTANT(self_downing_skipped)) return;
+    if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down ||
+        MUSTER_MUTANT(self_downing_skipped))
+        return;
     if (leaving.given_up) return; // the farewell ends it
     const Reachability reachability = state->dc_reach();
     const bool all_know = std::ranges::all_of(own_dc_members(), [&](const Member& m) {

@@ -73,7 +73,8 @@ bool HeartbeatRing::remove(std::span<const UniqueAddress> nodes) {
 bool HeartbeatRing::set_unreachable(std::span<const UniqueAddress> nodes) {
     const std::vector<UniqueAddress> fresh = sorted_copy(nodes);
     std::vector<UniqueAddress> both;
-    std::set_union(unreachable_.begin(), unreachable_.end(), fresh.begin(), fresh.end(), std::back_inserter(both));
+    std::set_union(unreachable_.begin(), unreachable_.end(), fresh.begin(), fresh.end(),
+                   std::back_inserter(both));
     const bool changed = both.size() != unreachable_.size();
     unreachable_ = std::move(both);
     return changed;
@@ -81,7 +82,8 @@ bool HeartbeatRing::set_unreachable(std::span<const UniqueAddress> nodes) {
 
 bool HeartbeatRing::set_reachable(std::span<const UniqueAddress> nodes) {
     const std::vector<UniqueAddress> back = sorted_copy(nodes);
-    return std::erase_if(unreachable_, [&](const UniqueAddress& node) { return sorted_contains(back, node); }) != 0;
+    return std::erase_if(unreachable_,
+                         [&](const UniqueAddress& node) { return sorted_contains(back, node); }) != 0;
 }
 
 bool HeartbeatRing::contains(const UniqueAddress& node) const noexcept {
@@ -122,8 +124,8 @@ std::vector<UniqueAddress> HeartbeatRing::monitors(const UniqueAddress& subject)
     if (at == ring_.end() || *at != place) return {};
     const auto index = static_cast<std::size_t>(at - ring_.begin());
     std::vector<UniqueAddress> found;
-    // Who stands further back meets everybody whom the nearer ones meet before the subject, and more: the first that
-    // does not come as far as the subject ends the search.
+    // Who stands further back meets everybody whom the nearer ones meet before the subject, and more: the
+    // first that does not come as far as the subject ends the search.
     for (std::size_t step = 1; step < ring_.size(); ++step) {
         const UniqueAddress& sender = ring_[(index + ring_.size() - step) % ring_.size()].node;
         if (!sorted_contains(receivers(sender), subject)) break;

@@ -1,9 +1,9 @@
 #include <muster/cluster/member.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <muster/cluster/multi_dc.hpp>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -199,7 +199,9 @@ Member highest_priority(const Member& a, const Member& b) {
     MUSTER_ENSURE(a == b, "only two copies of one incarnation have a merge");
     if (a.same_content(b)) return a;
     const MemberStatus status =
-        (merge_priority(a.status()) >= merge_priority(b.status())) != MUSTER_MUTANT(merge_keeps_wrong_side) ? a.status() : b.status();
+        (merge_priority(a.status()) >= merge_priority(b.status())) != MUSTER_MUTANT(merge_keeps_wrong_side)
+            ? a.status()
+            : b.status();
     const std::int32_t up_number = std::min(a.up_number(), b.up_number());
     // Roles and version are fixed at join, so two honest copies agree. Taking the lower hash keeps the merge
     // commutative and associative even when a faulty peer disagrees.

@@ -1,9 +1,9 @@
 #include <muster/cluster/phi_accrual.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <cmath>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -13,8 +13,8 @@ double phi(double time_diff_ms, double mean_ms, double std_deviation_ms) noexcep
     const double y = (time_diff_ms - mean_ms) / std_deviation_ms;
     if (std::isnan(y)) return 0.0;
     const double e = std::exp(-y * (1.5976 + 0.070566 * y * y));
-    // Above the mean e is small and 1 - e/(1+e) would lose it; below the mean e may be +inf, which this branch
-    // turns into exactly 0.
+    // Above the mean e is small and 1 - e/(1+e) would lose it; below the mean e may be +inf, which this
+    // branch turns into exactly 0.
     const double value =
         time_diff_ms > mean_ms ? -std::log10(e / (1.0 + e)) : -std::log10(1.0 - 1.0 / (1.0 + e));
     return value > 0.0 ? value : 0.0;
@@ -67,8 +67,8 @@ PhiAccrualFailureDetector::PhiAccrualFailureDetector(const FailureDetectorSettin
 }
 
 void PhiAccrualFailureDetector::bootstrap() {
-    // Two samples around the estimate: a mean with a deviation, so that the second heartbeat does not collapse
-    // the deviation to its floor.
+    // Two samples around the estimate: a mean with a deviation, so that the second heartbeat does not
+    // collapse the deviation to its floor.
     const milliseconds quarter = first_estimate_ / 4;
     history_.add(first_estimate_ - quarter);
     history_.add(first_estimate_ + quarter);
@@ -103,7 +103,8 @@ double PhiAccrualFailureDetector::phi(Instant now) const noexcept {
     return muster::phi(since_last, mean, deviation);
 }
 
-DeadlineFailureDetector::DeadlineFailureDetector(milliseconds heartbeat_interval, milliseconds acceptable_pause)
+DeadlineFailureDetector::DeadlineFailureDetector(milliseconds heartbeat_interval,
+                                                 milliseconds acceptable_pause)
     : patience_(heartbeat_interval + acceptable_pause), acceptable_pause_(acceptable_pause) {
     MUSTER_ENSURE(heartbeat_interval > milliseconds{0}, "heartbeat-interval must be > 0");
     MUSTER_ENSURE(acceptable_pause >= milliseconds{0}, "acceptable-heartbeat-pause must be >= 0");

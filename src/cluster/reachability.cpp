@@ -1,11 +1,11 @@
 #include <muster/cluster/reachability.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
 #include <optional>
 #include <tuple>
 #include <utility>
-#include "../base/mutants.hpp"
 
 namespace muster {
 namespace {
@@ -111,17 +111,21 @@ Reachability::Reachability(std::shared_ptr<const Table> table) noexcept : table_
 
 namespace {
 
-bool same_key(const Record& a, const Record& b) noexcept { return a.observer == b.observer && a.subject == b.subject; }
+bool same_key(const Record& a, const Record& b) noexcept {
+    return a.observer == b.observer && a.subject == b.subject;
+}
 bool same_key(const Version& a, const Version& b) noexcept { return a.observer == b.observer; }
 bool key_less(const Record& a, const Record& b) noexcept { return row_less(a, b); }
 bool key_less(const Version& a, const Version& b) noexcept { return a.observer < b.observer; }
 
-/// The digest of `next`, given `hash`, which is that of `known` and others; both sorted. Hashes what differs only.
+/// The digest of `next`, given `hash`, which is that of `known` and others; both sorted. Hashes what differs
+/// only.
 template <class Entry>
 Hash128 follow_changes(Hash128 hash, std::span<const Entry> known, std::span<const Entry> next) {
     auto left = known.begin();
     for (const Entry& entry : next) {
-        while (left != known.end() && !same_key(*left, entry) && key_less(*left, entry)) hash -= hash_of(*left++);
+        while (left != known.end() && !same_key(*left, entry) && key_less(*left, entry))
+            hash -= hash_of(*left++);
         if (left != known.end() && same_key(*left, entry)) {
             const Entry& before = *left++;
             if (before == entry) continue;
@@ -138,7 +142,8 @@ Hash128 follow_changes(Hash128 hash, std::span<const Entry> known, std::span<con
 Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions)
     : Reachability(std::move(records), std::move(versions), Reachability{}) {}
 
-Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions, const Reachability& like) {
+Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions,
+                           const Reachability& like) {
     // Of a double row or version the newest comes first and is the one that stays.
     std::ranges::sort(records, [](const Record& a, const Record& b) {
         if (a.observer == b.observer && a.subject == b.subject)
@@ -185,7 +190,8 @@ Reachability Reachability::change(const UniqueAddress& observer, const UniqueAdd
     const bool known = row != own.end() && row->subject == subject;
     if (own.empty() && status == ReachabilityStatus::Reachable) return *this;
     const bool is_final = !MUSTER_MUTANT(terminated_not_final);
-    if (known && ((is_final && row->status == ReachabilityStatus::Terminated) || row->status == status)) return *this;
+    if (known && ((is_final && row->status == ReachabilityStatus::Terminated) || row->status == status))
+        return *this;
 
     const std::int64_t old_version = version_of(observer);
     const Version version{observer, old_version + 1};
@@ -343,7 +349,8 @@ std::vector<UniqueAddress> Reachability::all_unreachable_or_terminated() const {
 std::vector<UniqueAddress> Reachability::all_unreachable_from(const UniqueAddress& observer) const {
     std::vector<UniqueAddress> nodes;
     for (const Record& r : records_of(observer)) {
-        if (r.status == ReachabilityStatus::Unreachable || MUSTER_MUTANT(terminated_not_final)) nodes.push_back(r.subject);
+        if (r.status == ReachabilityStatus::Unreachable || MUSTER_MUTANT(terminated_not_final))
+            nodes.push_back(r.subject);
     }
     return nodes;
 }

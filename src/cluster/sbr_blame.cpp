@@ -8,7 +8,9 @@ namespace muster {
 
 namespace {
 
-bool negative(const Reachability::Record& row) noexcept { return row.status != ReachabilityStatus::Reachable; }
+bool negative(const Reachability::Record& row) noexcept {
+    return row.status != ReachabilityStatus::Reachable;
+}
 
 Suspicion suspicion_of(const Reachability::Record& row) { return {row.observer, row.subject}; }
 
@@ -50,7 +52,8 @@ std::vector<Suspicion> suspicions_of(const Reachability& table) {
     return all;
 }
 
-std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions, std::span<const UniqueAddress> seen_by) {
+std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions,
+                                          std::span<const UniqueAddress> seen_by) {
     const Counterparts counterparts(suspicions);
     std::vector<std::size_t> unexplained;
     for (const auto& others : counterparts.of) unexplained.push_back(others.size());
@@ -61,7 +64,9 @@ std::vector<UniqueAddress> most_suspected(std::span<const Suspicion> suspicions,
         std::vector<std::size_t> suspects;
         for (std::size_t i = 0; i < unexplained.size(); ++i)
             if (unexplained[i] == most) suspects.push_back(i);
-        const auto has_seen = [&](std::size_t i) { return std::ranges::binary_search(seen_by, counterparts.nodes[i]); };
+        const auto has_seen = [&](std::size_t i) {
+            return std::ranges::binary_search(seen_by, counterparts.nodes[i]);
+        };
         if (!std::ranges::all_of(suspects, has_seen)) std::erase_if(suspects, has_seen);
         for (const std::size_t suspect : suspects) {
             named.push_back(counterparts.nodes[suspect]);
@@ -141,12 +146,14 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
 bool is_lone_accuser(const SbrModel& model) {
     const auto rows = model.reachability().records();
     if (rows.empty()) return false;
-    if (!std::ranges::all_of(rows, [&](const auto& row) { return row.observer == model.self(); })) return false;
-    return std::ranges::any_of(model.reachable_members(), [&](const Member& m) { return m.unique_address() != model.self(); });
+    if (!std::ranges::all_of(rows, [&](const auto& row) { return row.observer == model.self(); }))
+        return false;
+    return std::ranges::any_of(model.reachable_members(),
+                               [&](const Member& m) { return m.unique_address() != model.self(); });
 }
 
-DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model, SbrSettings::Indirect indirect,
-                          std::span<const Suspicion> withdrawn) {
+DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model,
+                          SbrSettings::Indirect indirect, std::span<const Suspicion> withdrawn) {
     if (indirect == SbrSettings::Indirect::All) return strategy.decide(model);
     SbrModel by_seen = model;
     by_seen.require_seen();
@@ -156,7 +163,8 @@ DowningVerdict verdict_of(const DowningStrategy& strategy, const SbrModel& model
     if (few && few->empty()) {
         verdict.decision = DowningDecision::Stay;
         verdict.acquire_delay = {};
-        verdict.rule = "whatever is wrong has to do with members that are Down already: wait for their removal";
+        verdict.rule =
+            "whatever is wrong has to do with members that are Down already: wait for their removal";
     } else if (few) {
         verdict.blamed = *std::move(few);
     }

@@ -26,7 +26,9 @@ void sort_unique(std::vector<UniqueAddress>& nodes) {
     nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
 }
 
-bool by_node(const Member& member, const UniqueAddress& node) noexcept { return member.unique_address() < node; }
+bool by_node(const Member& member, const UniqueAddress& node) noexcept {
+    return member.unique_address() < node;
+}
 
 bool is_down_or_exiting(MemberStatus status) noexcept {
     return status == MemberStatus::Down || status == MemberStatus::Exiting;
@@ -45,7 +47,8 @@ bool counts(MemberStatus status, SbrCounting counting) noexcept {
 
 std::vector<UniqueAddress> IndirectlyConnected::all() const {
     std::vector<UniqueAddress> both;
-    std::set_union(by_cycle.begin(), by_cycle.end(), by_seen.begin(), by_seen.end(), std::back_inserter(both));
+    std::set_union(by_cycle.begin(), by_cycle.end(), by_seen.begin(), by_seen.end(),
+                   std::back_inserter(both));
     return both;
 }
 
@@ -113,7 +116,8 @@ void SbrModel::set_seen_by(std::vector<UniqueAddress> seen_by) {
     seen_by_ = std::move(seen_by);
     // Events list it in member order, and there are many of them.
     const auto out_of_order = [](const UniqueAddress& a, const UniqueAddress& b) { return !(a < b); };
-    if (std::adjacent_find(seen_by_.begin(), seen_by_.end(), out_of_order) != seen_by_.end()) sort_unique(seen_by_);
+    if (std::adjacent_find(seen_by_.begin(), seen_by_.end(), out_of_order) != seen_by_.end())
+        sort_unique(seen_by_);
 }
 
 const Member* SbrModel::find(const UniqueAddress& node) const noexcept {
@@ -204,12 +208,14 @@ bool SbrModel::all_unreachable_down_or_exiting() const noexcept {
 
 namespace {
 
-std::vector<UniqueAddress> intersection(const std::vector<UniqueAddress>& a, const std::vector<UniqueAddress>& b) {
+std::vector<UniqueAddress> intersection(const std::vector<UniqueAddress>& a,
+                                        const std::vector<UniqueAddress>& b) {
     std::vector<UniqueAddress> both;
     std::set_intersection(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
     return both;
 }
-std::vector<UniqueAddress> difference(const std::vector<UniqueAddress>& a, const std::vector<UniqueAddress>& b) {
+std::vector<UniqueAddress> difference(const std::vector<UniqueAddress>& a,
+                                      const std::vector<UniqueAddress>& b) {
     std::vector<UniqueAddress> rest;
     std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(rest));
     return rest;
@@ -220,8 +226,8 @@ std::vector<UniqueAddress> united(const std::vector<UniqueAddress>& a, const std
     return all;
 }
 
-/// protocol.md §15.4: beside the indirectly connected there may be a plain partition, decided once more without
-/// them.
+/// protocol.md §15.4: beside the indirectly connected there may be a plain partition, decided once more
+/// without them.
 NodesToDown down_indirectly_connected(const DowningStrategy& strategy, const SbrModel& model) {
     const std::vector<UniqueAddress> downable = model.downable();
     const std::vector<UniqueAddress> indirect = model.indirectly_connected().all();
@@ -245,7 +251,8 @@ NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model
     case DowningDecision::DownUnreachable:
     case DowningDecision::AcquireLeaseAndDownUnreachable:
         return {intersection(model.downable(), model.unreachable()), {}, false};
-    case DowningDecision::DownReachable: return {difference(model.downable(), model.unreachable()), {}, false};
+    case DowningDecision::DownReachable:
+        return {difference(model.downable(), model.unreachable()), {}, false};
     case DowningDecision::DownAll: return {model.downable(), {}, false};
     case DowningDecision::DownIndirectlyConnected:
     case DowningDecision::AcquireLeaseAndDownIndirectlyConnected:
@@ -261,7 +268,8 @@ NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model
     return {};
 }
 
-NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, const DowningVerdict& verdict) {
+NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model,
+                          const DowningVerdict& verdict) {
     // A denied lease means that others stay: then all of this side goes, blamed or not.
     const bool singled_out = !verdict.blamed.empty() && is_indirect(verdict.decision) &&
                              verdict.decision != DowningDecision::ReverseDownIndirectlyConnected;

@@ -12,9 +12,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::array<std::string_view, 7> strategy_names = {"keep-majority",  "static-quorum", "keep-oldest",
-                                                            "keep-referee",   "down-all",      "lease-majority",
-                                                            "role-weighted-quorum"};
+constexpr std::array<std::string_view, 7> strategy_names = {
+    "keep-majority", "static-quorum",  "keep-oldest",         "keep-referee",
+    "down-all",      "lease-majority", "role-weighted-quorum"};
 
 std::string joined_names() {
     std::string text;
@@ -48,7 +48,8 @@ namespace {
 /// Times and weights, which every strategy shares.
 result<void> validate_common(const SbrSettings& s) {
     if (s.stable_after < milliseconds{0})
-        return bad_setting("stable-after", ms_text(s.stable_after), "use 0 or more; 20s suits up to 100 members");
+        return bad_setting("stable-after", ms_text(s.stable_after),
+                           "use 0 or more; 20s suits up to 100 members");
     if (s.stable_after > setting_duration_max)
         return bad_setting("stable-after", ms_text(s.stable_after), "use at most 8760 hours");
     const auto unstable = s.down_all_when_unstable.limit(s.stable_after);
@@ -59,34 +60,42 @@ result<void> validate_common(const SbrSettings& s) {
     if (!s.role.empty() && !is_label(s.role))
         return bad_setting("role", to_utf8(s.role), "use UTF-8 text without control characters");
     for (const auto& [role, weight] : s.weights)
-        if (!is_label(role)) return bad_setting("weights", to_utf8(role), "use roles of UTF-8 text without control characters");
-    const bool weighs =
-        s.strategy == "keep-majority" || s.strategy == "static-quorum" || s.strategy == "role-weighted-quorum";
+        if (!is_label(role))
+            return bad_setting("weights", to_utf8(role),
+                               "use roles of UTF-8 text without control characters");
+    const bool weighs = s.strategy == "keep-majority" || s.strategy == "static-quorum" ||
+                        s.strategy == "role-weighted-quorum";
     if (!s.role_weights().is_default() && !weighs)
-        return bad_setting("weights", s.config_weights(),
-                           "only keep-majority, static-quorum and role-weighted-quorum use weights; leave them out "
-                           "with " + s.strategy);
-    const bool anybody = s.weight_of_others > 0 ||
-                         std::any_of(s.weights.begin(), s.weights.end(), [](const auto& w) { return w.second > 0; });
+        return bad_setting(
+            "weights", s.config_weights(),
+            "only keep-majority, static-quorum and role-weighted-quorum use weights; leave them out "
+            "with " +
+                s.strategy);
+    const bool anybody = s.weight_of_others > 0 || std::any_of(s.weights.begin(), s.weights.end(),
+                                                               [](const auto& w) { return w.second > 0; });
     if (!anybody)
-        return bad_setting("weights", s.config_weights(), "nobody would count: give at least one weight above 0");
+        return bad_setting("weights", s.config_weights(),
+                           "nobody would count: give at least one weight above 0");
     return {};
 }
 
 result<void> validate_lease(const SbrSettings& s) {
     if (s.lease_implementation.empty())
-        return bad_setting("lease-majority.lease-implementation", {},
-                           "name the lease's backend, \"file\" for example; lease-majority cannot work without one");
+        return bad_setting(
+            "lease-majority.lease-implementation", {},
+            "name the lease's backend, \"file\" for example; lease-majority cannot work without one");
     if (s.acquire_lease_delay_for_minority < milliseconds{0})
         return bad_setting("lease-majority.acquire-lease-delay-for-minority",
                            ms_text(s.acquire_lease_delay_for_minority), "use 0 or more");
     if (s.release_after < milliseconds{0})
         return bad_setting("lease-majority.release-after", ms_text(s.release_after), "use 0 or more");
-    for (const auto& [name, value] : {std::pair{"acquire-lease-delay-for-minority", s.acquire_lease_delay_for_minority},
-                                      {"release-after", s.release_after},
-                                      {"lease-operation-timeout", s.lease_operation_timeout}})
+    for (const auto& [name, value] :
+         {std::pair{"acquire-lease-delay-for-minority", s.acquire_lease_delay_for_minority},
+          {"release-after", s.release_after},
+          {"lease-operation-timeout", s.lease_operation_timeout}})
         if (value > setting_duration_max)
-            return bad_setting(std::string("lease-majority.") + name, ms_text(value), "use at most 8760 hours");
+            return bad_setting(std::string("lease-majority.") + name, ms_text(value),
+                               "use at most 8760 hours");
     if (s.lease_operation_timeout <= milliseconds{0})
         return bad_setting("lease-majority.lease-operation-timeout", ms_text(s.lease_operation_timeout),
                            "use more than 0");
@@ -113,7 +122,8 @@ result<void> SbrSettings::validate() const {
 }
 
 RoleWeights SbrSettings::role_weights() const {
-    return {std::map<std::string, std::uint32_t, std::less<>>(weights.begin(), weights.end()), weight_of_others};
+    return {std::map<std::string, std::uint32_t, std::less<>>(weights.begin(), weights.end()),
+            weight_of_others};
 }
 
 result<std::shared_ptr<const DowningStrategy>> SbrSettings::make_strategy() const {
@@ -146,19 +156,22 @@ std::string config_key(std::string_view name) { return "cluster.split-brain-reso
 std::map<std::string, std::string> SbrSettings::config_deciding(std::string_view cluster_name) const {
     std::map<std::string, std::string> values;
     values[config_key("indirectly-connected")] = indirect == Indirect::All ? "all" : "blamed";
-    const bool has_role = strategy == "keep-majority" || strategy == "static-quorum" || strategy == "keep-oldest" ||
-                          strategy == "lease-majority";
+    const bool has_role = strategy == "keep-majority" || strategy == "static-quorum" ||
+                          strategy == "keep-oldest" || strategy == "lease-majority";
     if (has_role) values[config_key("role")] = role;
     if (strategy == "static-quorum" || strategy == "role-weighted-quorum")
         values[config_key("static-quorum.quorum-size")] = std::to_string(quorum_size);
-    if (strategy == "keep-oldest") values[config_key("keep-oldest.down-if-alone")] = down_if_alone ? "on" : "off";
+    if (strategy == "keep-oldest")
+        values[config_key("keep-oldest.down-if-alone")] = down_if_alone ? "on" : "off";
     if (strategy == "keep-referee") {
         values[config_key("keep-referee.referee")] = referee ? referee->to_string() : "";
-        values[config_key("keep-referee.down-all-if-less-than-nodes")] = std::to_string(down_all_if_less_than_nodes);
+        values[config_key("keep-referee.down-all-if-less-than-nodes")] =
+            std::to_string(down_all_if_less_than_nodes);
     }
     if (strategy == "lease-majority") {
         values[config_key("lease-majority.lease-implementation")] = lease_implementation;
-        values[config_key("lease-majority.lease-name")] = lease_name.empty() ? default_lease_name(cluster_name) : lease_name;
+        values[config_key("lease-majority.lease-name")] =
+            lease_name.empty() ? default_lease_name(cluster_name) : lease_name;
     }
     return values;
 }

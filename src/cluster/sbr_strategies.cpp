@@ -1,8 +1,8 @@
 #include <muster/cluster/sbr.hpp>
 
+#include "../base/mutants.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
-#include "../base/mutants.hpp"
 
 namespace muster {
 
@@ -75,7 +75,8 @@ DowningVerdict verdict(Decision decision, std::string_view rule, const Sides& si
 
 constexpr std::string_view rule_indirect =
     "nodes call each other unreachable while information still flows between them: they go";
-constexpr std::string_view rule_nobody_counts = "no member counts (role, weights): nobody can decide, so nobody stays";
+constexpr std::string_view rule_nobody_counts =
+    "no member counts (role, weights): nobody can decide, so nobody stays";
 
 std::string with_settings(std::string_view name, std::vector<std::string> settings) {
     std::string text(name);
@@ -85,7 +86,8 @@ std::string with_settings(std::string_view name, std::vector<std::string> settin
     return text + ')';
 }
 
-void describe_electorate(std::vector<std::string>& settings, const std::string& role, const RoleWeights& weights) {
+void describe_electorate(std::vector<std::string>& settings, const std::string& role,
+                         const RoleWeights& weights) {
     if (!role.empty()) settings.push_back("role=" + role);
     if (!weights.is_default()) settings.push_back("weights=" + weights.canonical());
 }
@@ -93,14 +95,17 @@ void describe_electorate(std::vector<std::string>& settings, const std::string& 
 // --- majority
 
 Decision majority(std::uint64_t here, std::uint64_t there, bool lowest_is_there) noexcept {
-    if (here == there) return lowest_is_there && !MUSTER_MUTANT(tie_won_by_both) ? Decision::DownReachable : Decision::DownUnreachable;
+    if (here == there)
+        return lowest_is_there && !MUSTER_MUTANT(tie_won_by_both) ? Decision::DownReachable
+                                                                  : Decision::DownUnreachable;
     return here > there ? Decision::DownUnreachable : Decision::DownReachable;
 }
 
-/// Whose address breaks a tie when the other side may have changed statuses we do not know of (protocol.md §15.3).
+/// Whose address breaks a tie when the other side may have changed statuses we do not know of (protocol.md
+/// §15.3).
 Member pessimistic_lowest(const SbrModel& model, const Electorate& electorate, std::vector<Member> certain) {
-    // Only a leader moves joining members up. If the first one that can lead is on the other side, it may have
-    // given that side a lower address than any we count.
+    // Only a leader moves joining members up. If the first one that can lead is on the other side, it may
+    // have given that side a lower address than any we count.
     const std::vector<Member> leaders = model.members();
     if (model.is_unreachable(leaders.front().unique_address())) {
         for (const Member& member : electorate.of(model.joining()))
@@ -111,36 +116,38 @@ Member pessimistic_lowest(const SbrModel& model, const Electorate& electorate, s
 
 /// Would we still win if this side were as small and the other as big as they may be by now?
 DowningVerdict confirm_majority(const SbrModel& model, const Electorate& electorate, DowningVerdict won) {
-    const Sides sides =
-        sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});
+    const Sides sides = sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});
     const std::vector<Member> certain = electorate.of(model.members({.not_possibly_exiting = true}));
     if (certain.empty())
-        return verdict(Decision::DownAll, "majority here, but all that count are leaving: the other side may stay too",
-                       sides);
+        return verdict(Decision::DownAll,
+                       "majority here, but all that count are leaving: the other side may stay too", sides);
     const Member lowest = pessimistic_lowest(model, electorate, certain);
     if (majority(sides.weight_here, sides.weight_there, model.is_unreachable(lowest.unique_address())) ==
         Decision::DownUnreachable)
         return won;
-    return verdict(Decision::DownAll,
-                   "majority here, but with joining and leaving members the other side may count itself one too",
-                   sides, lowest);
+    return verdict(
+        Decision::DownAll,
+        "majority here, but with joining and leaving members the other side may count itself one too", sides,
+        lowest);
 }
 
 DowningVerdict decide_majority(const SbrModel& model, const Electorate& electorate) {
     const Sides sides = sides_of(model, electorate);
-    if (model.has_indirectly_connected()) return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
+    if (model.has_indirectly_connected())
+        return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
     const std::vector<Member> counted = electorate.of(model.members());
     if (counted.empty()) return verdict(Decision::DownAll, rule_nobody_counts, sides);
     const Member& lowest = counted.front();
     const bool lowest_is_there = model.is_unreachable(lowest.unique_address());
     const bool tie = sides.weight_here == sides.weight_there;
     if (majority(sides.weight_here, sides.weight_there, lowest_is_there) == Decision::DownReachable)
-        return tie ? verdict(Decision::DownReachable, "equal sides, and the lowest address is on the other", sides, lowest)
+        return tie ? verdict(Decision::DownReachable, "equal sides, and the lowest address is on the other",
+                             sides, lowest)
                    : verdict(Decision::DownReachable, "the majority is on the other side", sides);
-    return confirm_majority(
-        model, electorate,
-        tie ? verdict(Decision::DownUnreachable, "equal sides, and the lowest address is on this one", sides, lowest)
-            : verdict(Decision::DownUnreachable, "the majority is on this side", sides));
+    return confirm_majority(model, electorate,
+                            tie ? verdict(Decision::DownUnreachable,
+                                          "equal sides, and the lowest address is on this one", sides, lowest)
+                                : verdict(Decision::DownUnreachable, "the majority is on this side", sides));
 }
 
 // --- quorum
@@ -151,10 +158,12 @@ bool too_many(std::uint64_t total, std::uint64_t quorum_size) noexcept { return 
 DowningVerdict decide_quorum(const SbrModel& model, const Electorate& electorate, std::uint64_t quorum_size) {
     const Sides sides = sides_of(model, electorate);
     if (too_many(sides.weight_here + sides.weight_there, quorum_size))
-        return verdict(Decision::DownAll, "more than 2 * quorum-size - 1 count: two sides could have the quorum, so "
-                                          "nobody stays",
+        return verdict(Decision::DownAll,
+                       "more than 2 * quorum-size - 1 count: two sides could have the quorum, so "
+                       "nobody stays",
                        sides);
-    if (model.has_indirectly_connected()) return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
+    if (model.has_indirectly_connected())
+        return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
     return sides.weight_here >= quorum_size
                ? verdict(Decision::DownUnreachable, "this side has the quorum", sides)
                : verdict(Decision::DownReachable, "this side lacks the quorum", sides);
@@ -163,7 +172,8 @@ DowningVerdict decide_quorum(const SbrModel& model, const Electorate& electorate
 std::string quorum_warning(const SbrModel& model, const Electorate& electorate, std::uint64_t quorum_size) {
     const std::uint64_t total = electorate.weight(electorate.of(model.members()));
     if (!too_many(total, quorum_size)) return {};
-    return std::to_string(total) + " count, more than 2 * quorum-size - 1 = " + std::to_string(2 * quorum_size - 1) +
+    return std::to_string(total) +
+           " count, more than 2 * quorum-size - 1 = " + std::to_string(2 * quorum_size - 1) +
            ": any split would end the whole cluster; raise quorum-size (" + std::to_string(quorum_size) +
            "), or let members leave before new ones join";
 }
@@ -185,16 +195,17 @@ DowningVerdict confirm_oldest(const SbrModel& model, const Electorate& electorat
     const Sides sides = sides_of(model, electorate, counting, counting);
     const std::vector<Member> certain = electorate.of(model.members({.not_possibly_exiting = true}));
     if (certain.empty())
-        return verdict(Decision::DownAll, "the oldest is here, but all that count are leaving: the other side may "
-                                          "stay too",
+        return verdict(Decision::DownAll,
+                       "the oldest is here, but all that count are leaving: the other side may "
+                       "stay too",
                        sides);
     const Member& eldest = oldest_of(certain);
     const bool here = !model.is_unreachable(eldest.unique_address());
     if (oldest_rule(here, sides.here.size(), sides.there.size(), down_if_alone) == Decision::DownUnreachable)
         return won;
     return verdict(Decision::DownAll,
-                   "this side would stay, but with joining and leaving members the other may think so too", sides,
-                   eldest);
+                   "this side would stay, but with joining and leaving members the other may think so too",
+                   sides, eldest);
 }
 
 } // namespace
@@ -252,14 +263,16 @@ std::string KeepOldestStrategy::describe() const {
 DowningVerdict KeepOldestStrategy::decide(const SbrModel& model) const {
     const Electorate electorate{role_, everybody_once()};
     const Sides sides = sides_of(model, electorate);
-    if (model.has_indirectly_connected()) return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
+    if (model.has_indirectly_connected())
+        return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
     const std::vector<Member> counted = electorate.of(model.members());
     if (counted.empty()) return verdict(Decision::DownAll, rule_nobody_counts, sides);
     const Member& eldest = oldest_of(counted);
     const bool here = !model.is_unreachable(eldest.unique_address());
     if (oldest_rule(here, sides.here.size(), sides.there.size(), down_if_alone_) == Decision::DownReachable)
         return verdict(Decision::DownReachable,
-                       here ? "the oldest is here but alone, so the others stay" : "the oldest is on the other side",
+                       here ? "the oldest is here but alone, so the others stay"
+                            : "the oldest is on the other side",
                        sides, eldest);
     return confirm_oldest(model, electorate, down_if_alone_,
                           verdict(Decision::DownUnreachable,
@@ -276,14 +289,16 @@ std::string KeepReferee::describe() const {
 }
 DowningVerdict KeepReferee::decide(const SbrModel& model) const {
     const Sides sides = sides_of(model, {{}, everybody_once()});
-    if (model.has_indirectly_connected()) return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
+    if (model.has_indirectly_connected())
+        return verdict(Decision::DownIndirectlyConnected, rule_indirect, sides);
     const auto referee = std::find_if(sides.here.begin(), sides.here.end(),
                                       [this](const Member& m) { return m.address() == referee_; });
     if (referee == sides.here.end())
         return verdict(Decision::DownReachable, "the referee is not on this side", sides);
     if (sides.here.size() < down_all_if_less_than_nodes_)
-        return verdict(Decision::DownAll, "the referee is here, but fewer nodes than down-all-if-less-than-nodes",
-                       sides, *referee);
+        return verdict(Decision::DownAll,
+                       "the referee is here, but fewer nodes than down-all-if-less-than-nodes", sides,
+                       *referee);
     return verdict(Decision::DownUnreachable, "the referee is on this side", sides, *referee);
 }
 std::string KeepReferee::warning(const SbrModel& model) const {
@@ -300,7 +315,8 @@ DowningVerdict DownAllStrategy::decide(const SbrModel& model) const {
 }
 
 std::string LeaseMajorityStrategy::describe() const {
-    std::vector<std::string> settings{"acquire-lease-delay-for-minority=" + std::to_string(delay_.count()) + "ms"};
+    std::vector<std::string> settings{"acquire-lease-delay-for-minority=" + std::to_string(delay_.count()) +
+                                      "ms"};
     if (!role_.empty()) settings.push_back("role=" + role_);
     return with_settings(name(), std::move(settings));
 }
@@ -313,10 +329,10 @@ DowningVerdict LeaseMajorityStrategy::decide(const SbrModel& model) const {
     const bool tie = sides.here.size() == sides.there.size();
     const bool minority = !counted.empty() && (tie ? model.is_unreachable(counted.front().unique_address())
                                                    : sides.there.size() > sides.here.size());
-    DowningVerdict v =
-        verdict(Decision::AcquireLeaseAndDownUnreachable,
-                minority ? "the minority is here: it asks for the lease after a delay" : "whoever gets the lease stays",
-                sides);
+    DowningVerdict v = verdict(Decision::AcquireLeaseAndDownUnreachable,
+                               minority ? "the minority is here: it asks for the lease after a delay"
+                                        : "whoever gets the lease stays",
+                               sides);
     if (minority) v.acquire_delay = delay_;
     if (tie && !counted.empty()) v.deciding_node = counted.front().unique_address();
     return v;
@@ -324,7 +340,8 @@ DowningVerdict LeaseMajorityStrategy::decide(const SbrModel& model) const {
 
 RoleWeightedQuorum::RoleWeightedQuorum(RoleWeights weights, std::optional<std::uint64_t> quorum_size) {
     if (quorum_size)
-        inner_ = std::make_shared<const StaticQuorumStrategy>(*quorum_size, std::string(), std::move(weights));
+        inner_ =
+            std::make_shared<const StaticQuorumStrategy>(*quorum_size, std::string(), std::move(weights));
     else
         inner_ = std::make_shared<const KeepMajorityStrategy>(std::string(), std::move(weights));
 }

@@ -1,5 +1,5 @@
-// How a user tests an application on muster: whole nodes of it in a simulated world, in virtual time. A minute with a
-// partition takes some milliseconds, needs no network, and is the same in every run.
+// How a user tests an application on muster: whole nodes of it in a simulated world, in virtual time. A
+// minute with a partition takes some milliseconds, needs no network, and is the same in every run.
 #include "singleton.hpp"
 
 #include <gtest/gtest.h>
@@ -16,12 +16,14 @@ protected:
     std::vector<std::size_t> workers() const {
         std::vector<std::size_t> result;
         for (const std::size_t node : world.running())
-            if (std::static_pointer_cast<example::Singleton>(world[node].application)->works()) result.push_back(node);
+            if (std::static_pointer_cast<example::Singleton>(world[node].application)->works())
+                result.push_back(node);
         return result;
     }
-    muster::sim::World world{{.seed = 7, .nodes = 5, .application = [](std::size_t, muster::ClusterRemoteAdapter& node) {
-                                  return std::make_shared<example::Singleton>(node);
-                              }}};
+    muster::sim::World world{
+        {.seed = 7, .nodes = 5, .application = [](std::size_t, muster::ClusterRemoteAdapter& node) {
+             return std::make_shared<example::Singleton>(node);
+         }}};
 };
 
 TEST_F(ClusterOfFive, WorksOnOneNodeAlthoughTheNetworkSplits) {

@@ -47,7 +47,9 @@ Task<result<void>> Signal::wait_until(Instant deadline) {
     TimerId id = TimerId::None;
     if (deadline != Instant::max()) {
         if (deadline <= runtime.monotonic_now()) co_return Error{Errc::timed_out, "signal", {}, {}};
-        auto expire = [&waiter = state->waiter] { waiter.complete(Error{Errc::timed_out, "signal", {}, {}}); };
+        auto expire = [&waiter = state->waiter] {
+            waiter.complete(Error{Errc::timed_out, "signal", {}, {}});
+        };
         id = runtime.schedule(deadline, std::move(expire));
     }
     const TimerGuard timer{runtime, id};

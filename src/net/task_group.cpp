@@ -82,7 +82,8 @@ private:
 
 Task<void> TaskGroup::State::run(std::shared_ptr<State> state, Members::iterator member, Task<void> task) {
     co_await asio::this_coro::throw_if_cancelled(false);
-    // co_spawn starts a coroutine in place when it is called on the executor's thread: spawn() promises not to.
+    // co_spawn starts a coroutine in place when it is called on the executor's thread: spawn() promises not
+    // to.
     auto later = asio::post(asio::deferred);
     co_await std::move(later);
     member->started = true;

@@ -194,7 +194,6 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const 
 }
 
 // --- inputs
-// -----------------------------------------------------------------------------------------------------------
 
 void Daemon::execute(DaemonCmd::Any command) {
     if (ended_) return;
@@ -288,7 +287,6 @@ void Daemon::on_timer(TimerKey key) {
 }
 
 // --- effects
-// ----------------------------------------------------------------------------------------------------------
 
 void Daemon::drain() {
     if (draining_) return;
@@ -453,7 +451,6 @@ void Daemon::carry_out(effect::Record& e) {
 }
 
 // --- callbacks
-// --------------------------------------------------------------------------------------------------------
 
 void Daemon::on_stopped(UniqueFunction<void(ShutdownReason)> callback) {
     if (ended_)

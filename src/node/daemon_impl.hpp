@@ -29,7 +29,6 @@ public:
     ~Daemon() override;
 
     // --- any thread
-    // -----------------------------------------------------------------------------------------------
     /// Runs `action(*this)` on the Runtime's thread while the daemon runs. False, and nothing happens, once
     /// it has ended or its Runtime is gone.
     template <class Action>
@@ -57,7 +56,6 @@ public:
     std::vector<UniqueAddress> monitored() const;
 
     // --- Runtime's thread
-    // -----------------------------------------------------------------------------------------
     /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
     class Stake;
     void start(std::unique_ptr<Stake> stake);

@@ -66,8 +66,8 @@ std::string TraceEvent::to_line() const {
     if (kind == Kind::Scenario) return line;
     const auto to = static_cast<std::uint32_t>(parcel.to);
     if (kind == Kind::Turn) return line + fmt::format(" {} process {}", to, parcel.connection);
-    line += fmt::format(" {} {}>{} #{} {}", to_string(parcel.kind), static_cast<std::uint32_t>(parcel.from), to,
-                        parcel.connection, parcel.bytes);
+    line += fmt::format(" {} {}>{} #{} {}", to_string(parcel.kind), static_cast<std::uint32_t>(parcel.from),
+                        to, parcel.connection, parcel.bytes);
     if (payload_hash != 0) line += fmt::format(" {:016x}", payload_hash);
     return line;
 }
@@ -229,9 +229,7 @@ std::uint64_t Fabric::enter(Socket& socket) {
     return last_socket_;
 }
 
-void Fabric::leave(Socket& socket) noexcept {
-    sockets_.erase(socket.number());
-}
+void Fabric::leave(Socket& socket) noexcept { sockets_.erase(socket.number()); }
 
 std::vector<std::shared_ptr<Socket>> Fabric::all_sockets() const {
     std::vector<std::shared_ptr<Socket>> all;

@@ -9,7 +9,8 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-/// Whether something of this probability happens. Scaling by a power of two is exact, so all compilers decide alike.
+/// Whether something of this probability happens. Scaling by a power of two is exact, so all compilers decide
+/// alike.
 bool happens(double probability, Random& random) noexcept {
     if (!(probability > 0.0)) return false;
     if (probability >= 1.0) return true;
@@ -98,9 +99,7 @@ LinkFaults LinkFaults::worse(const LinkFaults& a, const LinkFaults& b) {
 
 FaultyLinks::FaultyLinks(LinkFaults usual) : usual_(usual) {}
 
-void FaultyLinks::set_usual(LinkFaults faults) {
-    usual_ = faults;
-}
+void FaultyLinks::set_usual(LinkFaults faults) { usual_ = faults; }
 
 void FaultyLinks::set(HostId from, HostId to, LinkFaults faults) {
     tell(from);
@@ -108,9 +107,7 @@ void FaultyLinks::set(HostId from, HostId to, LinkFaults faults) {
     pairs_.insert_or_assign({from, to}, faults);
 }
 
-void FaultyLinks::clear(HostId from, HostId to) {
-    pairs_.erase({from, to});
-}
+void FaultyLinks::clear(HostId from, HostId to) { pairs_.erase({from, to}); }
 
 LinkFaults FaultyLinks::get(HostId from, HostId to) const {
     LinkFaults faults = usual_;

@@ -9,8 +9,9 @@
 
 namespace muster::sim {
 
-/// Lives as long as anything of its process does: streams, listeners and buffers share it, executors keep it by their number (a
-/// shared_ptr would not fit into any_io_executor beside the loop, and cost each copy of one an atomic addition).
+/// Lives as long as anything of its process does: streams, listeners and buffers share it, executors keep it
+/// by their number (a shared_ptr would not fit into any_io_executor beside the loop, and cost each copy of
+/// one an atomic addition).
 class ProcessLedger final : public Ledger, public std::enable_shared_from_this<ProcessLedger> {
 public:
     ProcessLedger(std::shared_ptr<const Metrics> metrics, std::shared_ptr<const ChunkPool> chunks) noexcept
@@ -32,8 +33,12 @@ public:
         work_ -= is_work ? 1 : 0;
         if (--executors_ == 0) std::exchange(self_, nullptr); // may be the end of this
     }
-    void count_stream(std::ptrdiff_t difference) noexcept { streams_ += static_cast<std::size_t>(difference); }
-    void count_listener(std::ptrdiff_t difference) noexcept { listeners_ += static_cast<std::size_t>(difference); }
+    void count_stream(std::ptrdiff_t difference) noexcept {
+        streams_ += static_cast<std::size_t>(difference);
+    }
+    void count_listener(std::ptrdiff_t difference) noexcept {
+        listeners_ += static_cast<std::size_t>(difference);
+    }
     void count_received(std::ptrdiff_t buffers, std::size_t bytes) noexcept {
         received_ += static_cast<std::size_t>(buffers);
         received_bytes_ += static_cast<std::size_t>(buffers) * bytes;
@@ -52,12 +57,14 @@ private:
     std::size_t received_bytes_ = 0;
 };
 
-/// The executor of a simulated process: its loop's, and a count of the work that is to be done on it. Asio holds such a copy in every
-/// coroutine that was spawned and in every operation that is under way. What is submitted after the end of the process is destroyed
-/// unrun: a coroutine that somebody has kept unwinds through its executor.
+/// The executor of a simulated process: its loop's, and a count of the work that is to be done on it. Asio
+/// holds such a copy in every coroutine that was spawned and in every operation that is under way. What is
+/// submitted after the end of the process is destroyed unrun: a coroutine that somebody has kept unwinds
+/// through its executor.
 class ProcessExecutor {
 public:
-    ProcessExecutor(const net::LoopExecutor& loop, ProcessLedger& ledger) noexcept : loop_(loop), ledger_(&ledger) {
+    ProcessExecutor(const net::LoopExecutor& loop, ProcessLedger& ledger) noexcept
+        : loop_(loop), ledger_(&ledger) {
         ledger_->enter_executor(is_work());
     }
     ProcessExecutor(const ProcessExecutor& o) noexcept : ProcessExecutor(o.loop_, *o.ledger_) {}
@@ -87,7 +94,9 @@ public:
     ProcessExecutor require(Property p) const noexcept {
         return {loop_.require(p), *ledger_};
     }
-    friend bool operator==(const ProcessExecutor& a, const ProcessExecutor& b) noexcept { return a.loop_ == b.loop_; }
+    friend bool operator==(const ProcessExecutor& a, const ProcessExecutor& b) noexcept {
+        return a.loop_ == b.loop_;
+    }
 
 private:
     using Work = net::LoopExecutor::Work;

@@ -13,7 +13,8 @@ constexpr int settle_turns_max = 100;
 } // namespace
 
 Process::Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLedger> ledger)
-    : fabric_(fabric), host_(host), ledger_(std::move(ledger)), executor_(ProcessExecutor(get_executor(), *ledger_)), parking_lot_(&net::ParkingLot::of(executor_)),
+    : fabric_(fabric), host_(host), ledger_(std::move(ledger)),
+      executor_(ProcessExecutor(get_executor(), *ledger_)), parking_lot_(&net::ParkingLot::of(executor_)),
       world_base_(fabric.now()), local_base_(fabric.now()) {
     ledger_->begin(*this);
     number_ = fabric_.enter(*this);

@@ -32,7 +32,7 @@ Association::Association(const std::shared_ptr<Hub>& hub, Address address)
 
 Association::~Association() = default;
 
-// --- any thread -------------------------------------------------------------------------------------------
+// --- any thread
 
 TellResult Association::tell(const Tell& tell) {
     const wire::TellView view = view_of(tell);
@@ -125,7 +125,7 @@ void Association::wake_runner() {
     if (here) kick(); // on this thread the transport cannot go away meanwhile
 }
 
-// --- the Runtime's thread ---------------------------------------------------------------------------------
+// --- the Runtime's thread
 
 std::string Association::peer_text() const { return address_.to_string(); }
 

@@ -108,7 +108,7 @@ net::Task<void> Association::run_until_idle() {
     }
 }
 
-// --- connecting -------------------------------------------------------------------------------------------
+// --- connecting
 
 net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
     state_ = State::Connecting;
@@ -225,7 +225,7 @@ Duration Association::backoff(std::uint32_t failures) {
     return hub_->random_up_to(std::min<Duration>(bound, options.backoff_max));
 }
 
-// --- handshake --------------------------------------------------------------------------------------------
+// --- handshake
 
 net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link) {
     const AbortAt deadline{hub_->runtime(), dial_deadline(hub_->options().handshake_timeout),
@@ -344,7 +344,7 @@ void Association::established(OutboundLink& link) {
     hub_->report(link.peer, LinkEvent::Established);
 }
 
-// --- the open link ----------------------------------------------------------------------------------------
+// --- the open link
 
 net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
     state_ = State::Active;

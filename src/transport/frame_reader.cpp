@@ -72,8 +72,8 @@ void FrameReader::detach() {
     move_to_assembly();
 }
 
-/// Moves what the spanning frame still lacks from current_ to the assembly. False when there is no room for one: only when its length has
-/// just become known, and then nothing was moved but the length.
+/// Moves what the spanning frame still lacks from current_ to the assembly. False when there is no room for
+/// one: only when its length has just become known, and then nothing was moved but the length.
 bool FrameReader::move_to_assembly() {
     const auto move = [this](std::byte* to, std::size_t count) {
         std::memcpy(to, current_.data(), count);

@@ -22,12 +22,13 @@ public:
         Frame,
         NeedMore, ///< feed() the next slice
         TooLarge, ///< the length is above the limit (see claimed()): the stream is of no further use
-        NoRoom,   ///< the budget has no room for the frame (of claimed() bytes) that begins here: next() again later, nothing is lost
+        NoRoom, ///< the budget has no room for the frame (of claimed() bytes) that begins here: next() again
+                ///< later, nothing is lost
     };
     struct Frame {
         std::span<const std::byte> body; ///< valid until the next call of next() or feed()
-        Buffer* owner = nullptr;         ///< what to retain to keep the body; null when the slice was borrowed
-        bool in_place = false;           ///< the owner is the receive buffer
+        Buffer* owner = nullptr; ///< what to retain to keep the body; null when the slice was borrowed
+        bool in_place = false;   ///< the owner is the receive buffer
     };
 
     /// `budget`, if any, outlives the reader.
@@ -90,7 +91,7 @@ private:
     AssemblyBudget* budget_;
     bool acquainted_ = false;
     std::size_t reserved_ = 0; // of the budget: for the assembly, or for a frame that may need one
-    Slice current_; // received, not yet cut
+    Slice current_;            // received, not yet cut
     std::size_t claimed_ = 0;
 
     // A frame that spans slices. assembly_bytes_ of it are here: first in prefix_, once that is complete in
@@ -98,7 +99,7 @@ private:
     std::size_t assembly_bytes_ = 0;
     bool assembling_ = false; // assembly_ is that frame's
     std::byte prefix_[prefix_bytes]{};
-    Slice assembly_; // kept for the next one when nobody retained it
+    Slice assembly_;                    // kept for the next one when nobody retained it
     Buffer* assembly_buffer_ = nullptr; // of assembly_, writable
 };
 

@@ -53,17 +53,25 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
     return reply;
 }
 
-std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply) {
+std::optional<Error> check_reply(const Identity& mine, const Address& dialled,
+                                 const wire::HelloReply& reply) {
     if (reply.cluster_name != mine.cluster_name)
-        return Error{Errc::mismatch, fmt::format("cluster {}", reply.cluster_name),
-                     fmt::format("this node belongs to cluster {}", mine.cluster_name), {}};
+        return Error{Errc::mismatch,
+                     fmt::format("cluster {}", reply.cluster_name),
+                     fmt::format("this node belongs to cluster {}", mine.cluster_name),
+                     {}};
     if (reply.from.address() != dialled)
-        return Error{Errc::mismatch, fmt::format("node {}", reply.from.to_string()),
-                     fmt::format("{} was dialled: use the address the node advertises", dialled.to_string()), {}};
+        return Error{Errc::mismatch,
+                     fmt::format("node {}", reply.from.to_string()),
+                     fmt::format("{} was dialled: use the address the node advertises", dialled.to_string()),
+                     {}};
     const auto* accepted = std::get_if<wire::HelloAccepted>(&reply.answer);
-    if (accepted && (accepted->version < wire::wire_version_min || accepted->version > wire::wire_version_max))
-        return Error{Errc::mismatch, fmt::format("wire version {}", accepted->version),
-                     fmt::format("{} to {} were offered", wire::wire_version_min, wire::wire_version_max), {}};
+    if (accepted &&
+        (accepted->version < wire::wire_version_min || accepted->version > wire::wire_version_max))
+        return Error{Errc::mismatch,
+                     fmt::format("wire version {}", accepted->version),
+                     fmt::format("{} to {} were offered", wire::wire_version_min, wire::wire_version_max),
+                     {}};
     return std::nullopt;
 }
 

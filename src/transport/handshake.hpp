@@ -22,8 +22,8 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
 /// The refusal of something that is no Hello at all, or of anybody (Overloaded, Stopping).
 wire::HelloReply refuse(const Identity& mine, wire::RefusalReason reason, std::string detail);
 
-/// What the dialler makes of the reply: nothing wrong, or Errc::mismatch naming what differs. A refusal by the
-/// peer is none of its business: look at reply.answer first.
+/// What the dialler makes of the reply: nothing wrong, or Errc::mismatch naming what differs. A refusal by
+/// the peer is none of its business: look at reply.answer first.
 std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply);
 
 /// What the end of a link by this Goodbye means to the node.

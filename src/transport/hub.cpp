@@ -87,7 +87,7 @@ void Hub::start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> si
         if (!association->dormant()) association->kick();
 }
 
-// --- associations -----------------------------------------------------------------------------------------
+// --- associations
 
 std::shared_ptr<Association> Hub::association(const Address& to) {
     if (!to.host || !to.port || *to.port == 0 || to.protocol != options_.protocol ||
@@ -201,7 +201,7 @@ void Hub::sweep() {
     if (!running_.empty() || !inbound_.empty()) arm_sweep();
 }
 
-// --- inbound ----------------------------------------------------------------------------------------------
+// --- inbound
 
 net::Task<void> Hub::accept_loop(std::shared_ptr<Hub> /*keep*/) {
     bool exhausted = false;
@@ -290,7 +290,7 @@ net::Task<void> Hub::next_turn() {
     co_await runtime_.sleep_until(now());
 }
 
-// --- quarantine -------------------------------------------------------------------------------------------
+// --- quarantine
 
 Hub::Quarantined Hub::quarantined(const UniqueAddress& node) {
     const auto found = quarantined_.find(node);
@@ -336,7 +336,7 @@ std::shared_ptr<Association> Hub::known_association(const Address& to) {
     return found == table_.end() ? nullptr : found->second;
 }
 
-// --- who lives at an address ------------------------------------------------------------------------------
+// --- who lives at an address
 
 void Hub::prove(const UniqueAddress& node) {
     const Address& address = node.address();
@@ -383,7 +383,7 @@ std::string Hub::denial(const UniqueAddress& claimant, Verdict verdict,
     return taken && owner ? taken_detail(claimant, *owner) : unanswered_detail(claimant);
 }
 
-// --- the node's wishes ------------------------------------------------------------------------------------
+// --- the node's wishes
 
 void Hub::renew_incarnation(Uid uid) {
     UniqueAddress renewed{self_.address(), uid};
@@ -475,7 +475,7 @@ void Hub::link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error
                   {{"error", why}, {"direction", std::string{direction}}});
 }
 
-// --- small things -----------------------------------------------------------------------------------------
+// --- small things
 
 void Hub::report(const UniqueAddress& peer, LinkEvent event) {
     if (handler_) handler_->on_link(peer, event);

@@ -64,7 +64,7 @@ public:
     Hub(const Hub&) = delete;
     Hub& operator=(const Hub&) = delete;
 
-    // --- the transport's interface ------------------------------------------------------------------------
+    // --- the transport's interface
     UniqueAddress self() const; ///< any thread
     void start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink);
     void send(const Destination& to, const ClusterMessage& message);
@@ -80,7 +80,7 @@ public:
     /// The transport is destroyed: aborts everything; the coroutines keep the Hub until they have ended.
     void abandon();
 
-    // --- for associations and inbound links ---------------------------------------------------------------
+    // --- for associations and inbound links
     net::Runtime& runtime() noexcept { return runtime_; }
     const TcpTransportOptions& options() const noexcept { return options_; }
     Counters& counters() noexcept { return counters_; }
@@ -121,7 +121,7 @@ public:
     /// Links that wait so.
     std::size_t waiting_for_turn() const noexcept { return waiting_for_turn_; }
 
-    // --- strangers (hub_limits.cpp) -----------------------------------------------------------------------
+    // --- strangers (hub_limits.cpp)
     /// Whether a member or seed has this address.
     bool acquainted(const Address& address) const;
     AssemblyBudget& assembly() noexcept { return assembly_; }

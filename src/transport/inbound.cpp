@@ -149,7 +149,7 @@ InboundLink::Step InboundLink::take_frames() {
     return phase_ == Phase::Replying ? Step::Greeted : Step::More;
 }
 
-// --- handshake --------------------------------------------------------------------------------------------
+// --- handshake
 
 /// What to answer to the first frame.
 wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
@@ -256,7 +256,7 @@ void InboundLink::turned_away() {
           hub_.denial(peer_, claim_->verdict.value_or(Verdict::Unanswered), claim_->owner));
 }
 
-// --- frames -----------------------------------------------------------------------------------------------
+// --- frames
 
 /// Whether the sink took it.
 bool InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
@@ -458,7 +458,7 @@ void InboundLink::malformed(std::string detail) {
     close(wire::GoodbyeReason::Protocol, detail);
 }
 
-// --- the end ----------------------------------------------------------------------------------------------
+// --- the end
 
 void InboundLink::close(wire::GoodbyeReason reason, std::string_view detail) {
     if (phase_ == Phase::Closing || closing_) return;

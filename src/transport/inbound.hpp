@@ -39,7 +39,8 @@ public:
     bool greeting() const noexcept { return phase_ == Phase::Greeting; }
     /// Whether a member or seed has the peer's address, as of the handshake or the last sweep.
     bool acquainted() const noexcept { return acquainted_; }
-    /// Says Goodbye, delivers nothing more and waits a little for the peer's end. Before the handshake: aborts.
+    /// Says Goodbye, delivers nothing more and waits a little for the peer's end. Before the handshake:
+    /// aborts.
     void close(wire::GoodbyeReason reason, std::string_view detail);
     /// Ends a link that has been silent for longer than its peer keeps idle ones.
     void sweep(Instant now);
@@ -94,7 +95,7 @@ private:
     SenderPaths senders_; ///< of peer_
     std::uint16_t lane_ = 0;
     bool peer_is_newer_ = false;
-    std::optional<wire::GoodbyeReason> said_;   ///< the peer's last word
+    std::optional<wire::GoodbyeReason> said_;    ///< the peer's last word
     std::optional<wire::GoodbyeReason> closing_; ///< ours
     std::string closing_detail_;
     std::optional<Error> error_;
@@ -104,12 +105,13 @@ private:
     AnswerRate answers_;
     std::optional<Instant> flood_said_;
     bool acquainted_ = false;
-    bool unreadable_ = false; ///< what still comes cannot be cut into frames
+    bool unreadable_ = false;            ///< what still comes cannot be cut into frames
     std::optional<Instant> frame_began_; ///< whose end has not arrived
 
     wire::HelloReply reply_; ///< decided, to be sent
 
-    /// While the peer's address, known as another incarnation's, is asked who lives there. Shared with whoever brings the verdict.
+    /// While the peer's address, known as another incarnation's, is asked who lives there. Shared with
+    /// whoever brings the verdict.
     struct PendingClaim {
         explicit PendingClaim(net::Runtime& runtime) : settled(runtime) {}
         net::Signal settled;

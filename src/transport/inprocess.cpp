@@ -89,7 +89,8 @@ bool too_large(const Tell& tell) {
 
 class InProcessClusterTransport::Route final : public TellRoute::Target {
 public:
-    Route(std::shared_ptr<InProcessRegistry> registry, std::weak_ptr<InProcessRegistry::Node> from, Address to)
+    Route(std::shared_ptr<InProcessRegistry> registry, std::weak_ptr<InProcessRegistry::Node> from,
+          Address to)
         : registry_(std::move(registry)), from_(std::move(from)), to_(std::move(to)) {}
 
     TellResult tell(const Tell& tell) override {
@@ -120,17 +121,20 @@ private:
     const Address to_;
 };
 
-InProcessClusterTransport::InProcessClusterTransport(std::shared_ptr<InProcessRegistry> registry, net::Runtime& runtime,
+InProcessClusterTransport::InProcessClusterTransport(std::shared_ptr<InProcessRegistry> registry,
+                                                     net::Runtime& runtime,
                                                      std::shared_ptr<InProcessRegistry::Node> node)
     : registry_(std::move(registry)), runtime_(runtime), node_(std::move(node)) {}
 
 result<std::unique_ptr<InProcessClusterTransport>>
-InProcessClusterTransport::create(std::shared_ptr<InProcessRegistry> registry, net::Runtime& runtime, UniqueAddress self) {
+InProcessClusterTransport::create(std::shared_ptr<InProcessRegistry> registry, net::Runtime& runtime,
+                                  UniqueAddress self) {
     auto node = std::make_shared<InProcessRegistry::Node>(runtime, self);
     {
         const std::scoped_lock lock{registry->mutex_};
         if (!registry->nodes_.emplace(self.address(), node).second)
-            return Error{Errc::address_in_use, self.address().to_string(), "another node of this process has it", {}};
+            return Error{
+                Errc::address_in_use, self.address().to_string(), "another node of this process has it", {}};
     }
     return std::unique_ptr<InProcessClusterTransport>{
         new InProcessClusterTransport{std::move(registry), runtime, std::move(node)}};
@@ -172,7 +176,9 @@ void InProcessClusterTransport::send(const Destination& to, const ClusterMessage
     };
     if (target && target->post("transport.messages.dropped.shutdown", std::move(deliver))) return;
     runtime_.metrics().counter("transport.messages.dropped.no_route").add();
-    node_->post(nullptr, [address = to.address](InProcessRegistry::Node& node) { node.handler->on_connect_refused(address); });
+    node_->post(nullptr, [address = to.address](InProcessRegistry::Node& node) {
+        node.handler->on_connect_refused(address);
+    });
 }
 
 TellResult InProcessClusterTransport::tell(const Address& to, const Tell& tell) {

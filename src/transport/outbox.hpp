@@ -58,7 +58,7 @@ public:
     /// was not taken. Otherwise `done` reaches the writer through take_granted().
     Put put_when_room(Slice frame, Done& done);
 
-    // --- the writer ---------------------------------------------------------------------------------------
+    // --- the writer
     struct Batch {
         std::size_t bytes = 0;
         std::size_t frames = 0;

@@ -31,7 +31,8 @@ public:
         return new ReceiveLease(std::move(retained), source);
     }
     Buffer* source() const noexcept { return source_; }
-    /// The only holder moves on to another receive buffer, or to none. False when somebody retained a payload.
+    /// The only holder moves on to another receive buffer, or to none. False when somebody retained a
+    /// payload.
     bool repoint(Buffer* next) noexcept {
         if (references() != 1) return false;
         // references() is a relaxed read. Whoever let go last may have read the bytes on another thread: this

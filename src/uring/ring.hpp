@@ -62,8 +62,8 @@ public:
 
     /// Submits and lets the kernel complete what it can, without waiting.
     void submit();
-    /// Submits and waits for a completion, for `timeout` at the longest (none: without limit). Where the kernel can, this is not
-    /// counted as waiting for a disk: an idle ring would show as 100 % iowait.
+    /// Submits and waits for a completion, for `timeout` at the longest (none: without limit). Where the
+    /// kernel can, this is not counted as waiting for a disk: an idle ring would show as 100 % iowait.
     void submit_and_wait(std::optional<Duration> timeout);
     /// Moves completions out of the ring; how many.
     std::size_t take(std::span<Completion> out) noexcept;

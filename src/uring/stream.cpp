@@ -88,7 +88,8 @@ void Stream::on_receive(int result, std::uint32_t flags) {
         context_->counters().received_bytes.add(static_cast<std::uint64_t>(result));
         if (copied) context_->counters().copied_bytes.add(static_cast<std::uint64_t>(result));
         // Whoever sends less than a buffer at a time is received without being asked for again.
-        if (piecemeal_ && static_cast<std::size_t>(result) <= calm_bytes && (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0)
+        if (piecemeal_ && static_cast<std::size_t>(result) <= calm_bytes &&
+            (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0)
             piecemeal_ = false;
         on_bytes(std::move(bytes));
     } else {

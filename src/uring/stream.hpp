@@ -75,8 +75,9 @@ private:
     /// What a connection sends in one turn without going through the ring. A first send is over when it is
     /// called, which saves a turn of the loop; a stream of them must leave others their turn.
     static constexpr std::size_t direct_bytes_max = 64 * 1024;
-    /// A multishot receive takes what the socket has, megabytes of a flood, whatever the reader does with it: that much time is lost to
-    /// the others in every turn, and the buffers run out. Above so many unread bytes the kernel is asked for one buffer at a time.
+    /// A multishot receive takes what the socket has, megabytes of a flood, whatever the reader does with it:
+    /// that much time is lost to the others in every turn, and the buffers run out. Above so many unread
+    /// bytes the kernel is asked for one buffer at a time.
     static constexpr std::size_t piecemeal_bytes = 256 * 1024;
     /// A receive that empties the socket with no more than this ends that.
     static constexpr std::size_t calm_bytes = 16 * 1024;

@@ -9,7 +9,9 @@ namespace {
 std::string place(std::size_t offset) { return fmt::format("byte {}", offset); }
 } // namespace
 
-void refuse(std::size_t offset, std::string_view why) { fail(Errc::malformed, place(offset), std::string{why}); }
+void refuse(std::size_t offset, std::string_view why) {
+    fail(Errc::malformed, place(offset), std::string{why});
+}
 
 void refuse_count(std::size_t offset, std::uint64_t count, std::size_t remaining) {
     fail(Errc::malformed, place(offset),
@@ -72,7 +74,8 @@ void CharCodec::load(IArchive& ar, char32_t& value) {
     for (std::size_t i = 1; i < length; ++i) bytes[i] = static_cast<char>(ar.get_byte());
     if (!is_utf8({bytes.data(), length})) refuse(at, "this character is not UTF-8");
     std::uint32_t code = length == 1 ? lead : lead & (0xffU >> (length + 1));
-    for (std::size_t i = 1; i < length; ++i) code = code << 6U | (static_cast<unsigned char>(bytes[i]) & 0x3fU);
+    for (std::size_t i = 1; i < length; ++i)
+        code = code << 6U | (static_cast<unsigned char>(bytes[i]) & 0x3fU);
     value = static_cast<char32_t>(code);
 }
 

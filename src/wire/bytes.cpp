@@ -42,7 +42,8 @@ std::uint64_t word_at(const char* p) noexcept {
     return word;
 }
 
-/// Most texts of a cluster are. The last word read overlaps the one before: cheaper than a loop over single bytes.
+/// Most texts of a cluster are. The last word read overlaps the one before: cheaper than a loop over single
+/// bytes.
 bool is_ascii(std::string_view text) noexcept {
     const char* p = text.data();
     const std::size_t size = text.size();
@@ -55,7 +56,8 @@ bool is_ascii(std::string_view text) noexcept {
     } else if (size >= 4) {
         seen = word_at<std::uint32_t>(p) | word_at<std::uint32_t>(end - 4);
     } else if (size > 0) {
-        seen = word_at<std::uint8_t>(p) | word_at<std::uint8_t>(p + size / 2) | word_at<std::uint8_t>(end - 1);
+        seen =
+            word_at<std::uint8_t>(p) | word_at<std::uint8_t>(p + size / 2) | word_at<std::uint8_t>(end - 1);
     }
     return (seen & 0x8080'8080'8080'8080) == 0;
 }

@@ -24,7 +24,8 @@ result<void> Codec::add_entry(std::string manifest, std::type_index type, Decode
     if (manifest.size() > manifest_bytes_max)
         return refused(manifest, fmt::format("use at most {} bytes", manifest_bytes_max));
     if (!is_utf8(manifest)) return refused("(not UTF-8)", "use UTF-8");
-    if (entries_.contains(manifest)) return refused(manifest, "it names another type already: use each name once");
+    if (entries_.contains(manifest))
+        return refused(manifest, "it names another type already: use each name once");
     if (const auto at = manifests_.find(type); at != manifests_.end())
         return refused(manifest, fmt::format("its type travels as \"{}\" already", at->second));
     const auto [at, added] = entries_.emplace(std::move(manifest), Entry{type, decoder});

@@ -55,7 +55,7 @@ std::int64_t apply(std::uint64_t difference, std::int64_t before) noexcept {
                                      static_cast<std::uint64_t>(unzigzag(difference)));
 }
 
-// --- writing ---
+// --- writing
 
 /// Numbers values in the order in which they are first met.
 template <class Key>
@@ -244,7 +244,7 @@ private:
     std::int64_t port_ = 0;
 };
 
-// --- reading ---
+// --- reading
 
 struct RawIdentity {
     std::vector<std::string> roles;

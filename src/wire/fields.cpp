@@ -37,7 +37,8 @@ void check_sendable(const Address& address) {
 void check_received(const Address& address, std::size_t offset) {
     if (address == Address{}) return; // the unknown node
     const auto long_name = [](std::string_view name) { return name.size() > name_bytes_max; };
-    if (long_name(address.protocol) || long_name(address.system) || (address.host && long_name(*address.host)))
+    if (long_name(address.protocol) || long_name(address.system) ||
+        (address.host && long_name(*address.host)))
         refuse(offset, "a part of this address is too long");
     if (is_surely_normal(address)) return;
     const auto normal = Address::parse(address.to_string());
@@ -111,7 +112,8 @@ void FieldReader::get(VectorClock& clock) {
         get(entry.key);
         in_ >> entry.counter;
         if (entry.counter == 0) refuse(at, "a clock has no entry for a counter of 0");
-        if (!entries.empty() && !(entries.back().key < entry.key)) refuse(at, "clock entries are sorted and unique");
+        if (!entries.empty() && !(entries.back().key < entry.key))
+            refuse(at, "clock entries are sorted and unique");
         entries.push_back(entry);
     }
     clock = VectorClock::from_entries(std::move(entries));

@@ -1,6 +1,6 @@
 #pragma once
-/// The fields of muster's own frames: FieldWriter and FieldReader are called with the same (name, field) lists, so
-/// what one writes the other reads, and a failure names the field. Internal to src/wire.
+/// The fields of muster's own frames: FieldWriter and FieldReader are called with the same (name, field)
+/// lists, so what one writes the other reads, and a failure names the field. Internal to src/wire.
 #include <algorithm>
 #include <muster/cluster/messages.hpp>
 #include <muster/wire/archive.hpp>

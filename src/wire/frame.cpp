@@ -13,10 +13,10 @@ using detail::FieldReader;
 using detail::FieldWriter;
 
 constexpr std::array<std::string_view, frame_kind_count> kind_names{
-    "Gossip",       "RemoteTell",    "Hello",        "HelloReply", "Goodbye",   "InitJoin",
-    "InitJoinAck",  "InitJoinNack",  "Join",         "Welcome",    "JoinDeferred", "JoinRefused",
-    "NotMember",    "GossipEnvelope", "GossipStatus", "SeenAck",    "Converged", "Heartbeat",
-    "HeartbeatReply", "ExitingConfirmed", "TellPart",  "Define",     "InternedTell"};
+    "Gossip",         "RemoteTell",       "Hello",        "HelloReply", "Goodbye",      "InitJoin",
+    "InitJoinAck",    "InitJoinNack",     "Join",         "Welcome",    "JoinDeferred", "JoinRefused",
+    "NotMember",      "GossipEnvelope",   "GossipStatus", "SeenAck",    "Converged",    "Heartbeat",
+    "HeartbeatReply", "ExitingConfirmed", "TellPart",     "Define",     "InternedTell"};
 
 /// ClusterMessage's alternatives are frames of their own, in the same order.
 constexpr auto first_message = static_cast<std::uint32_t>(FrameKind::InitJoin);
@@ -24,23 +24,25 @@ constexpr auto message_count = static_cast<std::uint32_t>(std::variant_size_v<Cl
 static_assert(first_message + message_count == static_cast<std::uint32_t>(FrameKind::TellPart),
               "every ClusterMessage has its frame");
 template <class Message, FrameKind kind>
-constexpr bool at_its_place = std::is_same_v<
-    std::variant_alternative_t<static_cast<std::size_t>(kind) - first_message, ClusterMessage>, Message>;
-static_assert(at_its_place<InitJoin, FrameKind::InitJoin> && at_its_place<InitJoinAck, FrameKind::InitJoinAck> &&
-              at_its_place<InitJoinNack, FrameKind::InitJoinNack> && at_its_place<Join, FrameKind::Join> &&
-              at_its_place<Welcome, FrameKind::Welcome> && at_its_place<JoinDeferred, FrameKind::JoinDeferred> &&
-              at_its_place<JoinRefused, FrameKind::JoinRefused> && at_its_place<NotMember, FrameKind::NotMember> &&
-              at_its_place<GossipEnvelope, FrameKind::GossipEnvelope> &&
-              at_its_place<GossipStatus, FrameKind::GossipStatus> && at_its_place<SeenAck, FrameKind::SeenAck> &&
-              at_its_place<Converged, FrameKind::Converged> && at_its_place<Heartbeat, FrameKind::Heartbeat> &&
-              at_its_place<HeartbeatReply, FrameKind::HeartbeatReply> &&
-              at_its_place<ExitingConfirmed, FrameKind::ExitingConfirmed>);
+constexpr bool at_its_place =
+    std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(kind) - first_message, ClusterMessage>,
+                   Message>;
+static_assert(
+    at_its_place<InitJoin, FrameKind::InitJoin> && at_its_place<InitJoinAck, FrameKind::InitJoinAck> &&
+    at_its_place<InitJoinNack, FrameKind::InitJoinNack> && at_its_place<Join, FrameKind::Join> &&
+    at_its_place<Welcome, FrameKind::Welcome> && at_its_place<JoinDeferred, FrameKind::JoinDeferred> &&
+    at_its_place<JoinRefused, FrameKind::JoinRefused> && at_its_place<NotMember, FrameKind::NotMember> &&
+    at_its_place<GossipEnvelope, FrameKind::GossipEnvelope> &&
+    at_its_place<GossipStatus, FrameKind::GossipStatus> && at_its_place<SeenAck, FrameKind::SeenAck> &&
+    at_its_place<Converged, FrameKind::Converged> && at_its_place<Heartbeat, FrameKind::Heartbeat> &&
+    at_its_place<HeartbeatReply, FrameKind::HeartbeatReply> &&
+    at_its_place<ExitingConfirmed, FrameKind::ExitingConfirmed>);
 
 /// "MSTR", so that whoever dials a port that speaks something else is told so by the first frame.
 constexpr std::uint32_t hello_magic = 0x5254534d;
 constexpr std::size_t detail_bytes_max = 1024;
 
-// --- the fields of each frame, for both directions ---
+// --- the fields of each frame, for both directions
 
 template <class Fields>
 void magic(Fields& f) {
@@ -153,7 +155,8 @@ void fields(Fields& f, Frame& m) {
 template <class Fields, class Frame>
     requires std::is_same_v<std::remove_const_t<Frame>, GossipStatus>
 void fields(Fields& f, Frame& m) {
-    f("from", m.from)("to", m.to)("version", m.version)("version_id", m.version_id)("seen_digest", m.seen_digest);
+    f("from", m.from)("to", m.to)("version", m.version)("version_id", m.version_id)("seen_digest",
+                                                                                    m.seen_digest);
 }
 template <class Fields, class Frame>
     requires std::is_same_v<std::remove_const_t<Frame>, SeenAck>
@@ -175,7 +178,7 @@ void fields(Fields& f, Frame& m) {
 template <class Message>
 constexpr bool carries_gossip = std::is_same_v<Message, GossipEnvelope> || std::is_same_v<Message, Welcome>;
 
-// --- encoding ---
+// --- encoding
 
 void put_kind(OArchive& out, FrameKind kind) { out.put_varint(static_cast<std::uint32_t>(kind)); }
 
@@ -285,7 +288,7 @@ FrameKind kind_of_frame(const ClusterFrame& frame) noexcept {
     return std::visit(Kind{}, frame);
 }
 
-// --- decoding ---
+// --- decoding
 
 /// The bytes of a field inside `body`, shared when the body has an owner.
 Slice get_slice(IArchive& in, const Slice& body) {
@@ -313,8 +316,7 @@ Message get_message(FieldReader& f) {
 template <std::size_t... i>
 ClusterMessage get_message_at(FieldReader& f, std::size_t index, std::index_sequence<i...>) {
     ClusterMessage message;
-    (void)((index == i &&
-            (message = get_message<std::variant_alternative_t<i, ClusterMessage>>(f), true)) ||
+    (void)((index == i && (message = get_message<std::variant_alternative_t<i, ClusterMessage>>(f), true)) ||
            ...);
     return message;
 }
@@ -372,15 +374,14 @@ ClusterFrame get_frame(FieldReader& f, std::uint32_t variant, const Slice& body)
     case FrameKind::TellPart: return get_part(f, body);
     case FrameKind::Define: return get_own<Define>(f);
     case FrameKind::InternedTell: return get_interned(f, body);
-    default:
-        return get_message_at(f, variant - first_message, std::make_index_sequence<message_count>{});
+    default: return get_message_at(f, variant - first_message, std::make_index_sequence<message_count>{});
     }
 }
 
 Error decode_error(std::uint32_t variant, const char* field) {
     Error error = detail::error_of_current_exception(Errc::malformed, "a frame to be decoded");
-    error.subject = fmt::format("frame {}, field {}, {}", name_of(static_cast<FrameKind>(variant)), field,
-                                error.subject);
+    error.subject =
+        fmt::format("frame {}, field {}, {}", name_of(static_cast<FrameKind>(variant)), field, error.subject);
     return error;
 }
 
@@ -486,7 +487,8 @@ result<ClusterFrame> decode_frame(const Slice& body, const DecodeOptions& option
         if (options.peer_is_newer) return ClusterFrame{UnknownFrame{*variant}};
         return Error{.code = Errc::malformed,
                      .subject = fmt::format("frame variant {}", *variant),
-                     .advice = fmt::format("a peer of this wire version sends 0 to {}", frame_kind_count - 1)};
+                     .advice =
+                         fmt::format("a peer of this wire version sends 0 to {}", frame_kind_count - 1)};
     }
     IArchive in{body.bytes()};
     FieldReader fields_of{in, options.interner};
@@ -499,7 +501,8 @@ result<ClusterFrame> decode_frame(const Slice& body, const DecodeOptions& option
             if (const auto* message = std::get_if<ClusterMessage>(&frame)) {
                 if (const auto* envelope = std::get_if<GossipEnvelope>(message))
                     options.interner->remember(envelope->gossip);
-                if (const auto* welcome = std::get_if<Welcome>(message)) options.interner->remember(welcome->gossip);
+                if (const auto* welcome = std::get_if<Welcome>(message))
+                    options.interner->remember(welcome->gossip);
             }
         }
         return frame;

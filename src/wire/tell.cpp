@@ -105,7 +105,8 @@ bool parse_tell(std::span<const std::byte> body, TellView& out) noexcept {
 bool parse_tell(std::span<const std::byte> body, InternedTellView& out) noexcept {
     Fields in{body};
     bool has_sender = false;
-    if (!in.kind(FrameKind::InternedTell) || !in.u32(out.target) || !in.u32(out.manifest) || !in.option(has_sender))
+    if (!in.kind(FrameKind::InternedTell) || !in.u32(out.target) || !in.u32(out.manifest) ||
+        !in.option(has_sender))
         return false;
     if (has_sender) {
         if (!in.u32(out.sender.emplace())) return false;
@@ -117,8 +118,8 @@ bool parse_tell(std::span<const std::byte> body, InternedTellView& out) noexcept
 
 bool parse_tell_part(std::span<const std::byte> body, TellPartView& out) noexcept {
     Fields in{body};
-    if (!in.kind(FrameKind::TellPart) || !in.u64(out.tell) || !in.u64(out.total_bytes) || !in.u64(out.offset) ||
-        !in.bytes(out.bytes) || !in.at_end())
+    if (!in.kind(FrameKind::TellPart) || !in.u64(out.tell) || !in.u64(out.total_bytes) ||
+        !in.u64(out.offset) || !in.bytes(out.bytes) || !in.at_end())
         return false;
     return out.offset <= out.total_bytes && out.bytes.size() <= out.total_bytes - out.offset;
 }
@@ -139,7 +140,8 @@ result<void> check_tell(const TellView& tell, std::size_t frame_bytes_max) {
     if (!is_utf8(tell.manifest)) return not_utf8("manifest");
     if (tell.sender_path && !is_utf8(*tell.sender_path)) return not_utf8("sender path");
     return Error{.code = Errc::too_large,
-                 .subject = fmt::format("a tell whose frame has {} bytes", tell_frame_bytes(tell) - frame_header_bytes),
+                 .subject = fmt::format("a tell whose frame has {} bytes",
+                                        tell_frame_bytes(tell) - frame_header_bytes),
                  .advice = fmt::format("use at most {}", frame_bytes_max)};
 }
 
@@ -154,7 +156,8 @@ std::size_t tell_frame_bytes(const TellView& tell) noexcept {
 
 std::size_t tell_frame_bytes(const InternedTellView& tell) noexcept {
     return frame_header_bytes + 1 + varint_bytes(tell.target) + varint_bytes(tell.manifest) + 1 +
-           (tell.sender ? varint_bytes(*tell.sender) : 0) + varint_bytes(tell.payload.size()) + tell.payload.size();
+           (tell.sender ? varint_bytes(*tell.sender) : 0) + varint_bytes(tell.payload.size()) +
+           tell.payload.size();
 }
 
 std::byte* write_tell_head(std::byte* out, const TellView& tell, std::size_t frame_bytes) noexcept {

@@ -161,13 +161,15 @@ TEST(UniqueAddress, EqualityAndOrderAreByValueWithTheUidSigned) {
 TEST(UniqueAddress, IsOrderedAsItsAddressWhateverTheHost) {
     using namespace std::string_view_literals;
     const std::string start(16, 'h'); // as much as is compared as numbers
-    std::vector<Address> addresses{Address::local("akka.tcp", "sys"), {"akka.tcp", "sys", "host", std::nullopt}};
-    for (const std::string_view host : {""sv, "\0"sv, "a"sv, "a\0"sv, "a\0b"sv, "ab"sv, "\x7f"sv, "\x80"sv, "\xff"sv,
-                                        "12345678"sv, "123456789"sv, "1234567\xff"sv})
+    std::vector<Address> addresses{Address::local("akka.tcp", "sys"),
+                                   {"akka.tcp", "sys", "host", std::nullopt}};
+    for (const std::string_view host : {""sv, "\0"sv, "a"sv, "a\0"sv, "a\0b"sv, "ab"sv, "\x7f"sv, "\x80"sv,
+                                        "\xff"sv, "12345678"sv, "123456789"sv, "1234567\xff"sv})
         for (const std::string_view rest : {""sv, "\0"sv, "x"sv, "y"sv})
             for (const std::string& before : {std::string{}, start})
                 for (const std::uint16_t port : std::initializer_list<std::uint16_t>{1, 2})
-                    addresses.push_back({"akka.tcp", "sys", before + std::string{host} + std::string{rest}, port});
+                    addresses.push_back(
+                        {"akka.tcp", "sys", before + std::string{host} + std::string{rest}, port});
     for (const Address& a : addresses) {
         for (const Address& b : addresses) {
             const UniqueAddress first{a, Uid{1}};

@@ -172,7 +172,8 @@ TEST(LoggerRateLimit, APeerHasOneKeyHoweverManyPortsNamesAndAddressesOfItsNetwor
     EXPECT_EQ(log_key_of("host.example:2"), "host.example");
     EXPECT_EQ(log_key_of("any other text"), "any other text");
     EXPECT_EQ(log_key_of(""), "");
-    for (const std::string_view odd : {"[", "]", "[]", ":", "@", "://", "a://@", "a://b@[", "#", "[::1", "1.2.3.4.5.6:7:8"})
+    for (const std::string_view odd :
+         {"[", "]", "[]", ":", "@", "://", "a://@", "a://b@[", "#", "[::1", "1.2.3.4.5.6:7:8"})
         EXPECT_LE(log_key_of(odd).size(), 40U) << odd;
     EXPECT_LE(log_key_of(std::string(1'000'000, 'x')).size(), 256U);
 }
@@ -189,7 +190,8 @@ TEST(LoggerRateLimit, PortsAreNoPeers) {
 TEST(LoggerRateLimit, WhereAPeerComesFromCountsAndNotWhatItCallsItself) {
     LoggerUnderTest t{{.burst = 1}};
     for (int i = 0; i < 10; ++i)
-        t.logger.warning("code", {"akka.tcp://sys@10.0.0." + std::to_string(i) + ":1", "192.0.2.1:4" + std::to_string(i)});
+        t.logger.warning(
+            "code", {"akka.tcp://sys@10.0.0." + std::to_string(i) + ":1", "192.0.2.1:4" + std::to_string(i)});
     ASSERT_EQ(t.count(), 1U);
     EXPECT_EQ(t.sink->records()[0].fields[0].value, "akka.tcp://sys@10.0.0.0:1");
 }
@@ -203,7 +205,8 @@ TEST(LoggerRateLimit, OfOneCodeNoMorePassThanItsTotalHoweverManyPeersThereAre) {
     t.now = t.now + 10s;
     t.logger.warning("code", "192.0.2.1:1");
     ASSERT_EQ(t.count(), 7U);
-    EXPECT_EQ(t.sink->records()[6].suppressed, 15U) << "the next record of the code tells what its total swallowed";
+    EXPECT_EQ(t.sink->records()[6].suppressed, 15U)
+        << "the next record of the code tells what its total swallowed";
 }
 
 TEST(LoggerRateLimit, WhatAForgottenWindowSwallowedIsStillTold) {

@@ -130,7 +130,8 @@ TEST(CoordinatedShutdown, CanBeginWithALaterPhase) {
     Shutdown shutdown;
     ASSERT_TRUE(shutdown.value.add_task(P::ServiceStop, "skipped").has_value());
     ASSERT_TRUE(shutdown.value.add_task(P::ClusterShutdown, "stop").has_value());
-    EXPECT_EQ(shutdown.start(ShutdownReason::Downed, P::ClusterShutdown), "timeout cluster-shutdown 5000; run stop");
+    EXPECT_EQ(shutdown.start(ShutdownReason::Downed, P::ClusterShutdown),
+              "timeout cluster-shutdown 5000; run stop");
 }
 
 TEST(CoordinatedShutdown, TasksAreAddedBeforeTheirPhaseUnderNamesOfTheirOwn) {

@@ -71,7 +71,8 @@ TEST(FirstSeedProcess, CountsARefusalAsANackOnlyWhenItComesTwiceWithAPause) {
     process.start(start);
     EXPECT_FALSE(process.on_refused(b, start + milliseconds{10}).join);
     EXPECT_FALSE(process.on_refused(b, start + milliseconds{90}).join) << "80 ms may be a slow start";
-    EXPECT_EQ(process.tick(start + milliseconds{110}).init_join_to, std::vector{b}) << "asked again for the second";
+    EXPECT_EQ(process.tick(start + milliseconds{110}).init_join_to, std::vector{b})
+        << "asked again for the second";
     EXPECT_EQ(process.on_refused(b, start + milliseconds{115}).join, a);
 }
 
@@ -108,7 +109,8 @@ TEST(OtherSeedProcess, AsksASeedThatIsNotReadyAgainSoon) {
     process.start(start);
     process.on_nack(a, start + milliseconds{10});
     EXPECT_TRUE(process.tick(start + milliseconds{200}).init_join_to.empty());
-    EXPECT_EQ(process.tick(start + milliseconds{260}).init_join_to, std::vector{a}) << "only the one that said no";
+    EXPECT_EQ(process.tick(start + milliseconds{260}).init_join_to, std::vector{a})
+        << "only the one that said no";
     process.on_refused(b, start + milliseconds{300});
     EXPECT_EQ(process.tick(start + milliseconds{550}).init_join_to, std::vector{b});
     EXPECT_EQ(process.attempts(), 1U);
@@ -125,7 +127,7 @@ TEST(OtherSeedProcess, RepeatsAfterEachTimeoutForEver) {
     EXPECT_FALSE(process.on_ack(b, start + seconds{6}).join) << "the first Ack wins";
 }
 
-// --- configuration ------------------------------------------------------------------------------------------------
+// --- configuration
 
 TEST(ConfigCompat, NeverSendsAValue) {
     const ConfigCompat config = ConfigCompat::cluster("secret-provider", "keep-majority");
@@ -157,7 +159,8 @@ TEST(ConfigCompat, AKeyAbsentAtTheSenderIsNotCompared) {
 TEST(ConfigCompat, AKeyTheSenderHasMustBeHereUnlessBothMustHaveIt) {
     ConfigCompat here = ConfigCompat::cluster("sbr");
     ConfigCompat there = ConfigCompat::cluster("sbr", "keep-majority");
-    EXPECT_EQ(here.check(there.required_digests()).check, ConfigCheck::Compatible) << "a side has no strategy";
+    EXPECT_EQ(here.check(there.required_digests()).check, ConfigCheck::Compatible)
+        << "a side has no strategy";
     there.require("app.shards", KeyPresence::SenderHas);
     there.set("app.shards", "100");
     here.require("app.shards", KeyPresence::SenderHas);
@@ -175,7 +178,8 @@ TEST(ConfigCompat, EverySettingThatDecidesWhoStaysHasAKeyOfItsOwn) {
         const auto b = other.config_deciding("demo");
         std::vector<std::string> keys;
         for (const auto& [key, value] : a)
-            if (const auto found = b.find(key); found != b.end() && found->second != value) keys.push_back(key);
+            if (const auto found = b.find(key); found != b.end() && found->second != value)
+                keys.push_back(key);
         return keys;
     };
     const std::string prefix = "cluster.split-brain-resolver.";
@@ -247,7 +251,8 @@ TEST(ConfigCompat, AsksTheApplicationsCheckers) {
     ConfigCompat here;
     here.set("app.version-range", "1-3");
     here.add({{"app.version-range"}, [](const ConfigDigests& theirs, const ConfigDigests& own) {
-                  return theirs == own ? std::vector<std::string>{} : std::vector<std::string>{"app.version-range"};
+                  return theirs == own ? std::vector<std::string>{}
+                                       : std::vector<std::string>{"app.version-range"};
               }});
     EXPECT_EQ(here.check(here.required_digests()).check, ConfigCheck::Compatible);
     EXPECT_EQ(here.check({{"app.version-range", config_digest("app.version-range", "9")}}).conflicts,

@@ -43,7 +43,6 @@ void says_that_it_stops(ClusterCore& core, const UniqueAddress& peer, Effects& o
 } // namespace
 
 // --- (e) a leave is held back while somebody is unreachable
-// ---------------------------------------------------------
 
 TEST(Leave, IsHeldBackWhileAMemberIsUnreachableAndGoesOnWhenNobodyIs) {
     ClusterCore core = core_with(c, three(MemberStatus::Up, Reachability().unreachable(a, b)), patient());
@@ -83,7 +82,6 @@ TEST(Leave, OfAnotherMemberAndInTheClassicPresetIsNotHeldBack) {
 }
 
 // --- (a) who exits stays until its confirmation is answered
-// ---------------------------------------------------------
 
 TEST(ExitConfirmation, IsRepeatedUntilItIsAnswered) {
     Effects out;
@@ -137,7 +135,6 @@ TEST(ExitConfirmation, IsAnsweredByWhoGetsItAndAgainAfterTheRemoval) {
 }
 
 // --- (c) who cannot leave in time says so
-// -----------------------------------------------------------------------------
 
 TEST(GivingUpALeave, MarksSelfDownAndTellsItUntilSomebodyAnswers) {
     ClusterCore core =
@@ -179,7 +176,6 @@ TEST(GivingUpALeave, DoesNothingToWhoIsExitingOrDown) {
 }
 
 // --- (d) who said that it stops holds nobody up
-// -----------------------------------------------------------------------
 
 TEST(Departed, IsALeavingOrExitingMemberThatSaidThatItStopsWithNoConnectionLeft) {
     for (const MemberStatus status :

@@ -1,6 +1,7 @@
-// Random schedules of 2 to 6 cores (protocol.md §19): joins, leaves, downs, crashes, restarts, pauses, partitions over a
-// lossy network. Safety is checked after every input; afterwards the faults end, the dead are downed, and the living
-// must agree. A failure prints the seed; MUSTER_SCHEDULE_SEED=<seed> runs that one alone, MUSTER_SCHEDULES=<n> runs n.
+// Random schedules of 2 to 6 cores (protocol.md §19): joins, leaves, downs, crashes, restarts, pauses,
+// partitions over a lossy network. Safety is checked after every input; afterwards the faults end, the dead
+// are downed, and the living must agree. A failure prints the seed; MUSTER_SCHEDULE_SEED=<seed> runs that one
+// alone, MUSTER_SCHEDULES=<n> runs n.
 #include "core_world.hpp"
 
 #include <algorithm>
@@ -136,12 +137,14 @@ private:
             leave_behind(anchor);
             const UniqueAddress known = world_.node(anchor).core->self();
             for (const std::size_t i : world_.living_members())
-                if (i == anchor || !world_.gossip(i).has_member(known)) down_dead(i); // who hears nothing from the anchor, too
+                if (i == anchor || !world_.gossip(i).has_member(known))
+                    down_dead(i); // who hears nothing from the anchor, too
             for (const std::size_t i : world_.living())
                 if (!world_.node(i).core->is_joined()) world_.join(i, anchor);
             world_.run_for(seconds{1});
         }
-        ADD_FAILURE() << "no agreement 60 s after the faults ended (protocol.md §19, 13)\n" << world_.describe();
+        ADD_FAILURE() << "no agreement 60 s after the faults ended (protocol.md §19, 13)\n"
+                      << world_.describe();
     }
     /// A member that is not on its way out itself, if there is one.
     std::size_t anchor_of(const std::vector<std::size_t>& members) const {
@@ -161,29 +164,33 @@ private:
             world_.input(anchor, [&](ClusterCore& c, const Now& t, Effects& out) { c.down(node, t, out); });
         }
     }
-    /// Who was removed while it lived (wrongly downed behind a partition) is a cluster of its own now. That is the
-    /// resolver's business, not the core's; here it dies.
+    /// Who was removed while it lived (wrongly downed behind a partition) is a cluster of its own now. That
+    /// is the resolver's business, not the core's; here it dies.
     void leave_behind(std::size_t anchor) {
         const UniqueAddress self = world_.node(anchor).core->self();
         for (const std::size_t i : world_.living_members()) {
             const UniqueAddress other = world_.node(i).core->self();
             if (i == anchor) continue;
             if (is_unheard_of(i, anchor)) {
-                world_.crash(i); // whoever admitted it died with everybody of the anchor's side who had heard of it
+                world_.crash(
+                    i); // whoever admitted it died with everybody of the anchor's side who had heard of it
                 continue;
             }
-            const bool apart = world_.gossip(anchor).is_tombstoned(other) || world_.gossip(i).is_tombstoned(self);
+            const bool apart =
+                world_.gossip(anchor).is_tombstoned(other) || world_.gossip(i).is_tombstoned(self);
             if (!apart) continue;
-            // Right for a member that exits and is told so by the leader of another data center (§9.3, step 1), or that
-            // restarted while a Join of its earlier incarnation was still on its way (§5.6, rule 4: the later Join wins).
+            // Right for a member that exits and is told so by the leader of another data center (§9.3, step
+            // 1), or that restarted while a Join of its earlier incarnation was still on its way (§5.6, rule
+            // 4: the later Join wins).
             const bool allowed = wrong_ || world_.data_centers > 1 || world_.node(i).life > 1;
             EXPECT_TRUE(allowed) << other.to_string() << " was removed while it lived, and nobody downed it\n"
-                                << world_.describe();
+                                 << world_.describe();
             world_.crash(i);
         }
     }
 
-    /// Nobody who lives connects the two: neither knows the other, and they have no living acquaintance in common.
+    /// Nobody who lives connects the two: neither knows the other, and they have no living acquaintance in
+    /// common.
     bool is_unheard_of(std::size_t i, std::size_t anchor) {
         if (world_.gossip(anchor).has_member(world_.node(i).core->self())) return false;
         const std::vector<std::size_t> living = world_.living();
@@ -195,7 +202,8 @@ private:
 
     void check_quiet() {
         if (world_.living_members().empty()) return;
-        // What the faults left behind, such as a row that its observer takes back, may change the state once more.
+        // What the faults left behind, such as a row that its observer takes back, may change the state once
+        // more.
         const auto version_here = [&] { return world_.gossip(world_.living_members().front()).version_id(); };
         Hash128 version{};
         bool settled = false;
@@ -251,7 +259,8 @@ TEST(Schedules, KeepTheInvariantsAndEndInAgreement) {
         run_seed(seed, inputs);
         return;
     }
-    // By number where one is asked for, else by what fits: sanitizers make the same schedule ten times slower.
+    // By number where one is asked for, else by what fits: sanitizers make the same schedule ten times
+    // slower.
     const std::uint64_t wanted = environment("MUSTER_SCHEDULES", 0);
     const std::uint64_t first = environment("MUSTER_SCHEDULE_FIRST", 1);
     const auto end = std::chrono::steady_clock::now() + seconds{15};

@@ -1,5 +1,5 @@
-// ClusterCore rule by rule (protocol.md §5 to §11). Each test puts one core into a state, tells it one thing and reads
-// its effects.
+// ClusterCore rule by rule (protocol.md §5 to §11). Each test puts one core into a state, tells it one thing
+// and reads its effects.
 #include "core_support.hpp"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace muster::testing {
 namespace {
 
-// --- joining ------------------------------------------------------------------------------------------------------
+// --- joining
 
 TEST(Joining, ANodeThatJoinsItselfIsUpAtOnceWithNumberOne) {
     ClusterCore core(a, ClusterSettings::classic(), random_source());
@@ -32,9 +32,9 @@ TEST(Joining, AnswersInitJoinWithNackUntilItHasJoined) {
 }
 
 TEST(Joining, AMemberThatIsExitingOrDownAnswersInitJoinWithNackAndAnyOtherWithAck) {
-    for (const MemberStatus status :
-         {MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up, MemberStatus::Leaving, MemberStatus::Exiting,
-          MemberStatus::Down, MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown}) {
+    for (const MemberStatus status : {MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
+                                      MemberStatus::Leaving, MemberStatus::Exiting, MemberStatus::Down,
+                                      MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown}) {
         ClusterCore core = core_with(a, gossip_of({member(a, status, 1), up(b, 2)}, {a}));
         const Effects out = tell(core, InitJoin{c.address(), {}});
         const bool refuses = status == MemberStatus::Exiting || status == MemberStatus::Down;
@@ -85,7 +85,8 @@ TEST(Joining, OnlyTheFirstAckIsFollowed) {
     ClusterCore core(c, ClusterSettings::classic(), random_source());
     Effects out;
     core.join_seed_nodes({a.address(), b.address()}, at(), out);
-    EXPECT_EQ(targets<Join>(tell(core, InitJoinAck{b.address(), ConfigCheck::Unchecked, {}})), std::vector{b.address()});
+    EXPECT_EQ(targets<Join>(tell(core, InitJoinAck{b.address(), ConfigCheck::Unchecked, {}})),
+              std::vector{b.address()});
     EXPECT_TRUE(tell(core, InitJoinAck{a.address(), ConfigCheck::Unchecked, {}}).empty());
 }
 
@@ -135,9 +136,10 @@ TEST(Joining, ADifferentClusterNameIsNotJoined) {
 }
 
 TEST(Welcome, IsAdoptedOnlyFromTheNodeThatWasAskedAndWithSelfInIt) {
-    const auto with_self = std::make_shared<const Gossip>(gossip_of({up(a, 1), member(b, MemberStatus::Joining)}, {a}));
-    const auto other_uid =
-        std::make_shared<const Gossip>(gossip_of({up(a, 1), member(node("b", 9), MemberStatus::Joining)}, {a}));
+    const auto with_self =
+        std::make_shared<const Gossip>(gossip_of({up(a, 1), member(b, MemberStatus::Joining)}, {a}));
+    const auto other_uid = std::make_shared<const Gossip>(
+        gossip_of({up(a, 1), member(node("b", 9), MemberStatus::Joining)}, {a}));
     ClusterCore core(b, ClusterSettings::classic(), random_source());
     tell(core, Welcome{a, b, with_self});
     EXPECT_FALSE(core.is_joined()) << "nobody was asked";
@@ -159,8 +161,9 @@ TEST(Welcome, ThatShowsSelfExitingStartsItsExit) {
     ClusterCore core(b, ClusterSettings::classic(), random_source());
     Effects out;
     core.join(a.address(), at(), out);
-    out = tell(core, Welcome{a, b, std::make_shared<const Gossip>(
-                                       gossip_of({up(a, 1), member(b, MemberStatus::Exiting)}, {a}))});
+    out = tell(core, Welcome{a, b,
+                             std::make_shared<const Gossip>(
+                                 gossip_of({up(a, 1), member(b, MemberStatus::Exiting)}, {a}))});
     EXPECT_EQ(of_type<effect::RunExitingTasks>(out).size(), 1U);
     EXPECT_EQ(shutdown_of(out), ShutdownReason::Leaving);
 }
@@ -269,10 +272,12 @@ TEST(ConfigCheck, WithoutEnforcementWarnsAndJoins) {
 
 TEST(ConfigCheck, ComparesWhatTheMemberSentAsWell) {
     // The member found nothing wrong, but its own value differs: both directions are checked.
-    ClusterCore joiner(b, ClusterSettings::classic(), random_source(), ConfigCompat::cluster("sbr", "keep-majority"));
+    ClusterCore joiner(b, ClusterSettings::classic(), random_source(),
+                       ConfigCompat::cluster("sbr", "keep-majority"));
     Effects out;
     joiner.join_seed_nodes({a.address()}, at(), out);
-    const ConfigDigests theirs{{std::string(config_key_sbr_strategy), config_digest(config_key_sbr_strategy, "down-all")}};
+    const ConfigDigests theirs{
+        {std::string(config_key_sbr_strategy), config_digest(config_key_sbr_strategy, "down-all")}};
     out = tell(joiner, InitJoinAck{a.address(), ConfigCheck::Compatible, theirs});
     EXPECT_EQ(shutdown_of(out), ShutdownReason::IncompatibleConfiguration);
 }
@@ -284,10 +289,12 @@ TEST(ConfigCheck, TheRefusedJoinerNamesTheKeysAsTheMemberDoes) {
                 if (line.code == code && field.name == "keys") return std::string(field.value);
         return {};
     };
-    ClusterCore member(a, ClusterSettings::classic(), random_source(), ConfigCompat::cluster("sbr", "down-all"));
+    ClusterCore member(a, ClusterSettings::classic(), random_source(),
+                       ConfigCompat::cluster("sbr", "down-all"));
     Effects out;
     member.join(a.address(), at(), out);
-    ClusterCore joiner(b, ClusterSettings::classic(), random_source(), ConfigCompat::cluster("sbr", "keep-majority"));
+    ClusterCore joiner(b, ClusterSettings::classic(), random_source(),
+                       ConfigCompat::cluster("sbr", "keep-majority"));
     out.clear();
     joiner.join_seed_nodes({a.address()}, at(), out);
     const Effects asked = tell(member, sent<InitJoin>(out).at(0));
@@ -296,7 +303,7 @@ TEST(ConfigCheck, TheRefusedJoinerNamesTheKeysAsTheMemberDoes) {
     EXPECT_EQ(keys_in(refused, "cluster.join.incompatible_configuration"), config_key_sbr_strategy);
 }
 
-// --- gossip exchange ----------------------------------------------------------------------------------------------
+// --- gossip exchange
 
 TEST(GossipReception, AGossipThatDoesNotKnowThisIncarnationIsIgnored) {
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a, b}));
@@ -312,8 +319,10 @@ TEST(GossipReception, AGossipThatCannotBeIsRefusedAlsoWithoutADecoder) {
     const UniqueAddress foreign{Address::remote("akka.tcp", "other", "b", 2551), b.uid()}; // has the key of b
     const std::vector<Member> zero{up(c, 0)};
     const std::vector<Member> stranger{member(foreign, MemberStatus::Down)};
-    const Gossip buried = *Gossip::from_parts({up(a, 1), up(b, 2)}, {}, {}, local.version(), {{a, at().wall}});
-    for (const Gossip& forged : {local.increment(c), local.update(zero).increment(b), local.update(stranger).increment(b), buried}) {
+    const Gossip buried =
+        *Gossip::from_parts({up(a, 1), up(b, 2)}, {}, {}, local.version(), {{a, at().wall}});
+    for (const Gossip& forged :
+         {local.increment(c), local.update(zero).increment(b), local.update(stranger).increment(b), buried}) {
         ClusterCore core = core_with(a, local);
         const Effects out = tell(core, envelope(b, a, forged));
         EXPECT_EQ(counted(out, "cluster.gossip.impossible"), 1U);
@@ -327,13 +336,15 @@ TEST(GossipReception, NoGossipRaisesACounterOrVersionByMoreThan2To40) {
     const Gossip local = gossip_of({up(a, 1), up(b, 2)}, {a, b});
     const auto is_taken = [&](std::uint64_t counter, std::int64_t version) {
         const Reachability rows{{}, {{b, version}}};
-        const auto remote = Gossip::from_parts({up(a, 1), up(b, 2)}, std::vector{b}, rows,
-                                               VectorClock::from_entries({{a.key(), 1}, {b.key(), counter}}), {});
+        const auto remote =
+            Gossip::from_parts({up(a, 1), up(b, 2)}, std::vector{b}, rows,
+                               VectorClock::from_entries({{a.key(), 1}, {b.key(), counter}}), {});
         ClusterCore core = core_with(a, local);
         return counted(tell(core, envelope(b, a, *remote)), "cluster.gossip.impossible") == 0;
     };
     constexpr auto jump = std::uint64_t{1} << 40U;
-    EXPECT_TRUE(is_taken(jump, static_cast<std::int64_t>(jump))) << "nothing is held of b: 2^40 is the jump itself";
+    EXPECT_TRUE(is_taken(jump, static_cast<std::int64_t>(jump)))
+        << "nothing is held of b: 2^40 is the jump itself";
     EXPECT_FALSE(is_taken(jump + 1, 1));
     EXPECT_FALSE(is_taken(1, static_cast<std::int64_t>(jump + 1)));
 }
@@ -388,7 +399,8 @@ TEST(GossipReception, PruningTheClockOfTheRemovedMakesAMergeOfOneRemovalLookNewe
 
 TEST(GossipReception, AMergeThatForgetsWhatTheRemovedDidTicks) {
     // b removed d and knew neither the last change of d, which a has and c has not, nor one of c.
-    const Gossip base = gossip_of({up(a, 1), up(b, 2), up(c, 3), member(d, MemberStatus::Down, 4)}, {a}).increment(d);
+    const Gossip base =
+        gossip_of({up(a, 1), up(b, 2), up(c, 3), member(d, MemberStatus::Down, 4)}, {a}).increment(d);
     const Gossip removed = base.remove(std::vector{d}, at().wall).increment(b).only_seen(b);
     const Gossip without = base.increment(c);
     const std::vector<Member> leaving{*up(b, 2).copy_with_status(MemberStatus::Leaving)};
@@ -407,7 +419,8 @@ TEST(GossipReception, AMergeThatForgetsWhatTheRemovedDidTicks) {
 TEST(GossipReception, ADetectorOfANewcomerIsForgotten) {
     ClusterCore::Restored restored;
     restored.last_heartbeats.emplace(node("c", 5), at().monotonic);
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}), ClusterSettings::classic(), std::move(restored));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}), ClusterSettings::classic(), std::move(restored));
     ASSERT_TRUE(core.is_monitored(node("c", 5)));
     const std::vector<Member> newcomer{member(c, MemberStatus::Joining)};
     tell(core, envelope(b, a, core.state()->latest().update(newcomer).increment(b).only_seen(b)));
@@ -444,7 +457,8 @@ TEST(GossipStatus, OfEqualClocksButOtherContentIsAnsweredWithTheState) {
     const Gossip g = gossip_of({up(a, 1), up(b, 2)}, {a});
     ClusterCore core = core_with(a, g);
     const Hash128 other = g.version_id() + Hash128{0, 1};
-    EXPECT_EQ(sent<GossipEnvelope>(tell(core, GossipStatus{b, a, g.version(), other, g.seen_digest()})).size(), 1U);
+    EXPECT_EQ(
+        sent<GossipEnvelope>(tell(core, GossipStatus{b, a, g.version(), other, g.seen_digest()})).size(), 1U);
 }
 
 TEST(GossipStatus, OfANewerVersionIsAnsweredWithTheOwnStatus) {
@@ -456,12 +470,13 @@ TEST(GossipStatus, OfANewerVersionIsAnsweredWithTheOwnStatus) {
     EXPECT_TRUE(sent<GossipEnvelope>(out).empty());
 }
 
-// --- the leader ---------------------------------------------------------------------------------------------------
+// --- the leader
 
 TEST(Leader, NumbersFromTheHighestOfItsOwnDataCenter) {
     ClusterSettings settings = ClusterSettings::classic();
     settings.multi_dc.self_data_center = "one";
-    const std::vector<Member> members{Member(a, MemberStatus::Up, {"dc-one"}, 2), Member(b, MemberStatus::Joining, {"dc-one"}),
+    const std::vector<Member> members{Member(a, MemberStatus::Up, {"dc-one"}, 2),
+                                      Member(b, MemberStatus::Joining, {"dc-one"}),
                                       Member(c, MemberStatus::Up, {"dc-two"}, 7)};
     ClusterCore core = core_with(a, gossip_of(members, {a, b, c}), settings);
     Effects out;
@@ -484,7 +499,8 @@ TEST(Leader, LogsWhyItCannotActAtTick20AndEvery60) {
 TEST(Leader, ForgetsConfirmationsOfWhoIsNoMember) {
     ClusterCore::Restored restored;
     restored.exiting_confirmed = {c};
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}), ClusterSettings::classic(), std::move(restored));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a}), ClusterSettings::classic(), std::move(restored));
     Effects out;
     core.tick_leader_actions(at(), out);
     // Had it been kept, c would count as having confirmed when it came in again.
@@ -505,14 +521,15 @@ TEST(Leader, RemovesAnExitingMemberThatConfirmed) {
 }
 
 TEST(Leader, GossipsExitingToTheOldest) {
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b, c}));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b, c}));
     Effects out;
     core.tick_leader_actions(at(), out);
     EXPECT_EQ(status_in(core, c), MemberStatus::Exiting);
     EXPECT_EQ(targets<GossipEnvelope>(out), std::vector{b.address()}) << "the two oldest are self and b";
 }
 
-// --- commands -----------------------------------------------------------------------------------------------------
+// --- commands
 
 TEST(Down, SendsTheStateStraightToTheDownedNode) {
     ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2)}, {a, b}));
@@ -549,7 +566,8 @@ TEST(Down, OfSeveralIsOneChange) {
 
 TEST(Down, OfOneIncarnationLeavesTheOtherAlone) {
     const UniqueAddress fresh = node("b", 9);
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), member(fresh, MemberStatus::Joining)}, {a}));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2), member(fresh, MemberStatus::Joining)}, {a}));
     Effects out;
     core.down(b, at(), out);
     EXPECT_EQ(status_in(core, b), MemberStatus::Down);
@@ -564,7 +582,8 @@ TEST(Quarantined, OfAnotherIncarnationIsIgnored) {
 }
 
 TEST(PrepareForShutdown, MovesAllUpMembersAndRefusesJoinsFromThenOn) {
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Joining)}, {a, b}));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Joining)}, {a, b}));
     Effects out;
     core.prepare_for_shutdown(at(), out);
     EXPECT_EQ(status_in(core, a), MemberStatus::PreparingForShutdown);
@@ -591,10 +610,11 @@ TEST(PrepareForShutdown, AnUpMemberThatSeesOthersPrepareFollows) {
     EXPECT_EQ(status_in(core, b), MemberStatus::PreparingForShutdown);
 }
 
-// --- how a node ends ----------------------------------------------------------------------------------------------
+// --- how a node ends
 
 TEST(Exit, RunsTheTasksOnceAndTellsTwoPossibleLeaders) {
-    ClusterCore core = core_with(c, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b, c}));
+    ClusterCore core =
+        core_with(c, gossip_of({up(a, 1), up(b, 2), member(c, MemberStatus::Leaving, 3)}, {a, b, c}));
     const std::vector<Member> exiting{member(c, MemberStatus::Exiting, 3)};
     const Gossip next = core.state()->latest().update(exiting).increment(a).only_seen(a);
     Effects out = tell(core, envelope(a, c, next));
@@ -619,8 +639,8 @@ TEST(Exit, BeforeJoiningJustStops) {
 }
 
 TEST(SelfDown, StopsAtTheFifthCheckEvenIfOthersDoNotKnowYet) {
-    ClusterCore core =
-        core_with(a, gossip_of({member(a, MemberStatus::Down, 1), up(b, 2), member(c, MemberStatus::Down, 3)}, {a, b}));
+    ClusterCore core = core_with(
+        a, gossip_of({member(a, MemberStatus::Down, 1), up(b, 2), member(c, MemberStatus::Down, 3)}, {a, b}));
     for (int tick = 1; tick <= 4; ++tick) {
         Effects out;
         core.tick_leader_actions(at(seconds{tick}), out);
@@ -651,7 +671,8 @@ TEST(Stop, PublishesShuttingDownThenTheRemovalOfEverybody) {
     const auto& events = published.front().events;
     ASSERT_FALSE(events.empty());
     EXPECT_TRUE(std::holds_alternative<ClusterShuttingDown>(events.front()));
-    EXPECT_EQ(std::ranges::count_if(events, [](const ClusterEvent& e) { return std::holds_alternative<MemberRemoved>(e); }),
+    EXPECT_EQ(std::ranges::count_if(
+                  events, [](const ClusterEvent& e) { return std::holds_alternative<MemberRemoved>(e); }),
               2);
     EXPECT_TRUE(published.front().state->members().empty());
 }
@@ -672,11 +693,11 @@ TEST(Stop, EveryLaterInputIsANoOp) {
     EXPECT_TRUE(out.empty());
 }
 
-// --- quarantine and detection -------------------------------------------------------------------------------------
+// --- quarantine and detection
 
 TEST(Quarantine, OfADownedMemberIsImmediateAndOfALeaverComesLater) {
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), member(b, MemberStatus::Down, 2)}, {a},
-                                              Reachability().unreachable(a, b)));
+    ClusterCore core = core_with(
+        a, gossip_of({up(a, 1), member(b, MemberStatus::Down, 2)}, {a}, Reachability().unreachable(a, b)));
     Effects out;
     core.tick_leader_actions(at(), out);
     auto quarantined = of_type<effect::Quarantine>(out);
@@ -684,8 +705,8 @@ TEST(Quarantine, OfADownedMemberIsImmediateAndOfALeaverComesLater) {
     EXPECT_EQ(quarantined.front().node, b);
     EXPECT_FALSE(quarantined.front().harmless);
 
-    ClusterCore peaceful = core_with(a, gossip_of({up(a, 1), member(b, MemberStatus::Exiting, 2)}, {a},
-                                                  Reachability().unreachable(a, b)));
+    ClusterCore peaceful = core_with(
+        a, gossip_of({up(a, 1), member(b, MemberStatus::Exiting, 2)}, {a}, Reachability().unreachable(a, b)));
     out.clear();
     peaceful.tick_leader_actions(at(), out);
     EXPECT_TRUE(of_type<effect::Quarantine>(out).empty());
@@ -700,8 +721,8 @@ TEST(Quarantine, OfADownedMemberIsImmediateAndOfALeaverComesLater) {
 }
 
 TEST(Quarantine, OfALeaverIsAtOnceWhenItsAddressJoinsAgain) {
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), member(b, MemberStatus::Exiting, 2)}, {a},
-                                              Reachability().unreachable(a, b)));
+    ClusterCore core = core_with(
+        a, gossip_of({up(a, 1), member(b, MemberStatus::Exiting, 2)}, {a}, Reachability().unreachable(a, b)));
     Effects out;
     core.tick_leader_actions(at(), out);
     out = tell(core, Join{node("b", 9), {}, {}});
@@ -730,8 +751,8 @@ TEST(Reaper, HealsAnUnreachableRowButNeverATerminatedOne) {
 TEST(Reaper, WritesAllItFindsAsOneChange) {
     ClusterCore::Restored restored;
     restored.last_heartbeats = {{b, at().monotonic - seconds{60}}, {c, at().monotonic - seconds{60}}};
-    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), up(c, 3)}, {a}), ClusterSettings::classic(),
-                                 std::move(restored));
+    ClusterCore core = core_with(a, gossip_of({up(a, 1), up(b, 2), up(c, 3)}, {a}),
+                                 ClusterSettings::classic(), std::move(restored));
     const std::uint64_t before = core.state()->latest().version().get(a.key());
     Effects out;
     core.tick_reaper(at(), out);
@@ -739,7 +760,7 @@ TEST(Reaper, WritesAllItFindsAsOneChange) {
     EXPECT_EQ(core.state()->latest().reachability().records().size(), 2U);
 }
 
-// --- the classic preset -------------------------------------------------------------------------------------------
+// --- the classic preset
 
 TEST(Classic, SendsNothingOfEagerGossipAndWritesNoEvidence) {
     ClusterSettings settings = ClusterSettings::classic();
@@ -747,7 +768,8 @@ TEST(Classic, SendsNothingOfEagerGossipAndWritesNoEvidence) {
     for (std::size_t i = 0; i < 4; ++i) world.start(i);
     world.join(0, 0);
     for (std::size_t i = 1; i < 4; ++i) world.join(i, 0);
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 4 && world.is_agreed(); }, seconds{30}))
+    ASSERT_TRUE(
+        world.run_until([&] { return world.living_members().size() == 4 && world.is_agreed(); }, seconds{30}))
         << world.describe();
     const UniqueAddress dead = world.node(3).core->self();
     world.crash(3);
@@ -760,7 +782,8 @@ TEST(Classic, SendsNothingOfEagerGossipAndWritesNoEvidence) {
 }
 
 TEST(Classic, EverybodyHasSeenAChangeAfterLogarithmicallyManyRounds) {
-    // protocol.md §19, 3: gossip alone, without a loss. An epidemic of random pushes takes about log2 N + ln N rounds.
+    // protocol.md §19, 3: gossip alone, without a loss. An epidemic of random pushes takes about log2 N + ln
+    // N rounds.
     for (const std::size_t n : {4U, 12U, 28U}) {
         CoreWorld world(n, ClusterSettings::classic());
         for (std::size_t i = 0; i < n; ++i) world.start(i);
@@ -769,7 +792,8 @@ TEST(Classic, EverybodyHasSeenAChangeAfterLogarithmicallyManyRounds) {
         ASSERT_TRUE(world.run_until(is_formed, seconds{120})) << world.describe();
         const Duration before = world.elapsed();
         const UniqueAddress subject = world.node(n - 1).core->self();
-        world.input(0, [&](ClusterCore& core, const Now& t, Effects& out) { core.quarantined(subject, t, out); });
+        world.input(
+            0, [&](ClusterCore& core, const Now& t, Effects& out) { core.quarantined(subject, t, out); });
         const auto all_have_seen = [&] {
             for (std::size_t i = 0; i < n; ++i)
                 if (world.gossip(i).seen_nodes().size() != n) return false;
@@ -781,31 +805,36 @@ TEST(Classic, EverybodyHasSeenAChangeAfterLogarithmicallyManyRounds) {
 }
 
 TEST(Classic, ALostWelcomerIsSurvived) {
-    // b welcomes c and dies before it tells anybody. c's gossip to a is answered by NotMember, and it joins again.
+    // b welcomes c and dies before it tells anybody. c's gossip to a is answered by NotMember, and it joins
+    // again.
     ClusterSettings settings = ClusterSettings::classic();
     CoreWorld world(5, settings);
     for (std::size_t i = 0; i < 3; ++i) world.start(i);
     world.join(0, 0);
     world.join(1, 0);
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 2 && world.is_agreed(); }, seconds{20}));
+    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 2 && world.is_agreed(); },
+                                seconds{20}));
     world.join(2, 1);
-    world.filter = [](std::size_t from, std::size_t to, const ClusterMessage&) { return !(from == 1 && to == 0); };
+    world.filter = [](std::size_t from, std::size_t to, const ClusterMessage&) {
+        return !(from == 1 && to == 0);
+    };
     ASSERT_TRUE(world.run_until([&] { return world.node(2).core->is_joined(); }, seconds{1}));
     const UniqueAddress dead = world.node(1).core->self();
     world.crash(1);
     world.filter = nullptr;
     world.run_for(seconds{10});
     world.input(0, [&](ClusterCore& core, const Now& t, Effects& out) { core.down(dead, t, out); });
-    ASSERT_TRUE(world.run_until([&] { return world.living_members().size() == 2 && world.is_agreed(); }, seconds{30}))
+    ASSERT_TRUE(
+        world.run_until([&] { return world.living_members().size() == 2 && world.is_agreed(); }, seconds{30}))
         << world.describe();
 }
 
-// --- the report ---------------------------------------------------------------------------------------------------
+// --- the report
 
 TEST(Report, SaysWhoHasNotSeenWhoIsUnreachableAndWhatTheLeaderWaitsFor) {
     const Reachability rows = Reachability().unreachable(b, c);
-    ClusterCore core = core_with(
-        a, gossip_of({up(a, 1), up(b, 2), up(c, 3), member(d, MemberStatus::Joining)}, {a}, rows));
+    ClusterCore core =
+        core_with(a, gossip_of({up(a, 1), up(b, 2), up(c, 3), member(d, MemberStatus::Joining)}, {a}, rows));
     const ConvergenceReport report = core.not_converged_report();
     EXPECT_FALSE(report.converged);
     EXPECT_TRUE(report.self_is_leader);
@@ -814,15 +843,16 @@ TEST(Report, SaysWhoHasNotSeenWhoIsUnreachableAndWhatTheLeaderWaitsFor) {
     EXPECT_EQ(report.unreachable.front().node, c);
     EXPECT_EQ(report.unreachable.front().observers, std::vector{b});
     EXPECT_TRUE(report.unreachable.front().blocks);
-    EXPECT_NE(report.to_string().find("c:2551 must be downed or come back"), std::string::npos) << report.to_string();
+    EXPECT_NE(report.to_string().find("c:2551 must be downed or come back"), std::string::npos)
+        << report.to_string();
     EXPECT_NE(report.to_string().find("1 joining member"), std::string::npos) << report.to_string();
 }
 
 TEST(Report, NamesTheMinimumThatKeepsJoinersOut) {
     ClusterSettings settings = ClusterSettings::classic();
     settings.min_nr_of_members = 3;
-    ClusterCore core = core_with(a, gossip_of({member(a, MemberStatus::Joining), member(b, MemberStatus::Joining)}, {a, b}),
-                                 settings);
+    ClusterCore core = core_with(
+        a, gossip_of({member(a, MemberStatus::Joining), member(b, MemberStatus::Joining)}, {a, b}), settings);
     const ConvergenceReport report = core.not_converged_report();
     EXPECT_TRUE(report.converged);
     ASSERT_EQ(report.leader_waits_for.size(), 1U);

@@ -17,9 +17,9 @@ std::uint64_t Random::next() {
 }
 
 int merge_priority(MemberStatus status) noexcept {
-    constexpr std::array order{MemberStatus::Joining, MemberStatus::WeaklyUp,  MemberStatus::Up,
-                               MemberStatus::PreparingForShutdown, MemberStatus::Leaving, MemberStatus::Exiting,
-                               MemberStatus::Down, MemberStatus::ReadyForShutdown};
+    constexpr std::array order{
+        MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,   MemberStatus::PreparingForShutdown,
+        MemberStatus::Leaving, MemberStatus::Exiting,  MemberStatus::Down, MemberStatus::ReadyForShutdown};
     return static_cast<int>(std::ranges::find(order, status) - order.begin());
 }
 
@@ -32,7 +32,7 @@ RandomSource CoreWorld::random_source() {
 
 Uid CoreWorld::next_uid() { return {static_cast<std::int64_t>(random.next())}; }
 
-// --- nodes --------------------------------------------------------------------------------------------------------
+// --- nodes
 
 CoreWorld::Node& CoreWorld::start(std::size_t index) {
     while (nodes_.size() <= index) {
@@ -80,7 +80,8 @@ std::vector<std::size_t> CoreWorld::living_members() const {
     return all;
 }
 
-void CoreWorld::input(std::size_t index, const std::function<void(ClusterCore&, const Now&, Effects&)>& call) {
+void CoreWorld::input(std::size_t index,
+                      const std::function<void(ClusterCore&, const Now&, Effects&)>& call) {
     Node& node = nodes_.at(index);
     if (!node.alive || node.core->is_stopped() || node.paused_until > now_) return;
     ++inputs;
@@ -88,7 +89,8 @@ void CoreWorld::input(std::size_t index, const std::function<void(ClusterCore&, 
     call(*node.core, now(), effects);
     for (const Effect& e : effects) {
         const auto* published = std::get_if<effect::Publish>(&e);
-        if (published != nullptr && !published->state->members().empty()) check(node, published->state->gossip);
+        if (published != nullptr && !published->state->members().empty())
+            check(node, published->state->gossip);
     }
     check(node, node.core->state()->gossip);
     carry_out(node, effects);
@@ -102,7 +104,8 @@ void CoreWorld::join(std::size_t index, std::size_t to) {
 void CoreWorld::join_seeds(std::size_t index, const std::vector<std::size_t>& seeds) {
     std::vector<Address> addresses;
     for (const std::size_t s : seeds) addresses.push_back(nodes_.at(s).address);
-    input(index, [&](ClusterCore& core, const Now& t, Effects& out) { core.join_seed_nodes(addresses, t, out); });
+    input(index,
+          [&](ClusterCore& core, const Now& t, Effects& out) { core.join_seed_nodes(addresses, t, out); });
 }
 
 void CoreWorld::crash(std::size_t index) {
@@ -118,7 +121,9 @@ void CoreWorld::crash(std::size_t index) {
         const auto tell = [&](Duration delay, LinkEvent event) {
             schedule(now_ + delay, [this, i = other.index, life = other.life, gone, event] {
                 for_life(i, life, [this, i, gone, event](Node&) {
-                    input(i, [&](ClusterCore& core, const Now& t, Effects& out) { core.on_link(gone, event, t, out); });
+                    input(i, [&](ClusterCore& core, const Now& t, Effects& out) {
+                        core.on_link(gone, event, t, out);
+                    });
                 });
             });
         };
@@ -162,13 +167,15 @@ std::optional<std::size_t> CoreWorld::index_of(const Address& address) const {
     return {};
 }
 
-// --- time ---------------------------------------------------------------------------------------------------------
+// --- time
 
 void CoreWorld::schedule(Instant time, std::function<void()> action) {
     events_.push({time, order_++, std::move(action)});
 }
 
-void CoreWorld::at(Duration delay, std::function<void()> action) { schedule(now_ + delay, std::move(action)); }
+void CoreWorld::at(Duration delay, std::function<void()> action) {
+    schedule(now_ + delay, std::move(action));
+}
 
 void CoreWorld::for_life(std::size_t index, std::uint64_t life, std::function<void(Node&)> action) {
     Node& node = nodes_.at(index);
@@ -239,7 +246,7 @@ bool CoreWorld::run_until(const std::function<bool()>& condition, Duration limit
     return false;
 }
 
-// --- effects ------------------------------------------------------------------------------------------------------
+// --- effects
 
 void CoreWorld::carry_out(Node& node, Effects& effects) {
     const std::size_t index = node.index;
@@ -257,7 +264,8 @@ void CoreWorld::carry_out(Node& node, Effects& effects) {
                     const auto pending = n.timers.find(key);
                     if (pending == n.timers.end() || pending->second != number) return;
                     n.timers.erase(pending);
-                    input(index, [&](ClusterCore& c, const Now& t, Effects& out) { c.on_timer(key, t, out); });
+                    input(index,
+                          [&](ClusterCore& c, const Now& t, Effects& out) { c.on_timer(key, t, out); });
                 });
             });
         } else if (const auto* cancel = std::get_if<effect::CancelTimer>(&e)) {
@@ -266,7 +274,8 @@ void CoreWorld::carry_out(Node& node, Effects& effects) {
             schedule(now_ + random.between(exiting_tasks_min, exiting_tasks_max), [this, index, life] {
                 for_life(index, life, [this, index](Node& n) {
                     tasks_done_.insert(n.core->self());
-                    input(index, [](ClusterCore& c, const Now& t, Effects& out) { c.exiting_completed(t, out); });
+                    input(index,
+                          [](ClusterCore& c, const Now& t, Effects& out) { c.exiting_completed(t, out); });
                 });
             });
         } else if (const auto* shutdown = std::get_if<effect::Shutdown>(&e)) {
@@ -281,8 +290,9 @@ void CoreWorld::carry_out(Node& node, Effects& effects) {
             const UniqueAddress fresh(node.address, next_uid());
             schedule(now_, [this, index, life, fresh] {
                 for_life(index, life, [this, index, fresh](Node&) {
-                    input(index,
-                          [&](ClusterCore& c, const Now& t, Effects& out) { c.on_new_incarnation(fresh, t, out); });
+                    input(index, [&](ClusterCore& c, const Now& t, Effects& out) {
+                        c.on_new_incarnation(fresh, t, out);
+                    });
                 });
             });
         }
@@ -313,10 +323,12 @@ void CoreWorld::answer_heartbeat(Node& from, std::size_t to, const Heartbeat& he
     if (!peer.alive || !is_connected(from.index, to) || peer.paused_until > now_) return;
     connect(from, peer);
     const HeartbeatReply reply{peer.core->self(), heartbeat.sequence_nr, heartbeat.creation_time_ns};
-    input(from.index, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(reply, n.monotonic, n, out); });
+    input(from.index,
+          [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(reply, n.monotonic, n, out); });
 }
 
-void CoreWorld::deliver(std::size_t from, const UniqueAddress& sender, std::size_t to, const effect::Send& s) {
+void CoreWorld::deliver(std::size_t from, const UniqueAddress& sender, std::size_t to,
+                        const effect::Send& s) {
     Node& node = nodes_.at(to);
     if (!node.alive || node.core->is_stopped() || !is_connected(from, to)) return;
     const bool wrong_uid = s.to.uid && *s.to.uid != node.core->self().uid();
@@ -328,9 +340,12 @@ void CoreWorld::deliver(std::size_t from, const UniqueAddress& sender, std::size
         ++delivered[std::string(name_of(s.message))];
         const auto before = receiver.core->state();
         // What waited in the kernel while the process was paused is fresh when it reads it.
-        input(to, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_message(s.message, n.monotonic, n, out); });
+        input(to, [&](ClusterCore& c, const Now& n, Effects& out) {
+            c.on_message(s.message, n.monotonic, n, out);
+        });
         if (wrong_uid && receiver.core->state() != before)
-            broken(receiver, "acted on " + std::string(name_of(s.message)) + " for another uid (protocol.md §19, 6)");
+            broken(receiver,
+                   "acted on " + std::string(name_of(s.message)) + " for another uid (protocol.md §19, 6)");
     });
 }
 
@@ -340,11 +355,15 @@ void CoreWorld::connect(Node& a, Node& b) {
     const UniqueAddress at_a = a.core->self();
     const UniqueAddress at_b = b.core->self();
     const std::size_t first = a.index;
-    input(b.index, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_link(at_a, LinkEvent::Established, n, out); });
-    input(first, [&](ClusterCore& c, const Now& n, Effects& out) { c.on_link(at_b, LinkEvent::Established, n, out); });
+    input(b.index, [&](ClusterCore& c, const Now& n, Effects& out) {
+        c.on_link(at_a, LinkEvent::Established, n, out);
+    });
+    input(first, [&](ClusterCore& c, const Now& n, Effects& out) {
+        c.on_link(at_b, LinkEvent::Established, n, out);
+    });
 }
 
-// --- invariants ---------------------------------------------------------------------------------------------------
+// --- invariants
 
 void CoreWorld::broken(const Node& node, const std::string& what) const {
     std::ostringstream text;
@@ -355,11 +374,12 @@ void CoreWorld::broken(const Node& node, const std::string& what) const {
 }
 
 void CoreWorld::check_member(Node& node, const Member& before, const Member& after) {
-    const bool undone = before.status() == MemberStatus::ReadyForShutdown; // §1.5: it beats what came after it
+    const bool undone =
+        before.status() == MemberStatus::ReadyForShutdown; // §1.5: it beats what came after it
     if (merge_priority(after.status()) < merge_priority(before.status()) && !undone)
         broken(node, "the status of " + after.unique_address().to_string() + " went back from " +
-                         std::string(to_string(before.status())) + " to " + std::string(to_string(after.status())) +
-                         " (protocol.md §19, 12)");
+                         std::string(to_string(before.status())) + " to " +
+                         std::string(to_string(after.status())) + " (protocol.md §19, 12)");
     if (after.up_number() > before.up_number())
         broken(node, "an up_number grew or was lost: " + after.unique_address().to_string());
 }
@@ -369,11 +389,13 @@ void CoreWorld::check_seen(Node& node, const Gossip& gossip) {
     if (gossip.seen_by(node.core->self())) held_[node.core->self()].insert(id);
     for (const UniqueAddress& n : gossip.seen_nodes())
         if (!held_[n].contains(id))
-            broken(node, n.to_string() + " counts as having seen a version that it never held (protocol.md §19, 11)");
+            broken(node, n.to_string() +
+                             " counts as having seen a version that it never held (protocol.md §19, 11)");
 }
 
 void CoreWorld::check_removed(Node& node, const Member& gone) {
-    // The leader of another data center removes whoever exits there at once (§9.3, step 1), and its tombstone travels.
+    // The leader of another data center removes whoever exits there at once (§9.3, step 1), and its tombstone
+    // travels.
     if (data_centers > 1) return;
     if (gone.status() == MemberStatus::Exiting && !tasks_done_.contains(gone.unique_address()) &&
         !was_unreachable_.contains(gone.unique_address()))
@@ -385,7 +407,8 @@ void CoreWorld::check_numbers(Node& node, const Gossip& gossip) {
     std::set<std::pair<std::string_view, std::int32_t>> numbers;
     for (const Member& m : gossip.members())
         if (m.up_number() != Member::never_up && !numbers.emplace(m.data_center(), m.up_number()).second)
-            broken(node, "up_number " + std::to_string(m.up_number()) + " was given twice (protocol.md §19, 4)");
+            broken(node,
+                   "up_number " + std::to_string(m.up_number()) + " was given twice (protocol.md §19, 4)");
 }
 
 void CoreWorld::check(Node& node, const GossipPtr& after) {
@@ -398,9 +421,10 @@ void CoreWorld::check(Node& node, const GossipPtr& after) {
     const auto [known, fresh] = versions_.emplace(after->version_id(), after);
     if (!fresh && known->second != after) {
         const Gossip& other = *known->second;
-        const bool equal = std::ranges::equal(after->members(), other.members(),
-                                              [](const Member& a, const Member& b) { return a.same_content(b); }) &&
-                           after->reachability() == other.reachability() && after->version() == other.version();
+        const bool equal =
+            std::ranges::equal(after->members(), other.members(),
+                               [](const Member& a, const Member& b) { return a.same_content(b); }) &&
+            after->reachability() == other.reachability() && after->version() == other.version();
         if (!equal) broken(node, "two contents of one version_id (protocol.md §19, 2)");
     }
     if (unique_numbers) check_numbers(node, *after);
@@ -446,8 +470,8 @@ std::string CoreWorld::describe() const {
         const Gossip& g = n.core->state()->latest();
         text << "  " << *n.address.host << "#" << n.core->self().uid().value % 1000
              << (n.alive ? "" : " dead") << (n.core->is_stopped() ? " stopped" : "")
-             << (n.paused_until > now_ ? " paused" : "") << (n.core->is_joined() ? "" : " not joined") << " version "
-             << g.version_id().to_string().substr(0, 6) << ":";
+             << (n.paused_until > now_ ? " paused" : "") << (n.core->is_joined() ? "" : " not joined")
+             << " version " << g.version_id().to_string().substr(0, 6) << ":";
         for (const Member& m : g.members())
             text << ' ' << *m.address().host << '#' << m.unique_address().uid().value % 1000 << '='
                  << to_string(m.status()) << (g.seen_by(m.unique_address()) ? "" : "(unseen)");

@@ -1,6 +1,7 @@
 #pragma once
-/// Several cores joined by a lossy message queue in virtual time: the whole protocol without wire, transport and node.
-/// Same seed, same run. Every input is followed by the invariants of protocol.md §19 that one step can break.
+/// Several cores joined by a lossy message queue in virtual time: the whole protocol without wire, transport
+/// and node. Same seed, same run. Every input is followed by the invariants of protocol.md §19 that one step
+/// can break.
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -31,7 +32,8 @@ public:
     std::uint64_t below(std::uint64_t n) { return next() % n; }
     bool chance(double p) { return static_cast<double>(next() >> 11) * 0x1.0p-53 < p; }
     Duration between(Duration low, Duration high) {
-        return low + Duration(static_cast<std::int64_t>(below(static_cast<std::uint64_t>((high - low).count()) + 1)));
+        return low + Duration(static_cast<std::int64_t>(
+                         below(static_cast<std::uint64_t>((high - low).count()) + 1)));
     }
 
 private:
@@ -40,10 +42,10 @@ private:
 
 /// The network as a schedule wants it.
 struct Network {
-    double loss = 0.0;                                        ///< of each message
-    Duration delay_min = std::chrono::microseconds{400};      ///< one way
+    double loss = 0.0;                                   ///< of each message
+    Duration delay_min = std::chrono::microseconds{400}; ///< one way
     Duration delay_max = std::chrono::microseconds{600};
-    double straggler = 0.0;                                   ///< chance of a delay up to straggler_max
+    double straggler = 0.0; ///< chance of a delay up to straggler_max
     Duration straggler_max = std::chrono::milliseconds{800};
 };
 
@@ -56,7 +58,7 @@ public:
         Address address;
         std::uint64_t life = 0; ///< counts incarnations; events of earlier ones are void
         std::unique_ptr<ClusterCore> core;
-        bool alive = false;     ///< the process runs, if paused
+        bool alive = false; ///< the process runs, if paused
         bool exits_when_done = false;
         Instant paused_until{};
         std::map<TimerKey, std::uint64_t> timers;
@@ -85,7 +87,9 @@ public:
     void run_for(Duration duration);
     /// False when `condition` did not come true within `limit`. It is looked at after every event.
     bool run_until(const std::function<bool()>& condition, Duration limit);
-    Now now() const { return {now_, WallTime{1'000'000'000 + (now_ - Instant{}) / std::chrono::milliseconds{1}}}; }
+    Now now() const {
+        return {now_, WallTime{1'000'000'000 + (now_ - Instant{}) / std::chrono::milliseconds{1}}};
+    }
     Duration elapsed() const { return now_ - Instant{}; }
 
     // --- looking
@@ -95,7 +99,8 @@ public:
     bool is_living(std::size_t index) const;
     std::vector<std::size_t> living() const;
     std::vector<std::size_t> living_members() const;
-    /// All living members hold one version that all of them have seen, everybody in it lives and has `status`.
+    /// All living members hold one version that all of them have seen, everybody in it lives and has
+    /// `status`.
     bool is_agreed(MemberStatus status = MemberStatus::Up) const;
     MemberStatus status_of(std::size_t viewer, std::size_t subject) const;
     std::string describe() const;

@@ -7,8 +7,8 @@
 namespace {
 
 using namespace muster;
-using test::node;
 using std::chrono::milliseconds;
+using test::node;
 
 Instant ms(std::int64_t t) { return Instant{milliseconds{t}}; }
 

@@ -5,10 +5,10 @@
 namespace {
 
 using namespace muster;
+using std::chrono::milliseconds;
 using test::at;
 using test::hosts;
 using test::node;
-using std::chrono::milliseconds;
 
 /// A monitor of node a in data center "default", fed with diffs of gossips like a core feeds it.
 class Monitored {
@@ -18,8 +18,8 @@ public:
     void publish(const std::vector<Member>& members, std::int64_t ms = 0) {
         auto gossip = Gossip::from_parts(members, {}, Reachability(), VectorClock(), {});
         ASSERT_TRUE(gossip.has_value());
-        auto next = std::make_shared<const MembershipState>(node("a"), "default",
-                                                            std::make_shared<const Gossip>(*std::move(gossip)));
+        auto next = std::make_shared<const MembershipState>(
+            node("a"), "default", std::make_shared<const Gossip>(*std::move(gossip)));
         monitor.on_published(*next, diff_events(state.get(), next.get()), at(ms));
         state = next;
     }
@@ -47,7 +47,8 @@ public:
     }
     bool has_log(std::string_view code) const {
         for (const Effect& effect : effects)
-            if (const auto* log = std::get_if<effect::Log>(&effect); log != nullptr && log->code == code) return true;
+            if (const auto* log = std::get_if<effect::Log>(&effect); log != nullptr && log->code == code)
+                return true;
         return false;
     }
     std::vector<effect::SetTimer> timers() const {
@@ -63,7 +64,8 @@ public:
     Effects effects;
 };
 
-Member up(const std::string& host, std::int64_t uid = 1, const std::string& dc = "default", std::int32_t number = 1) {
+Member up(const std::string& host, std::int64_t uid = 1, const std::string& dc = "default",
+          std::int32_t number = 1) {
     return Member(node(host, uid), MemberStatus::Up, {"dc-" + dc}, number);
 }
 

@@ -8,8 +8,8 @@
 namespace {
 
 using namespace muster;
-using test::hosts;
 using std::chrono::milliseconds;
+using test::hosts;
 
 Instant ms(std::int64_t t) { return Instant{milliseconds{t}}; }
 
@@ -17,7 +17,8 @@ Instant ms(std::int64_t t) { return Instant{milliseconds{t}}; }
 UniqueAddress node(char host) { return test::node(std::string(1, host), host - 'a' + 1); }
 std::string text(const std::vector<UniqueAddress>& nodes) { return hosts(nodes); }
 
-HeartbeatRing ring_of(const std::string& all, char self, std::size_t monitored_by, const std::string& unreachable = "") {
+HeartbeatRing ring_of(const std::string& all, char self, std::size_t monitored_by,
+                      const std::string& unreachable = "") {
     HeartbeatRing ring(node(self), monitored_by);
     for (const char host : all) ring.add(node(host));
     for (const char host : unreachable) ring.set_unreachable(node(host));
@@ -77,7 +78,8 @@ TEST(HeartbeatRing, MonitorsAreExactlyThoseWhoseReceiversTheSubjectIsAmong) {
                 const auto receivers = ring.receivers(node(host));
                 if (std::ranges::binary_search(receivers, node(subject))) expected.push_back(node(host));
             }
-            ASSERT_EQ(text(ring.monitors(node(subject))), text(expected)) << subject << " with " << gone << " unreachable";
+            ASSERT_EQ(text(ring.monitors(node(subject))), text(expected))
+                << subject << " with " << gone << " unreachable";
         }
     }
     EXPECT_TRUE(ring_of("abc", 'a', 2).monitors(node('z')).empty()) << "it is not on the ring";
@@ -108,21 +110,23 @@ TEST(HeartbeatReceivers, ManyAtOnceComeToTheSameAsOneByOne) {
                 if (kind == 4) apart.reachable_member(one, ms(1));
                 if (kind != 5) continue;
                 for (HeartbeatReceivers* receivers : {&together, &apart}) {
-                    if (receivers->is_active(one) && one.uid().value % 2 == 0) receivers->detectors().mark_dead(one);
+                    if (receivers->is_active(one) && one.uid().value % 2 == 0)
+                        receivers->detectors().mark_dead(one);
                     if (one.uid().value % 2 != 0) receivers->on_reply(one, ms(1));
                 }
             }
             ASSERT_EQ(text(together.ring_receivers()), text(apart.ring_receivers()));
             ASSERT_EQ(text(together.active()), text(apart.active()));
-            ASSERT_EQ(text(together.old_receivers_now_unreachable()), text(apart.old_receivers_now_unreachable()));
+            ASSERT_EQ(text(together.old_receivers_now_unreachable()),
+                      text(apart.old_receivers_now_unreachable()));
             ASSERT_EQ(text(together.detectors().nodes()), text(apart.detectors().nodes()));
         }
     }
 }
 
 TEST(HeartbeatReceivers, AfterAMassCrashEveryDeadMemberIsFoundAndKeepsALivingMonitor) {
-    // protocol.md §19, 9. Who died with all that monitored it still counts as reachable, so that the living reach it as
-    // soon as those before it are unreachable.
+    // protocol.md §19, 9. Who died with all that monitored it still counts as reachable, so that the living
+    // reach it as soon as those before it are unreachable.
     const std::string all = "abcdefghijklmnopqrstuvwxyz";
     std::uint64_t random = 5;
     const auto next = [&] { return (random = random * 6364136223846793005U + 1442695040888963407U) >> 32; };
@@ -131,7 +135,8 @@ TEST(HeartbeatReceivers, AfterAMassCrashEveryDeadMemberIsFoundAndKeepsALivingMon
         settings.monitored_by_nr_of_members = 1 + next() % 4;
         std::vector<UniqueAddress> living;
         std::vector<UniqueAddress> dead;
-        for (const char host : all) (next() % 4 < static_cast<std::uint64_t>(1 + round % 3) ? dead : living).push_back(node(host));
+        for (const char host : all)
+            (next() % 4 < static_cast<std::uint64_t>(1 + round % 3) ? dead : living).push_back(node(host));
         std::vector<HeartbeatReceivers> receivers;
         for (const UniqueAddress& self : living) {
             HeartbeatReceivers& one = receivers.emplace_back(self, settings);
@@ -277,7 +282,8 @@ TEST(HeartbeatReceivers, AfterAMassCrashEveryDeadNodeIsFoundAndStaysMonitored) {
                 }
             }
             for (HeartbeatReceivers& survivor : survivors)
-                for (const UniqueAddress& unreachable : found) survivor.unreachable_member(unreachable, ms(now));
+                for (const UniqueAddress& unreachable : found)
+                    survivor.unreachable_member(unreachable, ms(now));
         }
         std::set<UniqueAddress> monitored;
         for (const HeartbeatReceivers& survivor : survivors)
@@ -304,8 +310,9 @@ MultiDcSettings dc_settings(std::size_t connections) {
 
 TEST(CrossDcHeartbeats, TheOldestMonitorTheOldestOfEveryOtherDataCenter) {
     CrossDcHeartbeats heartbeats(node('a'), dc_settings(2));
-    heartbeats.update(std::vector{dc_member("one", 'a', 2), dc_member("one", 'b', 1), dc_member("two", 'd', 3),
-                                  dc_member("two", 'e', 1), dc_member("two", 'f', 2), dc_member("three", 'g', 1)});
+    heartbeats.update(std::vector{dc_member("one", 'a', 2), dc_member("one", 'b', 1),
+                                  dc_member("two", 'd', 3), dc_member("two", 'e', 1),
+                                  dc_member("two", 'f', 2), dc_member("three", 'g', 1)});
     EXPECT_TRUE(heartbeats.is_active());
     EXPECT_EQ(text(heartbeats.receivers()), "efg");
 }
@@ -340,7 +347,8 @@ TEST(CrossDcHeartbeats, DetectorsOfDroppedReceiversAreForgottenAndThoseOfNewOnes
     CrossDcHeartbeats heartbeats(node('a'), dc_settings(1));
     heartbeats.update(std::vector{dc_member("one", 'a', 1), dc_member("two", 'd', 5)});
     heartbeats.on_reply(node('d'), ms(0));
-    heartbeats.update(std::vector{dc_member("one", 'a', 1), dc_member("two", 'd', 5), dc_member("two", 'c', 4)});
+    heartbeats.update(
+        std::vector{dc_member("one", 'a', 1), dc_member("two", 'd', 5), dc_member("two", 'c', 4)});
     EXPECT_EQ(text(heartbeats.receivers()), "c");
     EXPECT_FALSE(heartbeats.detectors().is_monitoring(node('d')));
     heartbeats.on_reply(node('c'), ms(0));

@@ -57,7 +57,6 @@ TEST(UnprovenJoins, AreLimitedInNumberAndInTime) {
 }
 
 // --- the core
-// ---------------------------------------------------------------------------------------------------------
 
 const UniqueAddress self = node("a");
 Now at(Duration d = {}) { return {start + d, {}}; }

@@ -140,18 +140,22 @@ TEST(Reachability, DigestDependsOnContentNotOnHistory) {
 }
 
 TEST(Reachability, PartsSayTheSameWhateverTheyAreComparedWith) {
-    const std::vector<Reachability> tables{
-        {}, unreachable({{"a", "b"}, {"c", "d"}, {"b", "a"}}), unreachable({{"a", "b"}, {"a", "c"}, {"c", "d"}}),
-        unreachable({{"a", "b"}, {"a", "c"}}).terminated(a, b), unreachable({{"d", "c"}})};
+    const std::vector<Reachability> tables{{},
+                                           unreachable({{"a", "b"}, {"c", "d"}, {"b", "a"}}),
+                                           unreachable({{"a", "b"}, {"a", "c"}, {"c", "d"}}),
+                                           unreachable({{"a", "b"}, {"a", "c"}}).terminated(a, b),
+                                           unreachable({{"d", "c"}})};
     for (const Reachability& table : tables) {
         for (const Reachability& like : tables) {
             const Reachability built{{table.records().begin(), table.records().end()},
-                                     {table.versions().begin(), table.versions().end()}, like};
+                                     {table.versions().begin(), table.versions().end()},
+                                     like};
             built.check();
             EXPECT_EQ(built, table);
         }
         const Reachability same{{table.records().begin(), table.records().end()},
-                                {table.versions().begin(), table.versions().end()}, table};
+                                {table.versions().begin(), table.versions().end()},
+                                table};
         EXPECT_EQ(same.records().data(), table.records().data()) << "nothing new: memory is shared";
     }
 }
@@ -159,7 +163,8 @@ TEST(Reachability, PartsSayTheSameWhateverTheyAreComparedWith) {
 TEST(ReachabilityMerge, KeepsTheDigestOfWhatComesOut) {
     const auto rows = unreachable({{"a", "b"}, {"c", "d"}, {"b", "a"}});
     const auto others = unreachable({{"a", "c"}, {"a", "d"}, {"d", "a"}}).terminated(c, d);
-    for (const auto& allowed : {nodes({"a", "b", "c", "d"}), nodes({"a", "c", "d"}), nodes({"b"}), nodes({})}) {
+    for (const auto& allowed :
+         {nodes({"a", "b", "c", "d"}), nodes({"a", "c", "d"}), nodes({"b"}), nodes({})}) {
         rows.merge(allowed, others).check();
         others.merge(allowed, rows).check();
         rows.merge(allowed, Reachability{}).check();

@@ -1,5 +1,5 @@
-/// The names that programs written for the reference use, each as its documentation reads. What a name does beyond this is tested
-/// where its class is; tests/checks/reference_names.py lists them all.
+/// The names that programs written for the reference use, each as its documentation reads. What a name does
+/// beyond this is tested where its class is; tests/checks/reference_names.py lists them all.
 #include "sample.hpp"
 
 #include <gtest/gtest.h>
@@ -33,13 +33,15 @@ TEST(ReferenceNames, AnAddressIsLocalOrRemoteAndReadsBackFromItsText) {
     EXPECT_EQ(remote.to_string(), "akka.tcp://sys@host:2551");
     EXPECT_EQ(Address::parse("akka.tcp://sys@host:2551").value(), remote);
     EXPECT_EQ(Address::parse("akka.tcp://sys@[::1]:2551").value().host, "::1");
-    EXPECT_NE(UniqueAddress(remote, Uid{1}), UniqueAddress(remote, Uid{2})) << "another incarnation is another node";
+    EXPECT_NE(UniqueAddress(remote, Uid{1}), UniqueAddress(remote, Uid{2}))
+        << "another incarnation is another node";
 }
 
 TEST(ReferenceNames, MemberStatusHasTheReferencesOrderAndThenTheTwoItLacks) {
     using enum MemberStatus;
     int index = 0;
-    for (const auto status : {Joining, WeaklyUp, Up, Leaving, Exiting, Down, Removed, PreparingForShutdown, ReadyForShutdown})
+    for (const auto status :
+         {Joining, WeaklyUp, Up, Leaving, Exiting, Down, Removed, PreparingForShutdown, ReadyForShutdown})
         EXPECT_EQ(static_cast<int>(status), index++) << to_string(status);
 }
 
@@ -141,11 +143,13 @@ TEST(ReferenceNames, AMembershipStateIsJoinedLeftAndDowned) {
 TEST(ReferenceNames, AGossipPduIsAStatusAnEnvelopeOrAMergeFromAnIncarnationToAnother) {
     const auto content = std::make_shared<const Gossip>(gossip({member("a")}));
     const GossipPdu envelope = GossipEnvelope{node("a"), node("b"), content};
-    const GossipPdu status = GossipStatus{node("a"), node("b"), content->version(), content->version_id(), {}};
+    const GossipPdu status =
+        GossipStatus{node("a"), node("b"), content->version(), content->version_id(), {}};
     const GossipPdu merge = GossipMerge{std::get<GossipStatus>(status)};
     EXPECT_EQ(std::get<GossipEnvelope>(envelope).gossip, content);
     for (const GossipPdu* pdu : {&envelope, &status, &merge})
-        std::visit([](const auto& p) { EXPECT_EQ(std::pair(p.from, p.to), std::pair(node("a"), node("b"))); }, *pdu);
+        std::visit([](const auto& p) { EXPECT_EQ(std::pair(p.from, p.to), std::pair(node("a"), node("b"))); },
+                   *pdu);
 }
 
 TEST(ReferenceNames, GossipDecideSaysWhatToDoAboutARemoteVersion) {
@@ -279,10 +283,13 @@ SbrModel minority() {
 }
 
 TEST(ReferenceNames, EveryStrategyIsADowningStrategyThatDecidesOnAModel) {
-    const auto decision = [](const DowningStrategy& strategy) { return strategy.decide(minority()).decision; };
+    const auto decision = [](const DowningStrategy& strategy) {
+        return strategy.decide(minority()).decision;
+    };
     EXPECT_EQ(decision(KeepMajorityStrategy{}), DowningDecision::DownSelf);
     EXPECT_EQ(decision(StaticQuorumStrategy{3}), DowningDecision::DownSelf);
-    EXPECT_EQ(decision(StaticQuorumStrategy{2}), DowningDecision::DownAll) << "two sides of five could have a quorum of two";
+    EXPECT_EQ(decision(StaticQuorumStrategy{2}), DowningDecision::DownAll)
+        << "two sides of five could have a quorum of two";
     EXPECT_EQ(decision(KeepOldestStrategy{}), DowningDecision::DownUnreachable) << "a is the oldest";
     EXPECT_EQ(decision(KeepReferee{sample::address("e")}), DowningDecision::DownSelf);
     EXPECT_EQ(decision(DownAllStrategy{}), DowningDecision::DownAll);
@@ -291,7 +298,8 @@ TEST(ReferenceNames, EveryStrategyIsADowningStrategyThatDecidesOnAModel) {
 }
 
 TEST(ReferenceNames, ASplitBrainResolverDecidesWhereNoSbrNeverDoes) {
-    const auto split = state("a", gossip({member("a", MemberStatus::Up, 1), member("b", MemberStatus::Up, 2), member("c", MemberStatus::Up, 3)},
+    const auto split = state("a", gossip({member("a", MemberStatus::Up, 1), member("b", MemberStatus::Up, 2),
+                                          member("c", MemberStatus::Up, 3)},
                                          {"a"}, unreachable({{"a", "b"}, {"a", "c"}})));
     EXPECT_EQ(NoSbr().decide(split), DowningDecision::Stay);
     EXPECT_EQ(SplitBrainResolver::make(SbrSettings{}).value().decide(split), DowningDecision::DownSelf);
@@ -307,9 +315,11 @@ TEST(ReferenceNames, AnSbrRuntimeAnswersEachTickWithAnSbrAction) {
     for (const char* host : {"a", "b", "c"})
         runtime.on_event(MemberUp{member(host, MemberStatus::Up, ++number)}, at(0s), effects);
     runtime.on_event(LeaderChanged{{}, node("a")}, at(0s), effects);
-    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(runtime.tick(at(6s), effects))) << "everybody is reachable";
+    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(runtime.tick(at(6s), effects)))
+        << "everybody is reachable";
     runtime.on_event(UnreachableMember{member("c", MemberStatus::Up, 3)}, at(7s), effects);
-    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(runtime.tick(at(11s), effects))) << "not stable for long enough";
+    EXPECT_TRUE(std::holds_alternative<sbr_action::None>(runtime.tick(at(11s), effects)))
+        << "not stable for long enough";
     const SbrAction action = runtime.tick(at(13s), effects);
     ASSERT_TRUE(std::holds_alternative<sbr_action::DownUnreachable>(action));
     EXPECT_EQ(std::get<sbr_action::DownUnreachable>(action).nodes, std::vector{node("c")});

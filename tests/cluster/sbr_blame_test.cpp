@@ -33,7 +33,8 @@ TEST(MostSuspected, AreAllOfARingBecauseNoNameMayDecide) {
 }
 
 TEST(MostSuspected, AreTheCentresOfSeveralStars) {
-    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "c"}, {"w", "b"}, {"w", "c"}, {"w", "d"}, {"d", "w"}}), "vw");
+    EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "c"}, {"w", "b"}, {"w", "c"}, {"w", "d"}, {"d", "w"}}),
+              "vw");
 }
 
 TEST(MostSuspected, SomebodyBetweenTwoSickOnesIsNotSuspectedForIt) {
@@ -43,7 +44,8 @@ TEST(MostSuspected, SomebodyBetweenTwoSickOnesIsNotSuspectedForIt) {
 TEST(MostSuspected, OfEqualOnesAreThoseWhoHaveNotSeen) {
     EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("ac"))), "b");
     EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("abc"))), "ab");
-    EXPECT_EQ(hosts(most_suspected(suspicions({{"v", "a"}, {"v", "b"}}), nodes("v"))), "v") << "more counterparts weigh more";
+    EXPECT_EQ(hosts(most_suspected(suspicions({{"v", "a"}, {"v", "b"}}), nodes("v"))), "v")
+        << "more counterparts weigh more";
 }
 
 TEST(MostSuspected, ExplainsEveryRow) {
@@ -91,7 +93,8 @@ TEST(Blamed, DoesNotTouchACleanSplit) {
 
 TEST(Blamed, IsNobodyUnlessTheOthersAreCertainlyAMajority) {
     EXPECT_EQ(blamed_of(model_of("avb", {{"v", "a"}, {"v", "b"}})), "v");
-    EXPECT_EQ(blamed_of(model_of("abvw", {{"v", "a"}, {"v", "b"}, {"w", "a"}, {"w", "b"}, {"v", "w"}})), "nobody")
+    EXPECT_EQ(blamed_of(model_of("abvw", {{"v", "a"}, {"v", "b"}, {"w", "a"}, {"w", "b"}, {"v", "w"}})),
+              "nobody")
         << "two of four would be left";
     SbrModel leaving = model_of("avb", {{"v", "a"}, {"v", "b"}});
     leaving.add(member("b", MemberStatus::Leaving));
@@ -106,11 +109,14 @@ TEST(Blamed, WhoAccusedAndThenDiedIsAsGoneAsWhomItAccused) {
     const Rows two_deaths = {{"a", "f"}, {"b", "f"}, {"c", "f"}, {"d", "f"}, {"e", "f"}, {"a", "d"}};
     const SbrModel model = model_of("abcdef", two_deaths, "df");
     EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "df");
-    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "abcdef") << "to Pekko d is indirectly connected, twice over";
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "abcdef")
+        << "to Pekko d is indirectly connected, twice over";
     // Of three only one is left: the strategy decides, not that rule.
     const KeepOldestStrategy oldest(false);
     const SbrModel last = model_of("abc", {{"a", "c"}, {"b", "c"}, {"a", "b"}}, "bc");
-    EXPECT_EQ(hosts(nodes_to_down(oldest, last, verdict_of(oldest, last, SbrSettings::Indirect::Blamed)).nodes), "bc");
+    EXPECT_EQ(
+        hosts(nodes_to_down(oldest, last, verdict_of(oldest, last, SbrSettings::Indirect::Blamed)).nodes),
+        "bc");
 }
 
 TEST(Blamed, FallsBackToEverybodyInvolved) {
@@ -136,7 +142,8 @@ TEST(Blamed, IsNobodyFurtherWhenAllRowsHaveADownEnd) {
     SbrModel model = model_of("abcdefgv", {{"v", "a"}, {"v", "b"}});
     model.add(member("v", MemberStatus::Down));
     EXPECT_EQ(blamed_of(model), "");
-    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "") << "its removal is all there is to wait for";
+    EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "")
+        << "its removal is all there is to wait for";
     EXPECT_EQ(downs_of(model, SbrSettings::Indirect::All), "ab");
     EXPECT_EQ(blamed_of(model_of("abc", {})), "nobody");
 }
@@ -168,7 +175,8 @@ TEST(Blamed, ADeniedLeaseTakesTheWholeSide) {
 TEST(Blamed, TheSurvivorsOfTwoDecisionsHaveAMemberInCommon) {
     // Whatever part of the suspicions each of two nodes knows of.
     const std::string all = "abcdefg";
-    const Rows rows = {{"a", "b"}, {"a", "c"}, {"d", "e"}, {"f", "d"}, {"g", "a"}, {"b", "d"}, {"c", "g"}, {"e", "g"}, {"f", "b"}};
+    const Rows rows = {{"a", "b"}, {"a", "c"}, {"d", "e"}, {"f", "d"}, {"g", "a"},
+                       {"b", "d"}, {"c", "g"}, {"e", "g"}, {"f", "b"}};
     const auto survivors = [&](std::uint32_t known) {
         Rows some;
         for (std::size_t i = 0; i < rows.size(); ++i)
@@ -185,12 +193,14 @@ TEST(Blamed, TheSurvivorsOfTwoDecisionsHaveAMemberInCommon) {
         if (auto left = survivors(known); !left.empty()) outcomes.push_back(std::move(left));
     ASSERT_GT(outcomes.size(), 100U);
     for (const auto& one : outcomes)
-        for (const auto& other : outcomes) ASSERT_NE(one.find_first_of(other), std::string::npos) << one << " and " << other;
+        for (const auto& other : outcomes)
+            ASSERT_NE(one.find_first_of(other), std::string::npos) << one << " and " << other;
 }
 
 // --- any set of broken links
 
-/// Nodes 'a', 'b', .. and the pairs of them between which nothing passes, as bits in the order ab, ac, .., bc, ..
+/// Nodes 'a', 'b', .. and the pairs of them between which nothing passes, as bits in the order ab, ac, ..,
+/// bc, ..
 struct BrokenLinks {
     std::size_t nodes;
     std::uint32_t bits;
@@ -234,17 +244,20 @@ struct BrokenLinks {
 };
 
 /// Who stays of each part after its decision; parts of which nobody stays are left out.
-std::vector<std::string> survivors_of(const BrokenLinks& links, const DowningStrategy& strategy, SbrSettings::Indirect indirect) {
+std::vector<std::string> survivors_of(const BrokenLinks& links, const DowningStrategy& strategy,
+                                      SbrSettings::Indirect indirect) {
     const auto of = links.parts();
     std::vector<std::string> result;
     for (std::size_t part = 0; part < links.nodes; ++part) {
         if (of[part] != part) continue;
         const SbrModel model = links.view(part);
         std::string down;
-        if (!model.unreachable().empty()) down = hosts(nodes_to_down(strategy, model, verdict_of(strategy, model, indirect)).nodes);
+        if (!model.unreachable().empty())
+            down = hosts(nodes_to_down(strategy, model, verdict_of(strategy, model, indirect)).nodes);
         std::string stay;
         for (std::size_t i = 0; i < links.nodes; ++i)
-            if (of[i] == part && down.find(BrokenLinks::name(i)) == std::string::npos) stay += BrokenLinks::name(i);
+            if (of[i] == part && down.find(BrokenLinks::name(i)) == std::string::npos)
+                stay += BrokenLinks::name(i);
         if (!stay.empty()) result.push_back(stay);
     }
     return result;
@@ -255,7 +268,8 @@ TEST(BrokenLinksOfFiveNodes, LeaveOnePartOfWhichAllCanReachEachOther) {
     const StaticQuorumStrategy quorum(3);
     const KeepOldestStrategy oldest;
     std::size_t saved = 0; // nodes that stay because only the blamed go
-    for (const DowningStrategy* strategy : std::initializer_list<const DowningStrategy*>{&majority, &quorum, &oldest})
+    for (const DowningStrategy* strategy :
+         std::initializer_list<const DowningStrategy*>{&majority, &quorum, &oldest})
         for (std::uint32_t bits = 0; bits < 1U << 10; ++bits) {
             const BrokenLinks links{5, bits};
             const auto blamed = survivors_of(links, *strategy, SbrSettings::Indirect::Blamed);
@@ -264,7 +278,8 @@ TEST(BrokenLinksOfFiveNodes, LeaveOnePartOfWhichAllCanReachEachOther) {
             const std::string stay = blamed.empty() ? "" : blamed.front();
             for (const char x : stay)
                 for (const char y : stay)
-                    ASSERT_FALSE(x != y && links.broken(static_cast<std::size_t>(x - 'a'), static_cast<std::size_t>(y - 'a')))
+                    ASSERT_FALSE(x != y && links.broken(static_cast<std::size_t>(x - 'a'),
+                                                        static_cast<std::size_t>(y - 'a')))
                         << strategy->name() << ", links " << bits << ": " << stay;
             const std::size_t stay_of_all = all.empty() ? 0 : all.front().size();
             ASSERT_GE(stay.size(), stay_of_all) << strategy->name() << ", links " << bits;
@@ -370,7 +385,8 @@ TEST(BlamingResolver, EndsAnInstabilityByDowningWhoExplainsIt) {
     ASSERT_EQ(records.size(), 1U);
     EXPECT_EQ(records[0].decision->trigger, SbrTrigger::Unstable);
     EXPECT_EQ(hosts(records[0].decision->verdict.blamed), "v");
-    EXPECT_NE(records[0].decision->to_line().find(" blamed=1 [v:2551"), std::string::npos) << records[0].decision->to_line();
+    EXPECT_NE(records[0].decision->to_line().find(" blamed=1 [v:2551"), std::string::npos)
+        << records[0].decision->to_line();
     EXPECT_NE(records[0].decision->to_json().find("\"blamed\":[\"akka.tcp://sys@v:2551"), std::string::npos);
     EXPECT_EQ(r.take_downs(), "v");
 }
@@ -399,7 +415,8 @@ TEST(BlamingResolver, WaitsTwiceAsLongWhenNobodySharesItsSuspicions) {
         r.tick(4000);
         EXPECT_EQ(r.take_downs(), "");
         r.tick(4001);
-        EXPECT_EQ(r.take_downs(), "bc") << "a cluster in which one node watches alone still gets rid of the dead";
+        EXPECT_EQ(r.take_downs(), "bc")
+            << "a cluster in which one node watches alone still gets rid of the dead";
     }
 }
 

@@ -31,7 +31,8 @@ const UniqueAddress& node(std::size_t i) {
     static const std::vector<UniqueAddress> all = [] {
         std::vector<UniqueAddress> made;
         for (std::size_t k = 0; k < 8; ++k)
-            made.emplace_back(Address::remote("akka.tcp", "sys", std::string(1, static_cast<char>('a' + k)), 1), Uid{1});
+            made.emplace_back(
+                Address::remote("akka.tcp", "sys", std::string(1, static_cast<char>('a' + k)), 1), Uid{1});
         return made;
     }();
     return all[i];
@@ -60,7 +61,8 @@ const Member& member_of(const Cluster& cluster, const View& view, std::size_t i)
     std::vector<std::optional<Member>>& members = made[cluster.choices];
     const std::size_t up = view.ups[i] == Member::never_up ? 0 : static_cast<std::size_t>(view.ups[i]);
     const std::size_t index =
-        ((i * member_status_count + static_cast<std::size_t>(view.statuses[i])) * 16 + up) * cluster.choices->size() +
+        ((i * member_status_count + static_cast<std::size_t>(view.statuses[i])) * 16 + up) *
+            cluster.choices->size() +
         cluster.roles[i];
     if (members.size() <= index) members.resize(index + 1);
     if (!members[index])
@@ -122,8 +124,8 @@ SbrModel model_of(const Cluster& cluster, const View& view, Mask here, Mask depa
 }
 
 /// Does anybody of this side go on after its decision? Exiting ones end by themselves.
-bool survives(const DowningStrategy& strategy, const Cluster& cluster, const View& view, Mask here, bool lease,
-              Mask departed = 0) {
+bool survives(const DowningStrategy& strategy, const Cluster& cluster, const View& view, Mask here,
+              bool lease, Mask departed = 0) {
     const SbrModel model = model_of(cluster, view, here, departed);
     DowningDecision decision = strategy.decide(model).decision;
     EXPECT_FALSE(is_indirect(decision)) << "a clean split has no indirectly connected nodes";
@@ -148,7 +150,8 @@ std::string describe(const Cluster& cluster, const View& changed, const std::vec
     const auto add = [&](const char* title, const View& view) {
         text += title;
         for (std::size_t i = 0; i < cluster.n; ++i) {
-            text += ' ' + std::string(1, static_cast<char>('a' + i)) + ':' + std::string(to_string(view.statuses[i]));
+            text += ' ' + std::string(1, static_cast<char>('a' + i)) + ':' +
+                    std::string(to_string(view.statuses[i]));
             if (view.ups[i] != Member::never_up) text += '^' + std::to_string(view.ups[i]);
             for (const std::string& role : (*cluster.choices)[cluster.roles[i]]) text += '/' + role;
         }
@@ -192,7 +195,8 @@ std::vector<View> leader_actions(const View& view, bool rounds) {
     std::vector<View> all{view};
     const Mask everybody = (1U << view.statuses.size()) - 1;
     for (std::size_t i = 0; i < view.statuses.size(); ++i)
-        if (View changed = after_leader_action(view, 1U << i); changed != view) all.push_back(std::move(changed));
+        if (View changed = after_leader_action(view, 1U << i); changed != view)
+            all.push_back(std::move(changed));
     if (!rounds) return all;
     View round = after_leader_action(view, everybody);
     if (std::find(all.begin(), all.end(), round) == all.end()) all.push_back(std::move(round));
@@ -229,8 +233,8 @@ void cut(const DowningStrategy& strategy, const Cluster& cluster, const std::vec
     }
 }
 
-/// Calls `each` for every cluster of n nodes: statuses, up numbers ascending or descending, and for every node one
-/// of `role_choices` role sets.
+/// Calls `each` for every cluster of n nodes: statuses, up numbers ascending or descending, and for every
+/// node one of `role_choices` role sets.
 template <class Each>
 void for_each_cluster(std::size_t n, const RoleChoices& role_choices, bool both_ages, Each each) {
     std::size_t status_count = 1;
@@ -265,15 +269,15 @@ const RoleChoices weights_0_1_3 = {{"w0"}, {"w1"}, {"w3"}};
 const RoleWeights weights{{{"w0", 0}, {"w1", 1}, {"w3", 3}}, 1};
 
 void expect_at_most_one_side(const DowningStrategy& strategy, std::size_t parts, std::size_t n_max,
-                             const RoleChoices& roles, bool both_ages = false,
-                             bool uses_lease = false) {
+                             const RoleChoices& roles, bool both_ages = false, bool uses_lease = false) {
     Tally tally;
     for (std::size_t n = std::max<std::size_t>(2, parts); n <= std::min(n_max, nodes_max); ++n) {
         const auto cuts = partitions(n, parts);
         for_each_cluster(n, roles, both_ages,
                          [&](const Cluster& cluster) { cut(strategy, cluster, cuts, uses_lease, tally); });
     }
-    EXPECT_EQ(tally.both_stay, 0U) << strategy.describe() << " of " << tally.cuts << " cuts; first: " << tally.first;
+    EXPECT_EQ(tally.both_stay, 0U) << strategy.describe() << " of " << tally.cuts
+                                   << " cuts; first: " << tally.first;
     EXPECT_GT(tally.cuts, 0U);
     // A strategy that ends everybody is safe and useless; only down-all means to.
     if (strategy.name() != "down-all") {
@@ -281,9 +285,10 @@ void expect_at_most_one_side(const DowningStrategy& strategy, std::size_t parts,
     }
 }
 
-/// The leaving nodes of `gone` have said that they stop, and ended. The others are cut every way, and of every side nobody,
-/// or everybody, or some have heard each goodbye.
-void cut_beside_departed(const DowningStrategy& strategy, const Cluster& cluster, Mask gone, std::size_t parts, Tally& tally) {
+/// The leaving nodes of `gone` have said that they stop, and ended. The others are cut every way, and of
+/// every side nobody, or everybody, or some have heard each goodbye.
+void cut_beside_departed(const DowningStrategy& strategy, const Cluster& cluster, Mask gone,
+                         std::size_t parts, Tally& tally) {
     std::vector<std::size_t> alive;
     for (std::size_t i = 0; i < cluster.n; ++i)
         if ((gone >> i & 1U) == 0) alive.push_back(i);
@@ -313,13 +318,15 @@ void cut_beside_departed(const DowningStrategy& strategy, const Cluster& cluster
                 leading = here;
                 continue;
             }
-            const bool may_stay = std::ranges::any_of(
-                knowledge, [&](Mask known) { return survives(strategy, cluster, cluster.view, here, true, known); });
+            const bool may_stay = std::ranges::any_of(knowledge, [&](Mask known) {
+                return survives(strategy, cluster, cluster.view, here, true, known);
+            });
             others_stay_most += may_stay ? 1U : 0U;
         }
         for (const View& changed : actions) {
-            const bool may_stay = std::ranges::any_of(
-                knowledge, [&](Mask known) { return survives(strategy, cluster, changed, leading, true, known); });
+            const bool may_stay = std::ranges::any_of(knowledge, [&](Mask known) {
+                return survives(strategy, cluster, changed, leading, true, known);
+            });
             const std::size_t staying = others_stay_most + (may_stay ? 1U : 0U);
             ++tally.cuts;
             if (staying == 1) ++tally.one_stays;
@@ -329,19 +336,22 @@ void cut_beside_departed(const DowningStrategy& strategy, const Cluster& cluster
     }
 }
 
-void expect_at_most_one_side_beside_departed(const DowningStrategy& strategy, std::size_t parts, std::size_t n_max,
-                                             const RoleChoices& roles, bool both_ages = false) {
+void expect_at_most_one_side_beside_departed(const DowningStrategy& strategy, std::size_t parts,
+                                             std::size_t n_max, const RoleChoices& roles,
+                                             bool both_ages = false) {
     Tally tally;
     for (std::size_t n = parts + 1; n <= std::min(n_max, nodes_max); ++n)
         for_each_cluster(n, roles, both_ages, [&](const Cluster& cluster) {
             for (Mask gone = 1; gone < 1U << n; ++gone) {
                 bool all_leave = true;
                 for (std::size_t i = 0; i < n; ++i)
-                    all_leave = all_leave && ((gone >> i & 1U) == 0 || cluster.view.statuses[i] == S::Leaving);
+                    all_leave =
+                        all_leave && ((gone >> i & 1U) == 0 || cluster.view.statuses[i] == S::Leaving);
                 if (all_leave) cut_beside_departed(strategy, cluster, gone, parts, tally);
             }
         });
-    EXPECT_EQ(tally.both_stay, 0U) << strategy.describe() << " of " << tally.cuts << " cuts; first: " << tally.first;
+    EXPECT_EQ(tally.both_stay, 0U) << strategy.describe() << " of " << tally.cuts
+                                   << " cuts; first: " << tally.first;
     if (nodes_max < 4) return; // too few are left to be cut
     EXPECT_GT(tally.cuts, 0U);
     if (parts == 2) {
@@ -349,8 +359,8 @@ void expect_at_most_one_side_beside_departed(const DowningStrategy& strategy, st
     }
 }
 
-/// With a quorum of more than half of all that may ever count, whatever a leader did. With a smaller one the guard
-/// against too many members still covers every single change.
+/// With a quorum of more than half of all that may ever count, whatever a leader did. With a smaller one the
+/// guard against too many members still covers every single change.
 void expect_static_quorum_safe(std::size_t parts, std::size_t n_max, const RoleChoices& roles,
                                const RoleWeights& by_weight, const std::string& role) {
     Tally right;
@@ -398,9 +408,7 @@ TEST(TwoWaySplit, KeepRefereeLeavesAtMostOneSide) {
         for (const std::size_t at_least : {1U, 2U})
             expect_at_most_one_side(KeepReferee(node(referee).address(), at_least), 2, 5, no_roles);
 }
-TEST(TwoWaySplit, DownAllLeavesNobody) {
-    expect_at_most_one_side(DownAllStrategy(), 2, 4, no_roles);
-}
+TEST(TwoWaySplit, DownAllLeavesNobody) { expect_at_most_one_side(DownAllStrategy(), 2, 4, no_roles); }
 TEST(TwoWaySplit, LeaseMajorityLeavesOnlyTheOwnerOfTheLease) {
     expect_at_most_one_side(LeaseMajorityStrategy(), 2, 5, no_roles, false, true);
 }
@@ -430,8 +438,9 @@ TEST(ThreeWaySplit, EveryStrategyLeavesAtMostOneSide) {
     expect_at_most_one_side(KeepOldestStrategy(false), 3, 4, no_roles, true);
     Tally tally; // the lonely oldest of three parts ends itself and nobody takes over: rarely anybody stays
     for (std::size_t n = 3; n <= std::min<std::size_t>(4, nodes_max); ++n)
-        for_each_cluster(n, no_roles, true,
-                         [&](const Cluster& c) { cut(KeepOldestStrategy(true), c, partitions(n, 3), false, tally); });
+        for_each_cluster(n, no_roles, true, [&](const Cluster& c) {
+            cut(KeepOldestStrategy(true), c, partitions(n, 3), false, tally);
+        });
     EXPECT_EQ(tally.both_stay, 0U) << tally.first;
     expect_static_quorum_safe(3, 4, no_roles, {}, "");
     expect_at_most_one_side(KeepReferee(node(0).address()), 3, 4, no_roles);

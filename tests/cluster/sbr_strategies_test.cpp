@@ -227,7 +227,9 @@ TEST(IndirectlyConnected, WhenTheSecondDecisionIsIndirectAgainEverybodyGoes) {
     // A strategy that answers "indirect" whatever it is asked.
     struct Stubborn : DowningStrategy {
         std::string_view name() const noexcept override { return "stubborn"; }
-        DowningVerdict decide(const SbrModel&) const override { return {.decision = D::DownIndirectlyConnected}; }
+        DowningVerdict decide(const SbrModel&) const override {
+            return {.decision = D::DownIndirectlyConnected};
+        }
     };
     SbrModel model = split("a", ups("abc"), ups("de"));
     model.set_reachability(rows({{"a", "b"}, {"b", "a"}, {"a", "d"}, {"a", "e"}}));
@@ -395,13 +397,23 @@ TEST(SbrSettings, DurationsHaveAnUpperBoundAndRolesAreText) {
         return valid ? std::string{} : valid.error().subject;
     };
     EXPECT_EQ(subject([](auto& s) { s.stable_after = setting_duration_max; }), "");
-    for (const milliseconds endless : {setting_duration_max + milliseconds{1}, milliseconds{9'223'372'036'855}, milliseconds::max()}) {
-        EXPECT_NE(subject([&](auto& s) { s.stable_after = endless; }).find("stable-after"), std::string::npos);
-        EXPECT_NE(subject([&](auto& s) { s.down_all_when_unstable = SbrSettings::Unstable::after(endless); }).find("down-all-when-unstable"),
+    for (const milliseconds endless :
+         {setting_duration_max + milliseconds{1}, milliseconds{9'223'372'036'855}, milliseconds::max()}) {
+        EXPECT_NE(subject([&](auto& s) { s.stable_after = endless; }).find("stable-after"),
                   std::string::npos);
-        EXPECT_NE(subject([&](auto& s) { s.acquire_lease_delay_for_minority = endless; }).find("acquire-lease-delay"), std::string::npos);
-        EXPECT_NE(subject([&](auto& s) { s.release_after = endless; }).find("release-after"), std::string::npos);
-        EXPECT_NE(subject([&](auto& s) { s.lease_operation_timeout = endless; }).find("lease-operation-timeout"), std::string::npos);
+        EXPECT_NE(subject([&](auto& s) {
+                      s.down_all_when_unstable = SbrSettings::Unstable::after(endless);
+                  }).find("down-all-when-unstable"),
+                  std::string::npos);
+        EXPECT_NE(subject([&](auto& s) {
+                      s.acquire_lease_delay_for_minority = endless;
+                  }).find("acquire-lease-delay"),
+                  std::string::npos);
+        EXPECT_NE(subject([&](auto& s) { s.release_after = endless; }).find("release-after"),
+                  std::string::npos);
+        EXPECT_NE(
+            subject([&](auto& s) { s.lease_operation_timeout = endless; }).find("lease-operation-timeout"),
+            std::string::npos);
     }
     EXPECT_NE(subject([](auto& s) { s.role = "two\nlines"; }).find("role"), std::string::npos);
     EXPECT_NE(subject([](auto& s) {
@@ -422,7 +434,7 @@ TEST(SbrSettings, DownAllWhenUnstableIsThreeQuartersOfStableAfterButAtLeastFourS
 TEST(SbrSettings, GuidanceForStableAfterGrowsWithTheCluster) {
     using std::chrono::seconds;
     const std::vector<std::pair<std::size_t, seconds>> table = {
-        {1, seconds{7}},   {5, seconds{7}},   {6, seconds{10}},   {10, seconds{10}},  {20, seconds{13}},
+        {1, seconds{7}},   {5, seconds{7}},    {6, seconds{10}},   {10, seconds{10}},  {20, seconds{13}},
         {50, seconds{17}}, {100, seconds{20}}, {101, seconds{30}}, {1000, seconds{30}}};
     for (const auto& [members, after] : table)
         EXPECT_EQ(SbrSettings::recommended_stable_after(members), after) << members;
@@ -447,8 +459,9 @@ TEST(SbrDecisionRecord, SaysInOneLineAndInJsonWhatWasCountedAndWhichRuleDecided)
 
     const std::string line = record.to_line();
     EXPECT_EQ(line.find('\n'), std::string::npos);
-    for (const std::string_view part : {"decision=DownUnreachable", "trigger=stable", "keep-majority",
-                                        "the majority is on this side", "down=1 [c:2551#1]", "counted_reachable=2"})
+    for (const std::string_view part :
+         {"decision=DownUnreachable", "trigger=stable", "keep-majority", "the majority is on this side",
+          "down=1 [c:2551#1]", "counted_reachable=2"})
         EXPECT_NE(line.find(part), std::string::npos) << part << " in " << line;
 
     const auto json = boost::json::parse(record.to_json()).as_object();
@@ -472,9 +485,10 @@ TEST(SbrDecisionRecord, ALongListIsCutInTheLineWithItsLengthTold) {
 TEST(DowningDecision, NamesAreThoseOfTheSpecificationAndReadBack) {
     EXPECT_EQ(to_string(D::DownSelf), "DownReachable");
     EXPECT_EQ(parse_downing_decision("DownSelf"), D::DownReachable);
-    for (const D decision : {D::DownUnreachable, D::DownAll, D::DownReachable, D::Stay, D::DownIndirectlyConnected,
-                             D::ReverseDownIndirectlyConnected, D::AcquireLeaseAndDownUnreachable,
-                             D::AcquireLeaseAndDownIndirectlyConnected, D::DownSelfQuarantinedByRemote})
+    for (const D decision :
+         {D::DownUnreachable, D::DownAll, D::DownReachable, D::Stay, D::DownIndirectlyConnected,
+          D::ReverseDownIndirectlyConnected, D::AcquireLeaseAndDownUnreachable,
+          D::AcquireLeaseAndDownIndirectlyConnected, D::DownSelfQuarantinedByRemote})
         EXPECT_EQ(parse_downing_decision(to_string(decision)), decision);
     EXPECT_EQ(parse_downing_decision("DownNobody"), std::nullopt);
 }

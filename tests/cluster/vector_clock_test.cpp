@@ -89,9 +89,11 @@ TEST(VectorClock, DigestIsTheSameForEveryWayToTheSameCounters) {
 TEST(VectorClock, EntriesSayTheSameWhateverTheyAreComparedWith) {
     const auto key = [](const char* host) { return node(host).key(); };
     using Entries = std::vector<VectorClock::Entry>;
-    for (const Entries& entries : {Entries{{key("b"), 2}, {key("a"), 1}, {key("c"), 3}}, Entries{{key("a"), 1}, {key("c"), 9}},
-                                   Entries{{key("a"), 1}, {key("a"), 4}, {key("b"), 2}}, Entries{{key("a"), 0}, {key("b"), 2}, {key("c"), 3}},
-                                   Entries{{key("a"), 1}, {key("b"), 2}, {key("d"), 3}}, Entries{}}) {
+    for (const Entries& entries :
+         {Entries{{key("b"), 2}, {key("a"), 1}, {key("c"), 3}}, Entries{{key("a"), 1}, {key("c"), 9}},
+          Entries{{key("a"), 1}, {key("a"), 4}, {key("b"), 2}},
+          Entries{{key("a"), 0}, {key("b"), 2}, {key("c"), 3}},
+          Entries{{key("a"), 1}, {key("b"), 2}, {key("d"), 3}}, Entries{}}) {
         const auto expected = VectorClock::from_entries(entries);
         for (const auto& like : {clock({}), clock({1, 2, 3}), clock({1, 7, 3}), clock({1, 2})}) {
             const auto built = VectorClock::from_entries(entries, like);

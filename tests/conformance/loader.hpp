@@ -81,7 +81,8 @@ json::object versions_of(const Reachability& reachability);
 json::array tombstones_of(const Gossip& gossip);
 /// Name -> counter, of those of `names` that have one. Entries of other keys come out as "?<key>".
 json::object counters_of(const VectorClock& clock, std::span<const std::string> names);
-/// Every name a clock could have in what this JSON shows: each key, and each text that is a node's id, wherever it stands.
+/// Every name a clock could have in what this JSON shows: each key, and each text that is a node's id,
+/// wherever it stands.
 std::vector<std::string> clock_names_of(const json::value& shown);
 
 } // namespace muster::conformance

@@ -37,7 +37,8 @@ std::string run_case(const json::object& test_case) {
         const Outcome outcome = entry->run(object_field(test_case, "given"));
         for (const auto& value : outcome.values) {
             if (const auto key = unknown_key(expect, value, entry->matching); !key.empty())
-                return "failure of the runner: it does not know the key \"" + key + "\" in \"expect\"; its answer: " + json::serialize(value);
+                return "failure of the runner: it does not know the key \"" + key +
+                       "\" in \"expect\"; its answer: " + json::serialize(value);
             if (!matches(expect, value, entry->matching)) return json::serialize(value);
         }
         return {};
@@ -113,7 +114,8 @@ void run_file(const json::value& document, Tally& tally) {
         const auto& test_case = cases[i].as_object();
         const auto* expect = test_case.if_contains("expect");
         std::cout << text_or(test_case, "id", "?") << " | " << text_or(test_case, "why", "") << " | expected "
-                  << (expect == nullptr ? "nothing" : json::serialize(*expect)) << " | got " << outcomes[i] << '\n';
+                  << (expect == nullptr ? "nothing" : json::serialize(*expect)) << " | got " << outcomes[i]
+                  << '\n';
     }
 }
 

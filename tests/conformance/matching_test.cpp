@@ -1,4 +1,5 @@
-/// How an expectation of the conformance schema is read ("Data conventions" of its README): by whom the cases are judged.
+/// How an expectation of the conformance schema is read ("Data conventions" of its README): by whom the cases
+/// are judged.
 #include "registry.hpp"
 
 #include <gtest/gtest.h>
@@ -39,14 +40,18 @@ TEST(Matching, ListsAtTheTopAreInOrderUnlessTheOperationSaysOtherwise) {
 TEST(Matching, ReachabilityRecordsAreASetOfRowsInOrder) {
     EXPECT_TRUE(match(R"({"records":[["a","b","Unreachable",1],["c","d","Unreachable",2]]})",
                       R"({"records":[["c","d","Unreachable",2],["a","b","Unreachable",1]]})"));
-    EXPECT_FALSE(match(R"({"records":[["a","b","Unreachable",1]]})", R"({"records":[["b","a","Unreachable",1]]})"));
+    EXPECT_FALSE(
+        match(R"({"records":[["a","b","Unreachable",1]]})", R"({"records":[["b","a","Unreachable",1]]})"));
 }
 
 TEST(Matching, WhatAStepDownsIsASet) {
-    EXPECT_TRUE(match(R"({"downs":[{"at":10,"down":["b","a"]}]})", R"({"downs":[{"at":10,"down":["a","b"]}]})"));
-    EXPECT_FALSE(match(R"({"downs":[{"at":10,"down":["b","a"]}]})", R"({"downs":[{"at":11,"down":["a","b"]}]})"));
+    EXPECT_TRUE(
+        match(R"({"downs":[{"at":10,"down":["b","a"]}]})", R"({"downs":[{"at":10,"down":["a","b"]}]})"));
+    EXPECT_FALSE(
+        match(R"({"downs":[{"at":10,"down":["b","a"]}]})", R"({"downs":[{"at":11,"down":["a","b"]}]})"));
     EXPECT_FALSE(match(R"({"downs":[{"at":10,"down":["b"]}]})", R"({"downs":[{"at":10,"down":["a","b"]}]})"));
-    EXPECT_FALSE(match(R"({"downs":[]})", R"({"downs":[{"at":10,"down":["a"]}]})")) << "steps without downs are absent";
+    EXPECT_FALSE(match(R"({"downs":[]})", R"({"downs":[{"at":10,"down":["a"]}]})"))
+        << "steps without downs are absent";
 }
 
 TEST(Matching, MapsFromIdsAreComparedWhole) {
@@ -57,7 +62,8 @@ TEST(Matching, MapsFromIdsAreComparedWhole) {
         EXPECT_FALSE(match(one, two)) << key;
         EXPECT_FALSE(match(two, one)) << key;
     }
-    EXPECT_TRUE(match(R"({"status":{"a":"Reachable"}})", R"({"status":{"a":"Reachable","b":"Unreachable"}})"));
+    EXPECT_TRUE(
+        match(R"({"status":{"a":"Reachable"}})", R"({"status":{"a":"Reachable","b":"Unreachable"}})"));
     EXPECT_FALSE(match(R"({"a":1})", R"({"a":1,"b":2})", {.whole_object = true}));
 }
 

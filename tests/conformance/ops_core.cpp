@@ -1,5 +1,5 @@
-// Operations on a core: gossip reception, leader actions, commands, the join process. Each case puts a ClusterCore into
-// the given state, tells it one thing, and reads state and effects.
+// Operations on a core: gossip reception, leader actions, commands, the join process. Each case puts a
+// ClusterCore into the given state, tells it one thing, and reads state and effects.
 #include "registry.hpp"
 
 #include <algorithm>
@@ -50,7 +50,8 @@ void apply_config(const json::object& config, ClusterSettings& settings) {
 ClusterSettings settings_of(const json::object& given) {
     ClusterSettings settings = ClusterSettings::classic();
     if (const auto* dc = optional_field(given, "selfDc")) settings.multi_dc.self_data_center = text(*dc);
-    settings.multi_dc.cross_dc_connections = static_cast<std::size_t>(number_field(given, "crossDcConnections", 5));
+    settings.multi_dc.cross_dc_connections =
+        static_cast<std::size_t>(number_field(given, "crossDcConnections", 5));
     if (const auto* config = optional_field(given, "config")) apply_config(config->as_object(), settings);
     return settings;
 }
@@ -86,15 +87,17 @@ Subject subject_of(const json::object& given, ClusterCore::Restored restored, Cl
                    std::string_view gossip_name = "gossip", std::uint64_t seed = 1) {
     restored.gossip = std::make_shared<const Gossip>(parse_gossip(field(given, gossip_name)));
     const GossipPtr before = restored.gossip;
-    Subject subject{ClusterCore::with_state(parse_node(text_field(given, "self")), std::move(settings), random_of(seed),
-                                            std::move(restored), at()),
+    Subject subject{ClusterCore::with_state(parse_node(text_field(given, "self")), std::move(settings),
+                                            random_of(seed), std::move(restored), at()),
                     before,
                     {}};
     // Cases are cut out of longer stories: their states need not be reachable ones.
     subject.core.check_invariants(false);
     return subject;
 }
-Subject subject_of(const json::object& given) { return subject_of(given, restored_of(given), settings_of(given)); }
+Subject subject_of(const json::object& given) {
+    return subject_of(given, restored_of(given), settings_of(given));
+}
 
 /// What a node sent to `to`: the schema's name of the message, "none" when nothing counts.
 std::string reply_to(const Effects& effects, std::size_t from_index, const Address& to) {
@@ -110,7 +113,8 @@ std::string reply_to(const Effects& effects, std::size_t from_index, const Addre
     return reply;
 }
 
-/// Where the reply to a message starts: a node that stops itself first says so to many, and replies after that.
+/// Where the reply to a message starts: a node that stops itself first says so to many, and replies after
+/// that.
 std::size_t reply_start(const Subject& subject) {
     if (!subject.core.is_stopped()) return 0;
     std::size_t start = 0;
@@ -162,7 +166,8 @@ const Operation receive_gossip{
         const auto remote = std::make_shared<const Gossip>(parse_gossip(field(given, "remote")));
         const Gossip local = parse_gossip(field(given, "local"));
         for (const Gossip* g : {remote.get(), &local})
-            for (const Member& m : g->members()) restored.last_heartbeats.emplace(m.unique_address(), at().monotonic);
+            for (const Member& m : g->members())
+                restored.last_heartbeats.emplace(m.unique_address(), at().monotonic);
         const auto heard = restored.last_heartbeats;
         Subject subject = subject_of(given, std::move(restored), settings_of(given), "local");
 
@@ -172,7 +177,8 @@ const Operation receive_gossip{
 
         json::array reset;
         for (const auto& [node, last] : heard)
-            if (subject.gossip().has_member(node) && !subject.core.is_monitored(node)) reset.emplace_back(id_of(node));
+            if (subject.gossip().has_member(node) && !subject.core.is_monitored(node))
+                reset.emplace_back(id_of(node));
         json::object result = state_of(subject, given);
         result["members"] = statuses_of(subject.gossip().members());
         result["type"] = outcome_of(subject.effects);
@@ -186,8 +192,11 @@ const Operation receive_status{
         Subject subject = subject_of(given, restored_of(given), settings_of(given), "local");
         const UniqueAddress from = parse_node(text_field(given, "from"));
         const auto* to = optional_field(given, "to");
-        GossipStatus status{from, to == nullptr ? subject.self() : parse_node(text(*to)),
-                            parse_clock(field(given, "version")), {}, {}};
+        GossipStatus status{from,
+                            to == nullptr ? subject.self() : parse_node(text(*to)),
+                            parse_clock(field(given, "version")),
+                            {},
+                            {}};
         const bool same = status.version == subject.gossip().version();
         status.version_id = same ? subject.gossip().version_id() : Hasher("another version").finish();
         const std::string digest = text_field(given, "seenDigest");
@@ -201,19 +210,19 @@ const Operation receive_status{
         return result;
     }};
 
-const Operation gossip_tick_message{
-    "gossip_tick_message", [](const json::object& given) -> Outcome {
-        // The case fixes the peer, the round draws it: it is drawn until it is that one. 1000 rounds find every
-        // peer that can be drawn at all.
-        const Address peer = parse_address(text_field(given, "peer"));
-        for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
-            Subject subject = subject_of(given, restored_of(given), settings_of(given), "gossip", seed);
-            subject.core.tick_gossip(at(), subject.effects);
-            const std::string sent = reply_to(subject.effects, 0, peer);
-            if (sent != "none") return sent;
-        }
-        return "none";
-    }};
+const Operation gossip_tick_message{"gossip_tick_message", [](const json::object& given) -> Outcome {
+                                        // The case fixes the peer, the round draws it: it is drawn until it
+                                        // is that one. 1000 rounds find every peer that can be drawn at all.
+                                        const Address peer = parse_address(text_field(given, "peer"));
+                                        for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+                                            Subject subject = subject_of(given, restored_of(given),
+                                                                         settings_of(given), "gossip", seed);
+                                            subject.core.tick_gossip(at(), subject.effects);
+                                            const std::string sent = reply_to(subject.effects, 0, peer);
+                                            if (sent != "none") return sent;
+                                        }
+                                        return "none";
+                                    }};
 
 const Operation gossip_speedup_needed{"gossip_speedup_needed", [](const json::object& given) -> Outcome {
                                           return subject_of(given).core.is_gossip_speedup_needed();
@@ -221,14 +230,14 @@ const Operation gossip_speedup_needed{"gossip_speedup_needed", [](const json::ob
 
 // --- the leader
 
-const Operation leader_actions{
-    "leader_actions", [](const json::object& given) -> Outcome {
-        Subject subject = subject_of(given);
-        const std::int64_t ticks = number_field(given, "ticks", 1);
-        for (std::int64_t tick = 1; tick <= ticks; ++tick)
-            subject.core.tick_leader_actions(at(milliseconds{1000} * tick), subject.effects);
-        return state_of(subject, given);
-    }};
+const Operation leader_actions{"leader_actions", [](const json::object& given) -> Outcome {
+                                   Subject subject = subject_of(given);
+                                   const std::int64_t ticks = number_field(given, "ticks", 1);
+                                   for (std::int64_t tick = 1; tick <= ticks; ++tick)
+                                       subject.core.tick_leader_actions(at(milliseconds{1000} * tick),
+                                                                        subject.effects);
+                                   return state_of(subject, given);
+                               }};
 
 // --- commands
 
@@ -236,19 +245,22 @@ Outcome after_command(const json::object& given, Subject& subject) { return stat
 
 const Operation leave{"leave", [](const json::object& given) -> Outcome {
                           Subject subject = subject_of(given);
-                          subject.core.leave(parse_address(text_field(given, "address")), at(), subject.effects);
+                          subject.core.leave(parse_address(text_field(given, "address")), at(),
+                                             subject.effects);
                           return after_command(given, subject);
                       }};
 
 const Operation down{"down", [](const json::object& given) -> Outcome {
                          Subject subject = subject_of(given);
-                         subject.core.down(parse_address(text_field(given, "address")), at(), subject.effects);
+                         subject.core.down(parse_address(text_field(given, "address")), at(),
+                                           subject.effects);
                          return after_command(given, subject);
                      }};
 
 const Operation quarantined{"quarantined", [](const json::object& given) -> Outcome {
                                 Subject subject = subject_of(given);
-                                subject.core.quarantined(parse_node(text_field(given, "node")), at(), subject.effects);
+                                subject.core.quarantined(parse_node(text_field(given, "node")), at(),
+                                                         subject.effects);
                                 return after_command(given, subject);
                             }};
 
@@ -269,20 +281,21 @@ const Operation exiting_completed{
         return result;
     }};
 
-const Operation shutdown_self_when_down{
-    "shutdown_self_when_down", [](const json::object& given) -> Outcome {
-        Subject subject = subject_of(given);
-        const std::int64_t ticks = number_field(given, "ticks", 1);
-        for (std::int64_t tick = 1; tick <= ticks; ++tick)
-            subject.core.tick_leader_actions(at(milliseconds{1000} * tick), subject.effects);
-        return subject.core.is_stopped();
-    }};
+const Operation shutdown_self_when_down{"shutdown_self_when_down", [](const json::object& given) -> Outcome {
+                                            Subject subject = subject_of(given);
+                                            const std::int64_t ticks = number_field(given, "ticks", 1);
+                                            for (std::int64_t tick = 1; tick <= ticks; ++tick)
+                                                subject.core.tick_leader_actions(
+                                                    at(milliseconds{1000} * tick), subject.effects);
+                                            return subject.core.is_stopped();
+                                        }};
 
 const Operation reap_unreachable{
     "reap_unreachable", [](const json::object& given) -> Outcome {
         ClusterCore::Restored restored = restored_of(given);
         std::set<Address> unavailable;
-        for (const json::value& id : array_field(given, "unavailable")) unavailable.insert(parse_address(text(id)));
+        for (const json::value& id : array_field(given, "unavailable"))
+            unavailable.insert(parse_address(text(id)));
         const Gossip gossip = parse_gossip(field(given, "gossip"));
         for (const Member& m : gossip.members())
             if (unavailable.contains(m.address()))
@@ -300,7 +313,8 @@ const Operation reap_unreachable{
 
 // --- joining, the members' side
 
-/// A connection to `peer` has shaken hands with exactly this incarnation: what a Join's sender must have proved, and a Welcome's has.
+/// A connection to `peer` has shaken hands with exactly this incarnation: what a Join's sender must have
+/// proved, and a Welcome's has.
 void report_proven(ClusterCore& core, const UniqueAddress& peer, Effects& effects) {
     core.on_link(peer, LinkEvent::Established, at(), effects);
 }
@@ -312,7 +326,8 @@ const Operation join_request{
         if (const auto* roles = optional_field(given, "roles"))
             for (const json::value& role : roles->as_array()) join.roles.push_back(text(role));
         const auto* dc = optional_field(given, "joiningDc");
-        join.roles.push_back(dc_role(dc != nullptr ? text(*dc) : subject.core.settings().multi_dc.self_data_center));
+        join.roles.push_back(
+            dc_role(dc != nullptr ? text(*dc) : subject.core.settings().multi_dc.self_data_center));
         report_proven(subject.core, join.node, subject.effects);
         subject.core.on_message(join, at().monotonic, at(), subject.effects);
         json::object result = state_of(subject, given);
@@ -328,13 +343,15 @@ const Operation init_join_reply{
         ClusterCore core(self, ClusterSettings::classic(), random_of(1));
         Effects effects;
         if (const auto status = parse_member_status(state)) {
-            const std::vector<Member> members{Member(self, *status, {}, 1), Member(parse_node("b:1#2"), MemberStatus::Up, {}, 2)};
+            const std::vector<Member> members{Member(self, *status, {}, 1),
+                                              Member(parse_node("b:1#2"), MemberStatus::Up, {}, 2)};
             const std::vector<UniqueAddress> seen{self};
             auto gossip = Gossip::from_parts(members, seen, {}, {}, {});
             if (!gossip) throw BadCase(gossip.error().message());
             ClusterCore::Restored restored;
             restored.gossip = std::make_shared<const Gossip>(*std::move(gossip));
-            core = ClusterCore::with_state(self, ClusterSettings::classic(), random_of(1), std::move(restored), at());
+            core = ClusterCore::with_state(self, ClusterSettings::classic(), random_of(1),
+                                           std::move(restored), at());
         } else if (state != "uninitialized") {
             core.join(parse_address("b:1"), at(), effects); // trying to join
         }
@@ -356,9 +373,11 @@ const Operation join_validation{
             return value == nullptr ? std::string{absent} : text(*value);
         };
         const UniqueAddress self(
-            Address::remote(name("selfProtocol", "akka.tcp"), name("selfSystem", case_system), "a", 1), Uid{1});
+            Address::remote(name("selfProtocol", "akka.tcp"), name("selfSystem", case_system), "a", 1),
+            Uid{1});
         const UniqueAddress other(
-            Address::remote(name("otherProtocol", "akka.tcp"), name("otherSystem", case_system), "b", 1), Uid{2});
+            Address::remote(name("otherProtocol", "akka.tcp"), name("otherSystem", case_system), "b", 1),
+            Uid{2});
         ClusterCore core(self, ClusterSettings::classic(), random_of(1));
         Effects effects;
         core.join(self.address(), at(), effects);
@@ -393,7 +412,8 @@ const Operation welcome{
 
 const Operation seed_choice{"seed_choice", [](const json::object& given) -> Outcome {
                                 const auto seeds = parse_addresses(field(given, "seeds"));
-                                switch (choose_seed_process(parse_address(text_field(given, "self")), seeds)) {
+                                switch (
+                                    choose_seed_process(parse_address(text_field(given, "self")), seeds)) {
                                 case SeedChoice::Nothing: return "none";
                                 case SeedChoice::JoinSelf: return "join_self";
                                 case SeedChoice::FirstSeed: return "first_seed_process";
@@ -402,7 +422,8 @@ const Operation seed_choice{"seed_choice", [](const json::object& given) -> Outc
                                 throw BadCase("no such choice");
                             }};
 
-/// Whether a core that asked these seeds ends its joining at an Ack that calls its configuration incompatible.
+/// Whether a core that asked these seeds ends its joining at an Ack that calls its configuration
+/// incompatible.
 bool ends_joining(const json::object& given, const Address& from) {
     ClusterSettings settings = ClusterSettings::classic();
     settings.enforce_config_on_join = bool_field(given, "enforce", settings.enforce_config_on_join);
@@ -433,7 +454,8 @@ json::object play_seed_process(const json::object& given, SeedChoice kind) {
     std::vector<Event> events;
     for (const json::value& e : array_field(given, "events")) {
         const json::array& columns = e.as_array();
-        events.push_back({milliseconds{number(columns.at(0))}, text(columns.at(1)), parse_address(text(columns.at(2)))});
+        events.push_back(
+            {milliseconds{number(columns.at(0))}, text(columns.at(1)), parse_address(text(columns.at(2)))});
     }
     const milliseconds horizon = millis_field(given, "seedNodeTimeoutMs") * 2;
     for (milliseconds t{100}; t <= horizon; t += milliseconds{100}) events.push_back({t, "tick", self});
@@ -483,35 +505,37 @@ const Operation other_seed{"other_seed", [](const json::object& given) -> Outcom
                                return play_seed_process(given, SeedChoice::OtherSeed);
                            }};
 
-const Operation join_retry{
-    "join_retry", [](const json::object& given) -> Outcome {
-        const std::vector<Address> seeds = parse_addresses(field(given, "seeds"));
-        ClusterSettings settings = ClusterSettings::classic();
-        if (const auto* after = optional_field(given, "retryUnsuccessfulJoinAfterMs"))
-            settings.retry_unsuccessful_join_after = milliseconds{number(*after)};
-        if (const auto* retry = optional_field(given, "retry")) {
-            const bool off = retry->is_string() && retry->get_string() == "off";
-            settings.retry_unsuccessful_join_after.reset();
-            if (!off) settings.retry_unsuccessful_join_after = milliseconds{number(*retry)};
-        }
-        ClusterCore core(parse_node("z:1#1"), settings, random_of(1));
-        Effects effects;
-        if (seeds.empty()) {
-            core.join(parse_address("a:1"), at(), effects);
-        } else {
-            core.join_seed_nodes(seeds, at(), effects);
-            core.on_message(InitJoinAck{seeds.front(), ConfigCheck::Unchecked, {}}, at().monotonic, at(), effects);
-        }
-        effects.clear();
-        core.tick_join(at(millis_field(given, "elapsedMs")), effects);
-        for (const Effect& e : effects) {
-            const auto* send = std::get_if<effect::Send>(&e);
-            if (send == nullptr) continue;
-            if (std::holds_alternative<InitJoin>(send->message)) return "restart_seed_process";
-            if (std::holds_alternative<Join>(send->message)) return "resend_join";
-        }
-        return "none";
-    }};
+const Operation join_retry{"join_retry", [](const json::object& given) -> Outcome {
+                               const std::vector<Address> seeds = parse_addresses(field(given, "seeds"));
+                               ClusterSettings settings = ClusterSettings::classic();
+                               if (const auto* after = optional_field(given, "retryUnsuccessfulJoinAfterMs"))
+                                   settings.retry_unsuccessful_join_after = milliseconds{number(*after)};
+                               if (const auto* retry = optional_field(given, "retry")) {
+                                   const bool off = retry->is_string() && retry->get_string() == "off";
+                                   settings.retry_unsuccessful_join_after.reset();
+                                   if (!off)
+                                       settings.retry_unsuccessful_join_after = milliseconds{number(*retry)};
+                               }
+                               ClusterCore core(parse_node("z:1#1"), settings, random_of(1));
+                               Effects effects;
+                               if (seeds.empty()) {
+                                   core.join(parse_address("a:1"), at(), effects);
+                               } else {
+                                   core.join_seed_nodes(seeds, at(), effects);
+                                   core.on_message(InitJoinAck{seeds.front(), ConfigCheck::Unchecked, {}},
+                                                   at().monotonic, at(), effects);
+                               }
+                               effects.clear();
+                               core.tick_join(at(millis_field(given, "elapsedMs")), effects);
+                               for (const Effect& e : effects) {
+                                   const auto* send = std::get_if<effect::Send>(&e);
+                                   if (send == nullptr) continue;
+                                   if (std::holds_alternative<InitJoin>(send->message))
+                                       return "restart_seed_process";
+                                   if (std::holds_alternative<Join>(send->message)) return "resend_join";
+                               }
+                               return "none";
+                           }};
 
 ConfigCompat config_of(const json::object& side) {
     const auto optional_text = [&](std::string_view key) -> std::optional<std::string> {
@@ -519,8 +543,8 @@ ConfigCompat config_of(const json::object& side) {
         if (value == nullptr) return {};
         return value->is_string() ? std::string{value->get_string()} : json::serialize(*value);
     };
-    ConfigCompat config = ConfigCompat::cluster(optional_text("provider").value_or(""), optional_text("strategy"),
-                                                optional_text("weights"));
+    ConfigCompat config = ConfigCompat::cluster(optional_text("provider").value_or(""),
+                                                optional_text("strategy"), optional_text("weights"));
     for (const auto& [key, value] : side) {
         if (key == "provider" || key == "strategy" || key == "weights" || value.is_null()) continue;
         config.require(std::string{key}, KeyPresence::SenderHas);
@@ -529,37 +553,42 @@ ConfigCompat config_of(const json::object& side) {
     return config;
 }
 
-const Operation config_check{
-    "config_check", [](const json::object& given) -> Outcome {
-        // A member with one configuration, a joiner with the other: the whole conversation.
-        const UniqueAddress member = parse_node("a:1#1");
-        const UniqueAddress joiner = parse_node("b:1#2");
-        ClusterCore here(member, ClusterSettings::classic(), random_of(1), config_of(object_field(given, "a")));
-        ClusterCore there(joiner, ClusterSettings::classic(), random_of(2), config_of(object_field(given, "b")));
-        Effects mine;
-        Effects theirs;
-        here.join(member.address(), at(), mine);
-        there.join_seed_nodes({member.address()}, at(), theirs);
-        const auto deliver = [](const Effects& from, const UniqueAddress& to, ClusterCore& core, Effects& out) {
-            for (const Effect& e : from) {
-                const auto* send = std::get_if<effect::Send>(&e);
-                if (send != nullptr && send->to.address == to.address())
-                    core.on_message(send->message, at().monotonic, at(), out);
-            }
-        };
-        mine.clear();
-        deliver(theirs, member, here, mine);
-        theirs.clear();
-        deliver(mine, joiner, there, theirs);
-        for (const Effect& e : theirs) {
-            const auto* shutdown = std::get_if<effect::Shutdown>(&e);
-            if (shutdown != nullptr && shutdown->reason == ShutdownReason::IncompatibleConfiguration)
-                return "incompatible";
-            const auto* send = std::get_if<effect::Send>(&e);
-            if (send != nullptr && std::holds_alternative<Join>(send->message)) return "compatible";
-        }
-        return "none";
-    }};
+const Operation config_check{"config_check", [](const json::object& given) -> Outcome {
+                                 // A member with one configuration, a joiner with the other: the whole
+                                 // conversation.
+                                 const UniqueAddress member = parse_node("a:1#1");
+                                 const UniqueAddress joiner = parse_node("b:1#2");
+                                 ClusterCore here(member, ClusterSettings::classic(), random_of(1),
+                                                  config_of(object_field(given, "a")));
+                                 ClusterCore there(joiner, ClusterSettings::classic(), random_of(2),
+                                                   config_of(object_field(given, "b")));
+                                 Effects mine;
+                                 Effects theirs;
+                                 here.join(member.address(), at(), mine);
+                                 there.join_seed_nodes({member.address()}, at(), theirs);
+                                 const auto deliver = [](const Effects& from, const UniqueAddress& to,
+                                                         ClusterCore& core, Effects& out) {
+                                     for (const Effect& e : from) {
+                                         const auto* send = std::get_if<effect::Send>(&e);
+                                         if (send != nullptr && send->to.address == to.address())
+                                             core.on_message(send->message, at().monotonic, at(), out);
+                                     }
+                                 };
+                                 mine.clear();
+                                 deliver(theirs, member, here, mine);
+                                 theirs.clear();
+                                 deliver(mine, joiner, there, theirs);
+                                 for (const Effect& e : theirs) {
+                                     const auto* shutdown = std::get_if<effect::Shutdown>(&e);
+                                     if (shutdown != nullptr &&
+                                         shutdown->reason == ShutdownReason::IncompatibleConfiguration)
+                                         return "incompatible";
+                                     const auto* send = std::get_if<effect::Send>(&e);
+                                     if (send != nullptr && std::holds_alternative<Join>(send->message))
+                                         return "compatible";
+                                 }
+                                 return "none";
+                             }};
 
 } // namespace
 } // namespace muster::conformance

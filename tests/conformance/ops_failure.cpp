@@ -35,7 +35,8 @@ const Operation phi_op{"phi", [](const json::object& given) -> Outcome {
                        }};
 
 const Operation history{"history", [](const json::object& given) -> Outcome {
-                            HeartbeatHistory samples(static_cast<std::size_t>(number_field(given, "maxSampleSize")));
+                            HeartbeatHistory samples(
+                                static_cast<std::size_t>(number_field(given, "maxSampleSize")));
                             for (const auto& sample : array_field(given, "samples"))
                                 samples.add(milliseconds{number(sample)});
                             return json::object{{"mean", samples.mean()},
@@ -72,8 +73,8 @@ void run_repeat(Detector& detector, const json::value& value) {
     if (!value.is_object()) throw BadCase("\"repeat\" is no object");
     const auto& repeat = value.get_object();
     const auto* count = any_field(repeat, {"count", "times", "n", "heartbeats"});
-    const auto* every =
-        any_field(repeat, {"interval", "intervalMs", "every", "everyMs", "step", "stepMs", "period", "periodMs", "dt"});
+    const auto* every = any_field(
+        repeat, {"interval", "intervalMs", "every", "everyMs", "step", "stepMs", "period", "periodMs", "dt"});
     const auto* start = any_field(repeat, {"start", "startMs", "from", "fromMs", "t", "at"});
     const auto* end = any_field(repeat, {"until", "untilMs", "to", "toMs", "end"});
     if (every == nullptr || (count == nullptr && end == nullptr))
@@ -91,8 +92,9 @@ bool in_bounds(const json::object& step, double value) {
     if (const auto* v = optional_field(step, "le"); v != nullptr && !(value <= real(*v))) return false;
     if (const auto* v = optional_field(step, "expect")) return matches(*v, json::value(value), {});
     if (const auto* v = optional_field(step, "approx"))
-        return matches(json::object{{"approx", *v}, {"tol", step.contains("tol") ? step.at("tol") : json::value(1e-9)}},
-                       json::value(value), {});
+        return matches(
+            json::object{{"approx", *v}, {"tol", step.contains("tol") ? step.at("tol") : json::value(1e-9)}},
+            json::value(value), {});
     return true;
 }
 
@@ -115,39 +117,41 @@ Outcome run_detector(const json::object& given, Detector detector, Phi phi_of) {
             ok = in_bounds(step, phi_of(detector, now));
         else
             throw BadCase("unknown step \"" + what + "\"");
-        if (!ok) return "failed at " + json::serialize(value) + " with phi " + std::to_string(phi_of(detector, now));
+        if (!ok)
+            return "failed at " + json::serialize(value) + " with phi " +
+                   std::to_string(phi_of(detector, now));
     }
     return "ok";
 }
 
-const Operation phi_script{"phi_script", [](const json::object& given) -> Outcome {
-                               return run_detector(
-                                   given, PhiAccrualFailureDetector(detector_settings(object_field(given, "params"))),
-                                   [](const PhiAccrualFailureDetector& d, Instant now) { return d.phi(now); });
-                           }};
-
-const Operation deadline_script{
-    "deadline_script", [](const json::object& given) -> Outcome {
-        const auto& params = object_field(given, "params");
+const Operation phi_script{
+    "phi_script", [](const json::object& given) -> Outcome {
         return run_detector(given,
-                            DeadlineFailureDetector(millis_field(params, "heartbeatIntervalMs"),
-                                                    millis_field(params, "acceptablePauseMs")),
-                            [](const DeadlineFailureDetector&, Instant) { return 0.0; });
+                            PhiAccrualFailureDetector(detector_settings(object_field(given, "params"))),
+                            [](const PhiAccrualFailureDetector& d, Instant now) { return d.phi(now); });
     }};
+
+const Operation deadline_script{"deadline_script", [](const json::object& given) -> Outcome {
+                                    const auto& params = object_field(given, "params");
+                                    return run_detector(
+                                        given,
+                                        DeadlineFailureDetector(millis_field(params, "heartbeatIntervalMs"),
+                                                                millis_field(params, "acceptablePauseMs")),
+                                        [](const DeadlineFailureDetector&, Instant) { return 0.0; });
+                                }};
 
 // --- heartbeats
 
-const Operation ring_receivers{"ring_receivers",
-                               [](const json::object& given) -> Outcome {
-                                   const auto sender = parse_node(text_field(given, "sender"));
-                                   HeartbeatRing ring(sender, static_cast<std::size_t>(
-                                                                  number_field(given, "monitoredByNrOfMembers")));
-                                   for (const auto& node : parse_nodes(field(given, "nodes"))) ring.add(node);
-                                   for (const auto& node : parse_nodes(field(given, "unreachable")))
-                                       ring.set_unreachable(node);
-                                   return ids_of(std::span<const UniqueAddress>(ring.receivers(sender)));
-                               },
-                               {.list_is_set = true}};
+const Operation ring_receivers{
+    "ring_receivers",
+    [](const json::object& given) -> Outcome {
+        const auto sender = parse_node(text_field(given, "sender"));
+        HeartbeatRing ring(sender, static_cast<std::size_t>(number_field(given, "monitoredByNrOfMembers")));
+        for (const auto& node : parse_nodes(field(given, "nodes"))) ring.add(node);
+        for (const auto& node : parse_nodes(field(given, "unreachable"))) ring.set_unreachable(node);
+        return ids_of(std::span<const UniqueAddress>(ring.receivers(sender)));
+    },
+    {.list_is_set = true}};
 
 /// A script's node: one incarnation, or every known one of an address.
 std::vector<UniqueAddress> nodes_named(const std::set<UniqueAddress>& known, const json::value& name) {
@@ -193,8 +197,8 @@ public:
 private:
     static FailureDetectorSettings settings(const json::object& given) {
         FailureDetectorSettings s;
-        s.monitored_by_nr_of_members = static_cast<std::size_t>(
-            number_field(given, "monitoredByNrOfMembers", static_cast<std::int64_t>(s.monitored_by_nr_of_members)));
+        s.monitored_by_nr_of_members = static_cast<std::size_t>(number_field(
+            given, "monitoredByNrOfMembers", static_cast<std::int64_t>(s.monitored_by_nr_of_members)));
         return s;
     }
 
@@ -232,17 +236,16 @@ const Operation heartbeat_state_script{"heartbeat_state_script", [](const json::
                                            return script.result();
                                        }};
 
-const Operation cross_dc_state{"cross_dc_state", [](const json::object& given) -> Outcome {
-                                   MultiDcSettings settings;
-                                   settings.self_data_center = text_field(given, "selfDc");
-                                   settings.cross_dc_connections =
-                                       static_cast<std::size_t>(number_field(given, "n"));
-                                   CrossDcHeartbeats heartbeats(parse_node(text_field(given, "self")), settings);
-                                   heartbeats.update(parse_members(field(given, "members")));
-                                   return json::object{
-                                       {"active", heartbeats.is_active()},
-                                       {"receivers", ids_of(std::span<const UniqueAddress>(heartbeats.receivers()))}};
-                               }};
+const Operation cross_dc_state{
+    "cross_dc_state", [](const json::object& given) -> Outcome {
+        MultiDcSettings settings;
+        settings.self_data_center = text_field(given, "selfDc");
+        settings.cross_dc_connections = static_cast<std::size_t>(number_field(given, "n"));
+        CrossDcHeartbeats heartbeats(parse_node(text_field(given, "self")), settings);
+        heartbeats.update(parse_members(field(given, "members")));
+        return json::object{{"active", heartbeats.is_active()},
+                            {"receivers", ids_of(std::span<const UniqueAddress>(heartbeats.receivers()))}};
+    }};
 
 // --- the resolver
 
@@ -269,16 +272,18 @@ SbrSettings sbr_settings(const std::string& strategy, const json::object& config
     if (const auto* role = optional_field(config, "role")) settings.role = text(*role);
     settings.quorum_size = static_cast<std::uint64_t>(number_field(config, "quorumSize", 0));
     settings.down_if_alone = bool_field(config, "downIfAlone", true);
-    if (const auto* referee = optional_field(config, "referee")) settings.referee = parse_address(text(*referee));
+    if (const auto* referee = optional_field(config, "referee"))
+        settings.referee = parse_address(text(*referee));
     if (const auto* limit = any_field(config, {"downAllIfLessThan", "downAllIfLessThanNodes"}))
         settings.down_all_if_less_than_nodes = static_cast<std::size_t>(number(*limit));
     const auto weights = parse_weights(config);
     settings.weights.insert(weights.by_role.begin(), weights.by_role.end());
     settings.weight_of_others = weights.others;
     settings.lease_implementation = "conformance";
-    settings.acquire_lease_delay_for_minority =
-        milliseconds{number_field(config, "acquireDelayMs", settings.acquire_lease_delay_for_minority.count())};
-    settings.release_after = milliseconds{number_field(config, "releaseAfterMs", settings.release_after.count())};
+    settings.acquire_lease_delay_for_minority = milliseconds{
+        number_field(config, "acquireDelayMs", settings.acquire_lease_delay_for_minority.count())};
+    settings.release_after =
+        milliseconds{number_field(config, "releaseAfterMs", settings.release_after.count())};
     return settings;
 }
 
@@ -288,7 +293,8 @@ std::shared_ptr<const DowningStrategy> make_strategy(const SbrSettings& settings
     return *std::move(strategy);
 }
 
-std::string own_data_center(const json::object& given, std::span<const Member> members, const UniqueAddress& self) {
+std::string own_data_center(const json::object& given, std::span<const Member> members,
+                            const UniqueAddress& self) {
     if (const auto* dc = any_field(given, {"selfDc", "selfDataCenter", "dc"})) return text(*dc);
     for (const auto& member : members)
         if (member.unique_address() == self) return std::string{member.data_center()};
@@ -322,7 +328,8 @@ SbrSettings settings_of(const json::object& given) {
     return sbr_settings(text_field(given, "strategy"), config == nullptr ? no_object() : config->as_object());
 }
 
-json::object decision_and_nodes(const DowningStrategy& strategy, const SbrModel& model, DowningDecision decision) {
+json::object decision_and_nodes(const DowningStrategy& strategy, const SbrModel& model,
+                                DowningDecision decision) {
     return {{"decision", to_string(decision)},
             {"down", sorted_ids(nodes_to_down(strategy, model, decision).nodes)}};
 }
@@ -333,16 +340,17 @@ const Operation sbr_decide{"sbr_decide", [](const json::object& given) -> Outcom
                                const auto verdict = strategy->decide(model);
                                auto result = decision_and_nodes(*strategy, model, verdict.decision);
                                result["acquireDelayMs"] = verdict.acquire_delay.count();
-                               result["reverse"] = decision_and_nodes(*strategy, model, reverse_of(verdict.decision));
+                               result["reverse"] =
+                                   decision_and_nodes(*strategy, model, reverse_of(verdict.decision));
                                return result;
                            }};
 
-const Operation sbr_nodes_to_down{"sbr_nodes_to_down", [](const json::object& given) -> Outcome {
-                                      const auto decision = parse_downing_decision(text_field(given, "decision"));
-                                      if (!decision) throw BadCase("unknown decision");
-                                      return decision_and_nodes(*make_strategy(settings_of(given)),
-                                                                parse_model(given), *decision);
-                                  }};
+const Operation sbr_nodes_to_down{
+    "sbr_nodes_to_down", [](const json::object& given) -> Outcome {
+        const auto decision = parse_downing_decision(text_field(given, "decision"));
+        if (!decision) throw BadCase("unknown decision");
+        return decision_and_nodes(*make_strategy(settings_of(given)), parse_model(given), *decision);
+    }};
 
 const Operation sbr_counting{
     "sbr_counting", [](const json::object& given) -> Outcome {
@@ -350,21 +358,24 @@ const Operation sbr_counting{
         const SbrCounting up{.possibly_up = true};
         const SbrCounting not_exiting{.not_possibly_exiting = true};
         const SbrCounting both{.possibly_up = true, .not_possibly_exiting = true};
-        const auto ids = [](const std::vector<Member>& members) { return ids_of(std::span<const Member>(members)); };
-        return json::object{{"members", ids(model.members())},
-                            {"membersPossiblyUp", ids(model.members(up))},
-                            {"membersWithoutPossiblyExiting", ids(model.members(not_exiting))},
-                            {"membersBoth", ids(model.members(both))},
-                            {"reachable", ids(model.reachable_members())},
-                            {"reachablePossiblyUp", ids(model.reachable_members(up))},
-                            {"reachableWithoutPossiblyExiting", ids(model.reachable_members(not_exiting))},
-                            {"reachableBoth", ids(model.reachable_members(both))},
-                            {"unreachable", ids(model.unreachable_members())},
-                            {"unreachablePossiblyUp", ids(model.unreachable_members(up))},
-                            {"unreachableWithoutPossiblyExiting", ids(model.unreachable_members(not_exiting))},
-                            {"unreachableBoth", ids(model.unreachable_members(both))},
-                            {"joining", ids(model.joining())},
-                            {"downable", ids_of(std::span<const UniqueAddress>(model.downable()))}};
+        const auto ids = [](const std::vector<Member>& members) {
+            return ids_of(std::span<const Member>(members));
+        };
+        return json::object{
+            {"members", ids(model.members())},
+            {"membersPossiblyUp", ids(model.members(up))},
+            {"membersWithoutPossiblyExiting", ids(model.members(not_exiting))},
+            {"membersBoth", ids(model.members(both))},
+            {"reachable", ids(model.reachable_members())},
+            {"reachablePossiblyUp", ids(model.reachable_members(up))},
+            {"reachableWithoutPossiblyExiting", ids(model.reachable_members(not_exiting))},
+            {"reachableBoth", ids(model.reachable_members(both))},
+            {"unreachable", ids(model.unreachable_members())},
+            {"unreachablePossiblyUp", ids(model.unreachable_members(up))},
+            {"unreachableWithoutPossiblyExiting", ids(model.unreachable_members(not_exiting))},
+            {"unreachableBoth", ids(model.unreachable_members(both))},
+            {"joining", ids(model.joining())},
+            {"downable", ids_of(std::span<const UniqueAddress>(model.downable()))}};
     }};
 
 /// What a script's lease answers.
@@ -376,7 +387,9 @@ struct ScriptedLease {
         if (value.is_bool()) return value.get_bool() ? LeaseOutcome::Held : LeaseOutcome::NotHeld;
         const auto name = text(value);
         if (name == "acquired" || name == "granted" || name == "held") return LeaseOutcome::Held;
-        if (name == "error" || name == "failed" || name == "failure" || name == "exception" || name == "timeout") return LeaseOutcome::Failed;
+        if (name == "error" || name == "failed" || name == "failure" || name == "exception" ||
+            name == "timeout")
+            return LeaseOutcome::Failed;
         if (name == "denied" || name == "not_held") return LeaseOutcome::NotHeld;
         throw BadCase("unknown lease outcome \"" + name + "\"");
     }
@@ -385,14 +398,16 @@ struct ScriptedLease {
         ScriptedLease lease;
         if (const auto* value = any_field(config, {"lease", "leaseAcquire", "leaseAcquired"})) {
             if (value->is_object()) {
-                if (const auto* v = any_field(value->get_object(), {"check", "held"})) lease.check = outcome_of(*v);
+                if (const auto* v = any_field(value->get_object(), {"check", "held"}))
+                    lease.check = outcome_of(*v);
                 if (const auto* v = any_field(value->get_object(), {"acquire", "granted", "result"}))
                     lease.acquire = outcome_of(*v);
             } else {
                 lease.acquire = outcome_of(*value);
             }
         }
-        if (const auto* value = any_field(config, {"leaseHeld", "leaseCheck"})) lease.check = outcome_of(*value);
+        if (const auto* value = any_field(config, {"leaseHeld", "leaseCheck"}))
+            lease.check = outcome_of(*value);
         return lease;
     }
 };
@@ -401,8 +416,8 @@ struct ScriptedLease {
 class ResolverScript {
 public:
     explicit ResolverScript(const json::object& config)
-        : lease_(ScriptedLease::parse(config)),
-          runtime_(parse_node(text_field(config, "self")), own_data_center(config, {}, {}), settings(config)) {}
+        : lease_(ScriptedLease::parse(config)), runtime_(parse_node(text_field(config, "self")),
+                                                         own_data_center(config, {}, {}), settings(config)) {}
 
     void run(const json::object& step) {
         now_ms_ = number_field(step, "at");
@@ -451,12 +466,14 @@ private:
         for (const auto& row : rows) {
             const auto observer = text(row.as_array().at(0));
             std::int64_t version = row.as_array().size() > 3 ? number(row.as_array()[3]) : 1;
-            if (const auto* other = versions.if_contains(observer)) version = std::max(version, number(*other));
+            if (const auto* other = versions.if_contains(observer))
+                version = std::max(version, number(*other));
             versions[observer] = version;
         }
         const auto table = parse_reachability(json::object{{"records", rows}, {"versions", versions}});
         for (const auto& node : table.all_unreachable_or_terminated())
-            if (const auto found = members_.find(node); found != members_.end()) unreachable(Member{found->second});
+            if (const auto found = members_.find(node); found != members_.end())
+                unreachable(Member{found->second});
         tell(ReachabilityChanged{table});
     }
 
@@ -562,7 +579,8 @@ private:
 
 const Operation sbr_script{"sbr_script", [](const json::object& given) -> Outcome {
                                ResolverScript script(object_field(given, "config"));
-                               for (const auto& step : array_field(given, "steps")) script.run(step.as_object());
+                               for (const auto& step : array_field(given, "steps"))
+                                   script.run(step.as_object());
                                return script.result();
                            }};
 

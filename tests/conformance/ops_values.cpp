@@ -76,8 +76,9 @@ const Operation pick_highest_priority_op{"pick_highest_priority",
                                              std::ranges::sort(a);
                                              std::ranges::sort(b);
                                              const auto* gone = optional_field(given, "tombstones");
-                                             const auto tombstones = gone == nullptr ? std::vector<Tombstone>{}
-                                                                                     : parse_tombstones(*gone);
+                                             const auto tombstones = gone == nullptr
+                                                                         ? std::vector<Tombstone>{}
+                                                                         : parse_tombstones(*gone);
                                              return {statuses_of(pick_highest_priority(a, b, tombstones)),
                                                      statuses_of(pick_highest_priority(b, a, tombstones))};
                                          },
@@ -142,13 +143,15 @@ json::object subject_statuses(const Reachability& table) {
     return statuses;
 }
 
-/// Every query on a table. The schema's cases ask for some of them; what the protocol calls "all unreachable" and the like goes
-/// by its full name, too.
+/// Every query on a table. The schema's cases ask for some of them; what the protocol calls "all unreachable"
+/// and the like goes by its full name, too.
 json::object table_json(const Reachability& table) {
     json::object from_observer;
-    for (const auto& observer : table.all_observers()) from_observer[id_of(observer)] = ids_of(table.all_unreachable_from(observer));
+    for (const auto& observer : table.all_observers())
+        from_observer[id_of(observer)] = ids_of(table.all_unreachable_from(observer));
     json::object observers_of;
-    for (const auto& [subject, observers] : table.observers_by_unreachable()) observers_of[id_of(subject)] = ids_of(observers);
+    for (const auto& [subject, observers] : table.observers_by_unreachable())
+        observers_of[id_of(subject)] = ids_of(observers);
     std::set<UniqueAddress> nodes;
     for (const auto& r : table.records()) nodes.insert({r.observer, r.subject});
     json::array not_reachable;
@@ -221,7 +224,8 @@ const Operation reach_remove_observers{
             parse_reachability(field(given, "r")).remove_observers(parse_nodes(field(given, "nodes"))));
     }};
 
-const Operation reach_status{"reach_status", [](const json::object& given) -> Outcome {
+const Operation reach_status{"reach_status",
+                             [](const json::object& given) -> Outcome {
                                  return subject_statuses(parse_reachability(field(given, "r")));
                              },
                              {.keys_are_ids = true}};
@@ -278,7 +282,8 @@ const Operation mark_down{
 
 const Operation convergence{"convergence", [](const json::object& given) -> Outcome {
                                 const auto* ids = optional_field(given, "exitingConfirmed");
-                                auto confirmed = ids == nullptr ? std::vector<UniqueAddress>{} : parse_nodes(*ids);
+                                auto confirmed =
+                                    ids == nullptr ? std::vector<UniqueAddress>{} : parse_nodes(*ids);
                                 std::ranges::sort(confirmed);
                                 return parse_state(given).convergence(confirmed);
                             }};
@@ -386,12 +391,18 @@ public:
         for (const auto& event : events) std::visit([&](const auto& e) { add(e, name_of(event)); }, event);
     }
     json::object result() && {
-        return {{"memberEvents", members_},      {"unreachable", unreachable_},
-                {"reachable", reachable_},       {"unreachableDc", unreachable_dc_},
-                {"reachableDc", reachable_dc_},  {"leader", leader_},
-                {"roleLeaders", role_leaders_},  {"seen", seen_},
-                {"convergence", convergence_},   {"tombstones", tombstones_},
-                {"reachability", reachability_}, {"reachabilityChanged", !reachability_.is_null()},
+        return {{"memberEvents", members_},
+                {"unreachable", unreachable_},
+                {"reachable", reachable_},
+                {"unreachableDc", unreachable_dc_},
+                {"reachableDc", reachable_dc_},
+                {"leader", leader_},
+                {"roleLeaders", role_leaders_},
+                {"seen", seen_},
+                {"convergence", convergence_},
+                {"tombstones", tombstones_},
+                {"reachability", reachability_},
+                {"reachabilityChanged", !reachability_.is_null()},
                 {"order", order_}};
     }
 

@@ -67,7 +67,8 @@ bool equal_members(const json::object& expect, const json::object& got) {
     return expect.size() == got.size() && std::ranges::all_of(expect, [&](const auto& entry) {
                const auto* value = got.if_contains(entry.key());
                if (value == nullptr) return false;
-               const bool status_alone = entry.value().is_string() && value->is_array() && !value->get_array().empty();
+               const bool status_alone =
+                   entry.value().is_string() && value->is_array() && !value->get_array().empty();
                return equal(entry.value(), status_alone ? value->get_array().front() : *value);
            });
 }
@@ -81,7 +82,8 @@ bool equal_elements(const json::value& expect, const json::value& got) {
                const auto* value = have.if_contains(entry.key());
                if (value == nullptr) return false;
                const bool lists = entry.value().is_array() && value->is_array();
-               return lists ? equal_as_sets(entry.value().get_array(), value->get_array()) : equal(entry.value(), *value);
+               return lists ? equal_as_sets(entry.value().get_array(), value->get_array())
+                            : equal(entry.value(), *value);
            });
 }
 
@@ -160,7 +162,8 @@ std::string unknown_key(const json::value& expect, const json::value& got, const
         const auto* answer = got.get_object().if_contains(key);
         if (answer == nullptr) return std::string{key};
         if (std::ranges::find(records, std::string_view{key}) == records.end()) continue;
-        if (auto below = unknown_key(value, *answer, {}); !below.empty()) return std::string{key} + "." + below;
+        if (auto below = unknown_key(value, *answer, {}); !below.empty())
+            return std::string{key} + "." + below;
     }
     return {};
 }
@@ -168,7 +171,8 @@ std::string unknown_key(const json::value& expect, const json::value& got, const
 bool matches(const json::value& expect, const json::value& got, const Matching& matching) {
     if (expect.is_array() && got.is_array() && matching.list_is_set)
         return equal_as_sets(expect.get_array(), got.get_array());
-    if (expect.is_object() && is_tolerant(expect.get_object())) return tolerant_match(expect.get_object(), got);
+    if (expect.is_object() && is_tolerant(expect.get_object()))
+        return tolerant_match(expect.get_object(), got);
     if (expect.is_object() && got.is_object() && !matching.whole_object && !is_bounds(expect.get_object()))
         return matches_field("", expect, got, matching);
     return equal(expect, got);

@@ -20,21 +20,22 @@ namespace muster::conformance {
 struct Outcome {
     std::vector<json::value> values;
     template <class T>
-    requires std::constructible_from<json::value, T> Outcome(T&& value)
-        : values{json::value(std::forward<T>(value))} {}
+        requires std::constructible_from<json::value, T>
+    Outcome(T&& value) : values{json::value(std::forward<T>(value))} {}
     Outcome(std::initializer_list<json::value> all) : values(all) {}
 };
 
 /// How an expectation is read. Defaults: a top-level list is compared in order; a top-level object is
 /// partial, only its keys are compared; a list below a key is a set, except below "memberEvents"; an object
 /// below a key is partial too, except the maps "members", "roleLeaders", "version" and "versions", which are
-/// compared whole ("members" by the statuses alone where these are given without numbers); an object in a list is
-/// compared whole, and the lists in it are sets. {approx,tol} and {gt} match numbers anywhere.
+/// compared whole ("members" by the statuses alone where these are given without numbers); an object in a
+/// list is compared whole, and the lists in it are sets. {approx,tol} and {gt} match numbers anywhere.
 struct Matching {
     bool list_is_set = false;    ///< the top-level list is a set
     bool whole_object = false;   ///< the top-level object is a map and compared whole
     bool lists_in_order = false; ///< lists below a key are compared in order
-    bool keys_are_ids = false;   ///< the top-level object is a partial map: its keys are ids, not words of the schema
+    bool keys_are_ids =
+        false; ///< the top-level object is a partial map: its keys are ids, not words of the schema
 };
 
 using Run = std::function<Outcome(const json::object& given)>;
@@ -53,7 +54,8 @@ public:
 /// nullptr: nobody registered that name.
 const Entry* find_operation(std::string_view name);
 
-/// A key of the expectation that the operation does not answer, so that nothing was compared: the runner's own failure. Empty: none.
+/// A key of the expectation that the operation does not answer, so that nothing was compared: the runner's
+/// own failure. Empty: none.
 std::string unknown_key(const json::value& expect, const json::value& got, const Matching& matching);
 /// Whether `got` is what `expect` asks for.
 bool matches(const json::value& expect, const json::value& got, const Matching& matching);

@@ -19,7 +19,7 @@ struct Tree {
     std::unique_ptr<Tree> next;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & children & next;
+        ar& children& next;
     }
 };
 struct Empty {
@@ -49,8 +49,8 @@ struct Everything {
     Tree tree;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & u16 & i64 & u128 & number & character & color & text & bytes & texts & empties & map & set & flags;
-        ar & option & boost_option & variant & boost_variant & pointer & tree;
+        ar& u16& i64& u128& number& character& color& text& bytes& texts& empties& map& set& flags;
+        ar& option& boost_option& variant& boost_variant& pointer& tree;
     }
 };
 
@@ -62,12 +62,14 @@ void check_views(std::span<const std::byte> body, const ClusterFrame* frame) {
         return frame != nullptr && std::holds_alternative<T>(*frame);
     };
     MUSTER_ENSURE(parse_tell(body, tell) == holds(std::type_identity<RemoteTell>{}), "both parsers agree");
-    MUSTER_ENSURE(parse_tell(body, interned) == holds(std::type_identity<InternedTell>{}), "both parsers agree");
+    MUSTER_ENSURE(parse_tell(body, interned) == holds(std::type_identity<InternedTell>{}),
+                  "both parsers agree");
     MUSTER_ENSURE(parse_tell_part(body, part) == holds(std::type_identity<TellPart>{}), "both parsers agree");
     if (frame == nullptr) return;
     if (const auto* t = std::get_if<RemoteTell>(frame)) {
         MUSTER_ENSURE(tell.target_path == t->target_path && tell.manifest == t->manifest &&
-                          std::ranges::equal(tell.payload, t->payload.bytes()) && tell.sender_path == t->sender_path,
+                          std::ranges::equal(tell.payload, t->payload.bytes()) &&
+                          tell.sender_path == t->sender_path,
                       "both parsers read the same");
         MUSTER_ENSURE(tell_is_sendable(tell), "what was received could have been sent");
     }

@@ -6,8 +6,8 @@
 
 namespace muster::wire::fuzz {
 
-/// A frame's body: decoding answers a value or an error; a value encodes, and what it encodes to decodes to the
-/// same bytes again; the in-place parsers agree with the general decoder. Aborts (ENSURE) otherwise.
+/// A frame's body: decoding answers a value or an error; a value encodes, and what it encodes to decodes to
+/// the same bytes again; the in-place parsers agree with the general decoder. Aborts (ENSURE) otherwise.
 void check_frame_body(std::span<const std::byte> body);
 
 /// The encoding of a value that uses every kind of codec: the same.

@@ -15,8 +15,8 @@ TEST(Endpoint, LiteralsAreParsedAndPrinted) {
 
 TEST(Endpoint, WhatIsNoLiteralIsRefusedWithItsText) {
     using namespace std::string_view_literals;
-    for (const auto text : {"localhost"sv, ""sv, "1.2.3"sv, "1.2.3.4.5"sv, "256.1.1.1"sv, "[::1"sv, "::1]"sv, ":::"sv,
-                            "127.0.0.1\0x"sv, "fe80::1%nosuch"sv, "fe80::1%"sv, "127.0.0.1 "sv}) {
+    for (const auto text : {"localhost"sv, ""sv, "1.2.3"sv, "1.2.3.4.5"sv, "256.1.1.1"sv, "[::1"sv, "::1]"sv,
+                            ":::"sv, "127.0.0.1\0x"sv, "fe80::1%nosuch"sv, "fe80::1%"sv, "127.0.0.1 "sv}) {
         const auto parsed = Endpoint::parse(text, 1);
         ASSERT_FALSE(parsed.has_value()) << text;
         EXPECT_EQ(parsed.error().code, Errc::invalid_argument);

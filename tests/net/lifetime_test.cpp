@@ -173,8 +173,9 @@ int accept_without_descriptors(const Backend& backend) {
         auto listener = runtime.listen(Endpoint::loopback_v4(0), ListenOptions{});
         if (!listener) co_return;
         const Endpoint to = (*listener)->local();
-        // Everything once before: the check of virtual calls (clang's -fsanitize=vptr) needs two descriptors where it meets a class
-        // for the first time, and takes their lack for a fault. Closing goes on behind the back of who closed.
+        // Everything once before: the check of virtual calls (clang's -fsanitize=vptr) needs two descriptors
+        // where it meets a class for the first time, and takes their lack for a fault. Closing goes on behind
+        // the back of who closed.
         const int probe = lowest_free_descriptor();
         const bool warm = co_await passes_bytes(runtime, **listener);
         if (!warm) co_return;
@@ -228,7 +229,8 @@ TEST_P(Exhaustion, AcceptSaysNoDescriptorsAndRecovers) {
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     ASSERT_TRUE(WIFEXITED(status));
-    EXPECT_EQ(WEXITSTATUS(status), 0) << "1 connect, 2 connect's error, 3 accept's error, 4 recovery, 5 bytes, 6 end";
+    EXPECT_EQ(WEXITSTATUS(status), 0)
+        << "1 connect, 2 connect's error, 3 accept's error, 4 recovery, 5 bytes, 6 end";
 }
 
 } // namespace muster::net::test

@@ -2,8 +2,8 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <condition_variable>
-#include <mutex>
 #include <muster/net/resolver.hpp>
+#include <mutex>
 #include <thread>
 
 namespace muster::net::test {
@@ -52,7 +52,8 @@ private:
     bool open_ = false;
 };
 
-/// A lookup that was given up after its thread had begun it. On a busy machine the deadline may come first: then once more.
+/// A lookup that was given up after its thread had begun it. On a busy machine the deadline may come first:
+/// then once more.
 Task<Resolver::Addresses> begun_and_late(Runtime& runtime, Resolver& resolver, Gate& gate) {
     for (;;) {
         auto late = co_await resolver.resolve("slow", 80, runtime.monotonic_now() + 2ms);
@@ -188,7 +189,9 @@ TEST_P(ResolverThread, DestructionDoesNotWaitForALongLookup) {
     const auto gate = std::make_shared<Gate>();
     {
         // The thread that is let go owns the gate, too: it may still leave it when this test is over.
-        auto lookup = [gate, ask = gate->lookup()](const std::string& host, std::uint16_t port) { return ask(host, port); };
+        auto lookup = [gate, ask = gate->lookup()](const std::string& host, std::uint16_t port) {
+            return ask(host, port);
+        };
         Resolver resolver(runtime(), 2, std::move(lookup));
         auto body = [&]() -> Task<void> {
             auto timed_out = co_await begun_and_late(runtime(), resolver, *gate);

@@ -11,8 +11,8 @@ using Streams = RuntimeSuite;
 
 INSTANTIATE_TEST_SUITE_P(Net, Streams, ::testing::ValuesIn(backends()), backend_name);
 
-/// Bytes that tell their place, so that a loss, a repetition or a swap shows. Copied from a period whose length
-/// is a prime, since making 16 MiB byte by byte takes long without optimisation.
+/// Bytes that tell their place, so that a loss, a repetition or a swap shows. Copied from a period whose
+/// length is a prime, since making 16 MiB byte by byte takes long without optimisation.
 std::string pattern(std::size_t size, std::size_t offset = 0) {
     constexpr std::size_t period = 65'537;
     static const std::string repeated = [] {

@@ -182,15 +182,18 @@ TEST_F(Uring, AnUnreadConnectionIsPausedAndThenReadOn) {
         auto other = co_await connect_pair();
         TaskGroup group(runtime());
         group.spawn(send_all(*pair.client, text));
-        // What is on its way when receiving pauses still arrives; a machine that is busy takes long to bring it.
+        // What is on its way when receiving pauses still arrives; a machine that is busy takes long to bring
+        // it.
         std::int64_t before = -1;
         for (int alike = 0; alike < 3; ++alike) {
             co_await runtime().sleep_for(20ms);
             const std::int64_t received = metric("net.receive.bytes");
-            if (std::exchange(before, received) != received || metric("runtime.uring.receive.paused") == 0) alike = -1;
+            if (std::exchange(before, received) != received || metric("runtime.uring.receive.paused") == 0)
+                alike = -1;
             if (received >= static_cast<std::int64_t>(text.size())) break;
         }
-        EXPECT_LT(before, static_cast<std::int64_t>(text.size())) << "nobody reads, so receiving comes to a halt";
+        EXPECT_LT(before, static_cast<std::int64_t>(text.size()))
+            << "nobody reads, so receiving comes to a halt";
         EXPECT_GE(metric("runtime.uring.receive.paused"), 1);
         // The others are served all the same.
         auto sent = co_await send_text(*other.client, "hello");
@@ -375,7 +378,8 @@ long tasks_in_iowait() {
 TEST_F(Uring, AnIdleRingIsNotCountedAsWaitingForADisk) {
     if (!usable_) return;
     if (!kernel_can_hide_iowait()) {
-        std::printf("not run: Uring.AnIdleRingIsNotCountedAsWaitingForADisk (io_uring of Linux 6.15 or later is needed)\n");
+        std::printf("not run: Uring.AnIdleRingIsNotCountedAsWaitingForADisk (io_uring of Linux 6.15 or later "
+                    "is needed)\n");
         return;
     }
     // Other programs' rings may be among them: those that were there before are the floor.

@@ -19,7 +19,8 @@ TEST(Cluster, FiveNodesAgreeWithinHalfASecondOfTheFirstSeedFoundingIt) {
     World world;
     world.start_all(5);
     ASSERT_TRUE(world.run_until([&] { return world[0].snapshot().joined; }));
-    // Agreement comes from round trips of a tenth of a millisecond, not from rounds; what is left is the joiners' asking again.
+    // Agreement comes from round trips of a tenth of a millisecond, not from rounds; what is left is the
+    // joiners' asking again.
     EXPECT_TRUE(world.run_until([&] { return world.agree(world.all()); }, 500ms));
     std::set<std::int32_t> numbers;
     for (const auto& member : world[0].snapshot().members()) numbers.insert(member.up_number());
@@ -52,7 +53,8 @@ TEST(Cluster, SetsGaugesOfItsSizeAtEveryChangeOrEverySoOften) {
         EXPECT_EQ(world[1].runtime->metrics().value("cluster.stats.seen"), 2);
         const auto entries = world[1].snapshot().state->latest().version().size();
         EXPECT_GT(entries, 0U);
-        EXPECT_EQ(world[1].runtime->metrics().value("cluster.stats.clock_entries"), static_cast<std::int64_t>(entries));
+        EXPECT_EQ(world[1].runtime->metrics().value("cluster.stats.clock_entries"),
+                  static_cast<std::int64_t>(entries));
     }
 }
 
@@ -106,7 +108,8 @@ TEST(Cluster, ARestartedNodeReplacesItsOldIncarnation) {
     world[1].kill();
     auto& again = world.start(1);
     std::vector<SimNode*> now{&world[0], &world[2], &again};
-    // JoinDeferred says that the old one is still being removed, and the joiner asks again soon instead of after ten seconds.
+    // JoinDeferred says that the old one is still being removed, and the joiner asks again soon instead of
+    // after ten seconds.
     ASSERT_TRUE(world.run_until([&] { return world.agree(now); }, 2s));
     EXPECT_NE(again.unique_address(), old);
     EXPECT_EQ(again.address(), old.address());
@@ -178,7 +181,9 @@ TEST(Cluster, ANodeOfAnotherClusterIsRefusedAndBothSayWhy) {
     world.network.run_for(10s);
     EXPECT_FALSE(stranger.snapshot().joined);
     EXPECT_GE(stranger.log->count("transport.handshake.refused"), 1U);
-    EXPECT_GE(world[0].log->count("transport.handshake.refused") + world[1].log->count("transport.handshake.refused"), 1U);
+    EXPECT_GE(world[0].log->count("transport.handshake.refused") +
+                  world[1].log->count("transport.handshake.refused"),
+              1U);
     const std::vector<SimNode*> members{&world[0], &world[1]};
     EXPECT_TRUE(world.agree(members));
 }

@@ -176,7 +176,8 @@ TEST(Daemon, WaitingCanBeCancelledWithoutCancellingWhatIsWaitedFor) {
     asio::cancellation_signal cancel;
     std::vector<result<void>> completed;
     world[1].daemon().async_up(asio::bind_cancellation_slot(
-        cancel.slot(), asio::bind_executor(mine.get_executor(), [&](result<void> r) { completed.push_back(r); })));
+        cancel.slot(),
+        asio::bind_executor(mine.get_executor(), [&](result<void> r) { completed.push_back(r); })));
     cancel.emit(asio::cancellation_type::terminal);
     mine.poll();
     ASSERT_EQ(completed.size(), 1U);
@@ -192,27 +193,40 @@ TEST(Daemon, ACancelledWaitOfAnyKindLetsTheCallersContextEnd) {
     world.add_host();
     world.add_host();
     auto config = world.config(1);
-    config.daemon.cluster.seed_nodes = {world.address_of(0)}; // nobody runs there: nothing below ends by itself
+    config.daemon.cluster.seed_nodes = {
+        world.address_of(0)}; // nobody runs there: nothing below ends by itself
     auto& daemon = world.start(1, std::move(config)).daemon();
     world.network.run_for(1s);
     const std::vector<std::byte> payload(60000);
     const auto nowhere = world.address_of(0);
     const Tell filler{"/user/x", "m", payload, {}};
-    while (daemon.tell(nowhere, filler) == TellResult::Queued) {}
-    const std::vector<std::pair<const char*, std::function<void(asio::cancellation_slot, asio::io_context&, std::function<void(result<void>)>)>>> waits{
-        {"async_up", [&](auto slot, auto& mine, auto then) {
-             daemon.async_up(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
-         }},
-        {"async_tell", [&](auto slot, auto& mine, auto then) {
-             daemon.async_tell(nowhere, filler, asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
-         }},
-        {"async_leave", [&](auto slot, auto& mine, auto then) {
-             daemon.async_leave(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
-         }},
-        {"async_shutdown", [&](auto slot, auto& mine, auto then) {
-             daemon.async_shutdown(asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
-         }},
-    };
+    while (daemon.tell(nowhere, filler) == TellResult::Queued) {
+    }
+    const std::vector<std::pair<const char*, std::function<void(asio::cancellation_slot, asio::io_context&,
+                                                                std::function<void(result<void>)>)>>>
+        waits{
+            {"async_up",
+             [&](auto slot, auto& mine, auto then) {
+                 daemon.async_up(
+                     asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+             }},
+            {"async_tell",
+             [&](auto slot, auto& mine, auto then) {
+                 daemon.async_tell(
+                     nowhere, filler,
+                     asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+             }},
+            {"async_leave",
+             [&](auto slot, auto& mine, auto then) {
+                 daemon.async_leave(
+                     asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+             }},
+            {"async_shutdown",
+             [&](auto slot, auto& mine, auto then) {
+                 daemon.async_shutdown(
+                     asio::bind_cancellation_slot(slot, asio::bind_executor(mine.get_executor(), then)));
+             }},
+        };
     for (const auto& [name, wait] : waits) {
         asio::io_context mine;
         asio::cancellation_signal cancel;
@@ -277,7 +291,8 @@ TEST(Daemon, WhoeverWaitsIsToldClosedWhenTheRuntimeDies) {
     world.start_all(1);
     asio::io_context mine;
     std::optional<result<void>> answer;
-    world[0].daemon().async_shutdown(asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
+    world[0].daemon().async_shutdown(
+        asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
     world[0].runtime.reset(); // never ran
     mine.poll();
     ASSERT_TRUE(answer);
@@ -298,7 +313,8 @@ TEST(Daemon, AskingAfterTheEndIsAnsweredAtOnce) {
     EXPECT_EQ(late, ShutdownReason::Requested);
     asio::io_context mine;
     std::optional<result<void>> answer;
-    world[0].daemon().async_shutdown(asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
+    world[0].daemon().async_shutdown(
+        asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
     mine.poll();
     ASSERT_TRUE(answer);
     EXPECT_TRUE(*answer);
@@ -341,11 +357,13 @@ TEST(Daemon, TellsReachTheOtherNodesSinkInOrder) {
     ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
     const auto target = world[1].address().to_string() + "/user/echo";
     for (int i = 0; i < 1000; ++i)
-        ASSERT_EQ(world[0].daemon().tell(world[1].address(), Tell{target, "n", bytes_of(std::to_string(i)), "me"}),
-                  TellResult::Queued);
+        ASSERT_EQ(
+            world[0].daemon().tell(world[1].address(), Tell{target, "n", bytes_of(std::to_string(i)), "me"}),
+            TellResult::Queued);
     ASSERT_TRUE(world.run_until([&] { return world[1].sink->count() == 1000; }));
     const auto records = world[1].sink->records();
-    for (int i = 0; i < 1000; ++i) EXPECT_EQ(records[static_cast<std::size_t>(i)].payload.text(), std::to_string(i));
+    for (int i = 0; i < 1000; ++i)
+        EXPECT_EQ(records[static_cast<std::size_t>(i)].payload.text(), std::to_string(i));
     EXPECT_EQ(records[0].target_path, target);
     EXPECT_EQ(records[0].sender_path, "me");
 }
@@ -367,8 +385,9 @@ TEST(Daemon, AsyncTellWaitsForRoomWhereTellAnswersFull) {
     EXPECT_EQ(world[0].daemon().tell(world[1].address(), message), TellResult::Full);
     asio::io_context mine;
     std::optional<result<void>> answer;
-    world[0].daemon().async_tell(world[1].address(), message,
-                                 asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
+    world[0].daemon().async_tell(
+        world[1].address(), message,
+        asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
     ASSERT_TRUE(world.run_until([&] { return world[1].sink->count() == queued + 1; }));
     mine.poll();
     ASSERT_TRUE(answer);
@@ -380,13 +399,15 @@ TEST(Daemon, AsyncTellToAnAddressWithoutHostSaysWhatIsWrong) {
     world.start_all(1);
     asio::io_context mine;
     std::optional<result<void>> answer;
-    world[0].daemon().async_tell(Address::local("akka.tcp", "test"), Tell{"/user/a", "m", {}, {}},
-                                 asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
+    world[0].daemon().async_tell(
+        Address::local("akka.tcp", "test"), Tell{"/user/a", "m", {}, {}},
+        asio::bind_executor(mine.get_executor(), [&](result<void> r) { answer = r; }));
     mine.run();
     ASSERT_TRUE(answer);
     ASSERT_FALSE(*answer);
     EXPECT_EQ(answer->error(), Errc::invalid_argument);
-    EXPECT_NE(answer->error().message().find("host and port"), std::string::npos) << answer->error().message();
+    EXPECT_NE(answer->error().message().find("host and port"), std::string::npos)
+        << answer->error().message();
 }
 
 TEST(Daemon, SeedsAndRefereeOfAnotherClusterAreRefusedAtTheStart) {
@@ -400,10 +421,13 @@ TEST(Daemon, SeedsAndRefereeOfAnotherClusterAreRefusedAtTheStart) {
         const auto started = ClusterRemoteAdapter::start(*runtime, std::move(config));
         return started ? std::string{} : started.error().subject;
     };
-    EXPECT_EQ(refused([](auto& d) { d.cluster.seed_nodes = {Address::remote("akka.tcp", "other", "10.0.0.1", 1)}; }),
+    EXPECT_EQ(refused([](auto& d) {
+                  d.cluster.seed_nodes = {Address::remote("akka.tcp", "other", "10.0.0.1", 1)};
+              }),
               "setting seed-nodes entry akka.tcp://other@10.0.0.1:1");
-    EXPECT_EQ(refused([](auto& d) { d.cluster.seed_nodes = {Address::remote("akka", "test", "10.0.0.1", 1)}; }),
-              "setting seed-nodes entry akka://test@10.0.0.1:1");
+    EXPECT_EQ(
+        refused([](auto& d) { d.cluster.seed_nodes = {Address::remote("akka", "test", "10.0.0.1", 1)}; }),
+        "setting seed-nodes entry akka://test@10.0.0.1:1");
     EXPECT_EQ(refused([](auto& d) {
                   d.sbr->strategy = "keep-referee";
                   d.sbr->referee = Address::remote("akka.tcp", "other", "10.0.0.1", 1);
@@ -492,7 +516,8 @@ TEST(SpawnDaemon, NodesOfOneProcessFormAClusterOverARegistry) {
     const auto everybody_up = [&] {
         return std::all_of(daemons.begin(), daemons.end(), [](const ClusterDaemonHandle& d) {
             const auto snapshot = d.snapshot();
-            return snapshot.converged && snapshot.members().size() == 3 && snapshot.self_status() == MemberStatus::Up;
+            return snapshot.converged && snapshot.members().size() == 3 &&
+                   snapshot.self_status() == MemberStatus::Up;
         });
     };
     EXPECT_TRUE(network.run_until(everybody_up, network.now() + 60s));
@@ -512,10 +537,12 @@ TEST(SpawnDaemon, TickDoesARoundOfPeriodicWorkAtOnce) {
     auto daemon = spawn_daemon(*runtime, transport, config).value();
     daemon.join(self.address());
     network.run_for(1s);
-    EXPECT_EQ(daemon.snapshot().self_status(), MemberStatus::Up) << "a self-join acts at once (protocol.md 5.6)";
+    EXPECT_EQ(daemon.snapshot().self_status(), MemberStatus::Up)
+        << "a self-join acts at once (protocol.md 5.6)";
     daemon.leave();
     network.run_for(1s);
-    EXPECT_EQ(daemon.snapshot().self_status(), MemberStatus::Leaving) << "the next leader tick is an hour away";
+    EXPECT_EQ(daemon.snapshot().self_status(), MemberStatus::Leaving)
+        << "the next leader tick is an hour away";
     daemon.tick();
     network.run_for(100ms);
     EXPECT_NE(daemon.snapshot().self_status(), MemberStatus::Leaving);
@@ -532,10 +559,13 @@ TEST(SpawnDaemon, GossipFromAStrangerChangesNothing) {
     daemon.join(self.address());
     network.run_for(2s);
     auto gossip = std::make_shared<const Gossip>(
-        Gossip().update(std::vector{Member(stranger, MemberStatus::Up), Member(self, MemberStatus::Up)}).increment(stranger));
+        Gossip()
+            .update(std::vector{Member(stranger, MemberStatus::Up), Member(self, MemberStatus::Up)})
+            .increment(stranger));
     const auto inbox = daemon.gossip_inbox();
     inbox(GossipEnvelope{stranger, self, gossip});
-    daemon.apply_gossip(GossipStatus{stranger, self, gossip->version(), gossip->version_id(), gossip->seen_digest()});
+    daemon.apply_gossip(
+        GossipStatus{stranger, self, gossip->version(), gossip->version_id(), gossip->seen_digest()});
     network.run_for(2s);
     EXPECT_EQ(daemon.snapshot().members().size(), 1U);
 }

@@ -1,5 +1,5 @@
-/// The reference's names for running a node, each as its documentation reads. tests/cluster has those of the protocol,
-/// tests/transport those of the transports; tests/checks/reference_names.py lists them all.
+/// The reference's names for running a node, each as its documentation reads. tests/cluster has those of the
+/// protocol, tests/transport those of the transports; tests/checks/reference_names.py lists them all.
 #include "world.hpp"
 
 #include <algorithm>
@@ -17,7 +17,9 @@ protected:
     std::shared_ptr<ClusterTransport> transport(int number) {
         return InProcessClusterTransport::create(registry, *runtime, node(number)).value();
     }
-    ClusterDaemonHandle spawn(int number) { return spawn_daemon(*runtime, transport(number), DaemonConfig{}).value(); }
+    ClusterDaemonHandle spawn(int number) {
+        return spawn_daemon(*runtime, transport(number), DaemonConfig{}).value();
+    }
     /// Two that are one cluster.
     void form_a_cluster() {
         first.emplace(spawn(1));
@@ -33,7 +35,8 @@ protected:
     }
     static bool is_up(const ClusterDaemonHandle& daemon, std::size_t members) {
         const DaemonSnapshot snapshot = daemon.snapshot();
-        return snapshot.converged && snapshot.members().size() == members && snapshot.self_status() == MemberStatus::Up;
+        return snapshot.converged && snapshot.members().size() == members &&
+               snapshot.self_status() == MemberStatus::Up;
     }
     bool run_until(const std::function<bool()>& done) { return network.run_until(done, network.now() + 60s); }
 
@@ -71,7 +74,8 @@ TEST_F(SpawnedDaemons, TheHandleKnowsItsAddressAndPublishesEvents) {
         EventCategory::Member, [&](const ClusterEvent& event) { names.emplace_back(name_of(event)); });
     first->join(node(1).address());
     ASSERT_TRUE(run_until([&] { return is_up(*first, 1); }));
-    EXPECT_EQ(names, (std::vector<std::string>{"MemberUp"})) << "it leads itself and is Up at once (protocol.md 5.6)";
+    EXPECT_EQ(names, (std::vector<std::string>{"MemberUp"}))
+        << "it leads itself and is Up at once (protocol.md 5.6)";
     second.emplace(spawn(2));
     second->join(node(1).address());
     ASSERT_TRUE(run_until([&] { return is_up(*first, 2); }));
@@ -153,12 +157,13 @@ TEST_F(SpawnedDaemons, WithSbrTheUnreachableAreDownedAndWithoutItTheyStay) {
         const int base = with_sbr ? 10 : 20;
         std::vector<ClusterDaemonHandle> daemons;
         for (int i = 0; i < 3; ++i) {
-            daemons.push_back(with_sbr
-                                  ? spawn_daemon_with_sbr(*runtime, transport(base + i), DaemonConfig{}, sbr).value()
-                                  : spawn_daemon(*runtime, transport(base + i), DaemonConfig{}).value());
+            daemons.push_back(
+                with_sbr ? spawn_daemon_with_sbr(*runtime, transport(base + i), DaemonConfig{}, sbr).value()
+                         : spawn_daemon(*runtime, transport(base + i), DaemonConfig{}).value());
             daemons.back().join(node(base).address());
         }
-        ASSERT_TRUE(run_until([&] { return std::ranges::all_of(daemons, [](auto& d) { return is_up(d, 3); }); }));
+        ASSERT_TRUE(
+            run_until([&] { return std::ranges::all_of(daemons, [](auto& d) { return is_up(d, 3); }); }));
         daemons.pop_back(); // the process of the third one ends without a word
         network.run_for(60s);
         EXPECT_EQ(daemons[0].snapshot().members().size(), with_sbr ? 2U : 3U);
@@ -187,7 +192,8 @@ TEST(ReferenceNames, AClusterRemoteAdapterIsAWholeNode) {
     EXPECT_EQ(adapter.daemon().address(), adapter.address());
     EXPECT_EQ(adapter.snapshot().members().size(), 2U);
     const std::string_view payload = "hello";
-    EXPECT_EQ(adapter.tell(world.address_of(1), Tell{"/user/a", "text", std::as_bytes(std::span{payload}), "/user/b"}),
+    EXPECT_EQ(adapter.tell(world.address_of(1),
+                           Tell{"/user/a", "text", std::as_bytes(std::span{payload}), "/user/b"}),
               TellResult::Queued);
     ASSERT_TRUE(world.run_until([&] { return world[1].sink->count() == 1; }));
     EXPECT_EQ(world[1].sink->records().front().payload.text(), payload);

@@ -96,7 +96,8 @@ public:
         const auto text = network.address(hosts.at(host), port).to_string();
         return Address::parse("akka.tcp://test@" + text).value();
     }
-    /// The usual settings: seeds are machines 0 and 1 as far as they exist, keep-majority with 3 s of stable-after.
+    /// The usual settings: seeds are machines 0 and 1 as far as they exist, keep-majority with 3 s of
+    /// stable-after.
     RemoteAdapterConfig config(std::size_t host) const {
         RemoteAdapterConfig config;
         config.transport.cluster_name = "test";
@@ -120,8 +121,8 @@ public:
         auto started = ClusterRemoteAdapter::start(*n.runtime, std::move(config), n.sink);
         MUSTER_ENSURE(started.has_value(), started.has_error() ? started.error().message() : std::string());
         n.node.emplace(std::move(*started));
-        n.subscription =
-            n.daemon().events().subscribe(EventCategory::Domain, [&n](const ClusterEvent& e) { n.events.push_back(e); });
+        n.subscription = n.daemon().events().subscribe(
+            EventCategory::Domain, [&n](const ClusterEvent& e) { n.events.push_back(e); });
         n.daemon().on_stopped([&n](ShutdownReason reason) { n.stopped = reason; });
         return n;
     }
@@ -133,7 +134,8 @@ public:
     bool run_until(const std::function<bool()>& done, Duration limit = 60s) {
         return network.run_until(done, network.now() + limit);
     }
-    /// These nodes, and nobody else, are members for each of them, all Up and reachable, and the view has converged.
+    /// These nodes, and nobody else, are members for each of them, all Up and reachable, and the view has
+    /// converged.
     bool agree(const std::vector<SimNode*>& who) const {
         for (const auto* n : who) {
             const auto snapshot = n->snapshot();

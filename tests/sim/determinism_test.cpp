@@ -1,7 +1,7 @@
 #include "scene.hpp"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <bit>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 namespace muster::sim::test {
 
@@ -27,7 +27,8 @@ Record talk(std::uint64_t seed) {
     network.on_trace([&](const TraceEvent& event) { run.lines.push_back(event.to_line()); });
     {
         std::vector<std::unique_ptr<Node>> nodes;
-        for (int i = 0; i < 12; ++i) nodes.push_back(std::make_unique<Node>(network, "node" + std::to_string(i)));
+        for (int i = 0; i < 12; ++i)
+            nodes.push_back(std::make_unique<Node>(network, "node" + std::to_string(i)));
         auto echo = [](std::unique_ptr<net::Connection> connection) -> Task<void> {
             for (;;) {
                 auto slice = co_await connection->receive();
@@ -87,9 +88,7 @@ TEST(Determinism, TheSameSeedGivesTheSameTraceByteForByte) {
     EXPECT_EQ(first.end, second.end);
 }
 
-TEST(Determinism, AnotherSeedGivesAnotherTrace) {
-    EXPECT_NE(talk(7).hash, talk(8).hash);
-}
+TEST(Determinism, AnotherSeedGivesAnotherTrace) { EXPECT_NE(talk(7).hash, talk(8).hash); }
 
 TEST(Determinism, TheTraceIsTheSameOnEveryCompiler) {
     // Written down once. It changes only when what is simulated changes.
@@ -103,8 +102,8 @@ TEST(Determinism, NothingIsLeftWhenAllProcessesHaveEnded) {
 }
 
 TEST(SimRandom, TheNumbersAreThoseOfTheAlgorithm) {
-    // splitmix64 from 0 begins e220a8397b1dcdaf 6e789e6aa1b965f4 06c45d188009454f f88bb8a8724c81ec; the first number
-    // of xoshiro256** is rotl(second * 5, 7) * 9.
+    // splitmix64 from 0 begins e220a8397b1dcdaf 6e789e6aa1b965f4 06c45d188009454f f88bb8a8724c81ec; the first
+    // number of xoshiro256** is rotl(second * 5, 7) * 9.
     const std::uint64_t expected = std::rotl(0x6e789e6aa1b965f4ULL * 5, 7) * 9;
     EXPECT_EQ(Random(0).next(), expected);
     Random random(1);

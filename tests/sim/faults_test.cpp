@@ -36,7 +36,8 @@ double share_above(const std::vector<std::int64_t>& values, std::int64_t limit) 
 // ---- delays
 
 TEST(DelayDistribution, ConstantIsItsMinimumWhateverTheRest) {
-    for (const auto value : drawn({.shape = Shape::Constant, .min = 3ms, .max = 9ms, .mean = 5ms}, 100)) EXPECT_EQ(value, 3'000'000);
+    for (const auto value : drawn({.shape = Shape::Constant, .min = 3ms, .max = 9ms, .mean = 5ms}, 100))
+        EXPECT_EQ(value, 3'000'000);
 }
 
 TEST(DelayDistribution, UniformFillsItsRangeEvenly) {
@@ -73,12 +74,16 @@ TEST(DelayDistribution, TailsAreCutOffAtTheMaximum) {
 
 TEST(DelayDistribution, AMaximumBelowTheMinimumIsTheMinimum) {
     for (const Shape shape : {Shape::Uniform, Shape::Exponential, Shape::Pareto})
-        for (const auto value : drawn({.shape = shape, .min = 4ms, .max = 1ms, .mean = 5ms}, 10)) EXPECT_EQ(value, 4'000'000);
+        for (const auto value : drawn({.shape = shape, .min = 4ms, .max = 1ms, .mean = 5ms}, 10))
+            EXPECT_EQ(value, 4'000'000);
 }
 
 TEST(DelayDistribution, TheNumbersAreTheSameOnEveryCompiler) {
-    const auto first = [](Shape shape) { return drawn({.shape = shape, .min = 1ms, .max = 1h, .mean = 5ms}, 3); };
-    EXPECT_EQ(first(Shape::Uniform), (std::vector<std::int64_t>{3060646886173, 1218682354326, 2008821337306}));
+    const auto first = [](Shape shape) {
+        return drawn({.shape = shape, .min = 1ms, .max = 1h, .mean = 5ms}, 3);
+    };
+    EXPECT_EQ(first(Shape::Uniform),
+              (std::vector<std::int64_t>{3060646886173, 1218682354326, 2008821337306}));
     EXPECT_EQ(first(Shape::Exponential), (std::vector<std::int64_t>{10905488, 14659291, 7283489}));
     EXPECT_EQ(first(Shape::Pareto), (std::vector<std::int64_t>{1669345, 4358621, 1308980}));
 }
@@ -177,7 +182,8 @@ TEST(FaultyLinks, HealTakesBackEverythingButTheUsual) {
     EXPECT_FALSE(links.is_healthy());
     links.heal();
     EXPECT_TRUE(links.is_healthy());
-    for (const auto& [from, to] : {std::pair(a, b), std::pair(a, c), std::pair(c, a)}) EXPECT_EQ(links.get(from, to), links.usual());
+    for (const auto& [from, to] : {std::pair(a, b), std::pair(a, c), std::pair(c, a)})
+        EXPECT_EQ(links.get(from, to), links.usual());
     EXPECT_EQ(links.get(a, b).delay.min, 7ms);
 }
 
@@ -210,7 +216,8 @@ TEST(FaultyLinks, ANarrowLinkSendsOneParcelAfterTheOther) {
     const Instant now(1s);
     EXPECT_EQ(links.decide(data(a, b, 10'000), now, random).delay, 100us + 10ms);
     EXPECT_EQ(links.decide(data(a, b, 10'000), now, random).delay, 100us + 20ms);
-    EXPECT_EQ(links.decide(data(b, a, 10'000), now, random).delay, 100us + 10ms) << "the other direction is free";
+    EXPECT_EQ(links.decide(data(b, a, 10'000), now, random).delay, 100us + 10ms)
+        << "the other direction is free";
     EXPECT_EQ(links.decide(data(a, b, 10'000), now + 1s, random).delay, 100us + 10ms);
 }
 
@@ -221,7 +228,8 @@ TEST(FaultyLinks, CorruptionChangesOneToFourBytes) {
     for (int i = 0; i < 2'000; ++i) {
         std::array<std::byte, 64> bytes{};
         links.corrupt(data(a, b, bytes.size()), bytes, random);
-        const auto changed = std::count_if(bytes.begin(), bytes.end(), [](std::byte v) { return v != std::byte{}; });
+        const auto changed =
+            std::count_if(bytes.begin(), bytes.end(), [](std::byte v) { return v != std::byte{}; });
         EXPECT_LE(changed, 4);
         spoiled += changed > 0 ? 1 : 0;
     }
@@ -258,7 +266,8 @@ TEST(FaultyLinks, AResetBreaksTheConnectionInTheMiddleOfWhatIsSent) {
     };
     line.two.spawn(read());
     line.one.spawn(write());
-    ASSERT_TRUE(line.network.run_until([&] { return line.one.done() && line.two.done(); }, line.network.now() + 10s));
+    ASSERT_TRUE(
+        line.network.run_until([&] { return line.one.done() && line.two.done(); }, line.network.now() + 10s));
     EXPECT_EQ(at_reader, Errc::reset);
     EXPECT_EQ(at_writer, Errc::reset);
     EXPECT_GT(received.size(), 0u);
@@ -270,7 +279,9 @@ TEST(FaultyLinks, LossCostsTimeButNoBytes) {
     line.links->set_usual({.loss = 0.5});
     const std::string text(300'000, 'y');
     std::string received;
-    const auto read = [&]() -> Task<void> { received = co_await receive_text(*line.pair.server, text.size()); };
+    const auto read = [&]() -> Task<void> {
+        received = co_await receive_text(*line.pair.server, text.size());
+    };
     const auto write = [&]() -> Task<void> {
         auto sent = co_await send_text(*line.pair.client, text);
         EXPECT_TRUE(sent.has_value());

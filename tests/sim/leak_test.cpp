@@ -20,9 +20,7 @@ struct Hoard {
     std::vector<Slice> buffers;
 };
 
-net::Endpoint own_port(std::uint16_t port) {
-    return net::Endpoint::loopback_v4(port);
-}
+net::Endpoint own_port(std::uint16_t port) { return net::Endpoint::loopback_v4(port); }
 
 net::Task<void> connect(Runtime& runtime, Hoard& hoard) {
     const net::ConnectOptions options;
@@ -42,9 +40,7 @@ net::Task<void> sleep(Runtime& runtime) {
     static_cast<void>(slept);
 }
 
-void listen(Runtime& runtime, Hoard& hoard) {
-    hoard.listener = *runtime.listen(own_port(9), {});
-}
+void listen(Runtime& runtime, Hoard& hoard) { hoard.listener = *runtime.listen(own_port(9), {}); }
 
 // ---- each thing that can be left behind
 
@@ -54,9 +50,7 @@ void keep_nothing(Runtime& runtime, Hoard& hoard) {
     const Slice chunk = Slice::adopt(runtime.chunks()->take(), {});
     runtime.schedule(runtime.monotonic_now() + 10ms, [&hoard] { hoard = {}; });
 }
-void keep_a_listener(Runtime& runtime, Hoard& hoard) {
-    listen(runtime, hoard);
-}
+void keep_a_listener(Runtime& runtime, Hoard& hoard) { listen(runtime, hoard); }
 void keep_a_stream(Runtime& runtime, Hoard& hoard) {
     listen(runtime, hoard);
     asio::co_spawn(runtime.executor(), connect(runtime, hoard), asio::detached);
@@ -130,9 +124,11 @@ TEST_F(Leak, NothingIsSaidOfWhoGaveEverythingBack) {
 }
 
 TEST_F(Leak, AListenerThatIsKeptIsFound) {
-    EXPECT_EQ(complaint_of_one_that_stopped(keep_a_listener), "node 2, life 1, has ended and left 1 listener");
+    EXPECT_EQ(complaint_of_one_that_stopped(keep_a_listener),
+              "node 2, life 1, has ended and left 1 listener");
     hoard = {};
-    EXPECT_EQ(complaint_of_one_that_was_killed(keep_a_listener), "node 2, life 1, has ended and left 1 listener");
+    EXPECT_EQ(complaint_of_one_that_was_killed(keep_a_listener),
+              "node 2, life 1, has ended and left 1 listener");
 }
 
 TEST_F(Leak, AStreamThatIsKeptIsFound) {
@@ -142,15 +138,18 @@ TEST_F(Leak, AStreamThatIsKeptIsFound) {
 }
 
 TEST_F(Leak, AChunkThatIsKeptIsFound) {
-    EXPECT_EQ(complaint_of_one_that_stopped(keep_a_chunk), "node 2, life 1, has ended and left 1 buffer of 65536 bytes");
+    EXPECT_EQ(complaint_of_one_that_stopped(keep_a_chunk),
+              "node 2, life 1, has ended and left 1 buffer of 65536 bytes");
     hoard = {};
-    EXPECT_EQ(complaint_of_one_that_was_killed(keep_a_chunk), "node 2, life 1, has ended and left 1 buffer of 65536 bytes");
+    EXPECT_EQ(complaint_of_one_that_was_killed(keep_a_chunk),
+              "node 2, life 1, has ended and left 1 buffer of 65536 bytes");
 }
 
 TEST_F(Leak, AReceiveBufferThatASinkKeepsIsFound) {
     struct Keeper final : RemoteMessageSink {
         explicit Keeper(Hoard& to) : hoard(to) {}
-        void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+        void deliver(std::string_view, std::string_view, const Slice& payload,
+                     std::optional<std::string_view>) override {
             hoard.buffers.push_back(payload);
         }
         Hoard& hoard;
@@ -171,8 +170,10 @@ TEST_F(Leak, ACoroutineThatSomebodyHoldsIsFound) {
 }
 
 TEST_F(Leak, AnAssociationIsFound) {
-    EXPECT_EQ(complaint_of_one_that_stopped(keep_an_association), "node 2, life 1, has ended and left 1 association");
-    EXPECT_EQ(complaint_of_one_that_was_killed(keep_an_association), "node 2, life 1, has ended and left 1 association");
+    EXPECT_EQ(complaint_of_one_that_stopped(keep_an_association),
+              "node 2, life 1, has ended and left 1 association");
+    EXPECT_EQ(complaint_of_one_that_was_killed(keep_an_association),
+              "node 2, life 1, has ended and left 1 association");
 }
 
 TEST_F(Leak, ATimerOfWhoStoppedInOrderIsFound) {
@@ -190,7 +191,8 @@ TEST_F(Leak, WhoNeverComesToRestIsFound) {
     start(keep_nothing);
     Runtime& runtime = *(*world)[2].runtime;
     (*world)[2].application = std::shared_ptr<void>(nullptr, [&runtime](void*) { never_rest(runtime); });
-    EXPECT_EQ(complaint_after([this] { world->leave(2); }), "node 2, life 1, has ended and does not come to rest");
+    EXPECT_EQ(complaint_after([this] { world->leave(2); }),
+              "node 2, life 1, has ended and does not come to rest");
 }
 
 TEST_F(Leak, WhoStillRunsAtTheEndIsNamedWithWhatItHolds) {
@@ -204,7 +206,8 @@ TEST_F(Leak, WhoStillRunsAtTheEndIsNamedWithWhatItHolds) {
         EXPECT_EQ(violation.invariant, "leak");
         EXPECT_TRUE(violation.detail.starts_with("node 2, life 1, still runs, with ")) << violation.detail;
         EXPECT_NE(violation.detail.find(" timers, "), std::string::npos) << violation.detail;
-        EXPECT_NE(violation.detail.find("2 listeners"), std::string::npos) << "its own and that of its node: " << violation.detail;
+        EXPECT_NE(violation.detail.find("2 listeners"), std::string::npos)
+            << "its own and that of its node: " << violation.detail;
         EXPECT_NE(violation.detail.find("2 associations"), std::string::npos) << violation.detail;
     }
     hoard = {};

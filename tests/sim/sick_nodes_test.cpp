@@ -1,6 +1,6 @@
-/// One node that hears little or nothing goes alone: nobody it accuses goes with it, and no instability takes everybody. In the words
-/// of Rapid's fault scripts (Suresh et al., "Stable and Consistent Membership at Scale with Rapid", ATC'18, §7), which
-/// bench/sim_speed runs with up to 1 000 nodes.
+/// One node that hears little or nothing goes alone: nobody it accuses goes with it, and no instability takes
+/// everybody. In the words of Rapid's fault scripts (Suresh et al., "Stable and Consistent Membership at
+/// Scale with Rapid", ATC'18, §7), which bench/sim_speed runs with up to 1 000 nodes.
 #include <gtest/gtest.h>
 #include <muster/sim/world.hpp>
 #include <numeric>
@@ -23,7 +23,8 @@ protected:
     static constexpr std::size_t nodes = 20;
 
     void fall_sick() {
-        const LinkFaults faults = GetParam().sickness == Sickness::HearsAFifth ? LinkFaults{.loss = 0.8} : LinkFaults{.cut = true};
+        const LinkFaults faults =
+            GetParam().sickness == Sickness::HearsAFifth ? LinkFaults{.loss = 0.8} : LinkFaults{.cut = true};
         world.links().set_ingress(world.host(GetParam().node), faults);
     }
     void get_well() { world.links().set_ingress(world.host(GetParam().node), std::nullopt); }
@@ -51,11 +52,13 @@ TEST_P(SickNode, GoesAlone) {
         if (!world[one].running()) continue;
         const auto snapshot = world[one].snapshot();
         EXPECT_EQ(snapshot.members().size(), healthy.size()) << "for node " << one;
-        EXPECT_FALSE(snapshot.state->latest().has_member(*world[GetParam().node].identity)) << "for node " << one;
+        EXPECT_FALSE(snapshot.state->latest().has_member(*world[GetParam().node].identity))
+            << "for node " << one;
     }
 }
 
-/// One of each where the compiler does not optimise, as under sanitizers: each takes half a minute there, and a third of a second here.
+/// One of each where the compiler does not optimise, as under sanitizers: each takes half a minute there, and
+/// a third of a second here.
 std::vector<Case> cases() {
 #ifdef __OPTIMIZE__
     constexpr bool is_fast = true;
@@ -71,8 +74,8 @@ std::vector<Case> cases() {
 }
 std::string name_of(const testing::TestParamInfo<Case>& info) {
     static constexpr const char* names[] = {"HearsNothing", "HearsAFifth", "FlipFlop"};
-    return std::string(names[static_cast<std::size_t>(info.param.sickness)]) + "Node" + std::to_string(info.param.node) + "Seed" +
-           std::to_string(info.param.seed);
+    return std::string(names[static_cast<std::size_t>(info.param.sickness)]) + "Node" +
+           std::to_string(info.param.node) + "Seed" + std::to_string(info.param.seed);
 }
 INSTANTIATE_TEST_SUITE_P(Rapid, SickNode, testing::ValuesIn(cases()), name_of);
 

@@ -96,7 +96,9 @@ TEST(SimStream, WhatIsLostIsRepeatedInOrder) {
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
     int attempts = 0;
-    links->lose = [&](const Parcel& parcel) { return parcel.kind == Parcel::Kind::Data && ++attempts % 3 != 0; };
+    links->lose = [&](const Parcel& parcel) {
+        return parcel.kind == Parcel::Kind::Data && ++attempts % 3 != 0;
+    };
     const Instant start = network.now();
     std::string expected;
     auto sender = [&]() -> Task<void> {
@@ -150,7 +152,8 @@ TEST(SimStream, ASlowParcelHoldsUpItsStreamButNoOther) {
     b.spawn(reader(*fast.server, "fast"));
     a.spawn(sender());
     network.run_until_idle();
-    const std::vector<std::pair<std::string, Duration>> expected{{"fast1", 1ms}, {"slow1", 1s}, {"slow2", 1s}};
+    const std::vector<std::pair<std::string, Duration>> expected{
+        {"fast1", 1ms}, {"slow1", 1s}, {"slow2", 1s}};
     EXPECT_EQ(arrived, expected);
 }
 
@@ -231,7 +234,9 @@ TEST(SimStream, ConnectingThroughLossSucceedsAfterARetry) {
     Network network(options);
     Node a(network, "a"), b(network, "b");
     int attempts = 0;
-    links->lose = [&](const Parcel& parcel) { return parcel.kind == Parcel::Kind::Connect && ++attempts <= 2; };
+    links->lose = [&](const Parcel& parcel) {
+        return parcel.kind == Parcel::Kind::Connect && ++attempts <= 2;
+    };
     const Instant start = network.now();
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);

@@ -1,4 +1,5 @@
-/// What a Recorder takes, and the page that is made of it. tests/sim/timeline_browser looks at the page in a browser.
+/// What a Recorder takes, and the page that is made of it. tests/sim/timeline_browser looks at the page in a
+/// browser.
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
 #include <muster/sim/world.hpp>
@@ -42,9 +43,7 @@ std::size_t occurrences(std::string_view text, std::string_view part) {
 Entry message(Instant when) {
     return {.kind = Kind::Message, .when = when, .node = 0, .other = 1, .text = "x", .length = 1ms};
 }
-Entry fault(Instant when) {
-    return {.kind = Kind::Fault, .when = when, .node = 0, .text = "x"};
-}
+Entry fault(Instant when) { return {.kind = Kind::Fault, .when = when, .node = 0, .text = "x"}; }
 Entry status(Instant when) {
     return {.kind = Kind::Status, .when = when, .node = 0, .other = 1, .text = "Up"};
 }
@@ -97,11 +96,12 @@ protected:
         return Member(unique(node, uid), status);
     }
     void tell(std::size_t node, const ClusterEvent& event) {
-        recorder.add_event(began, node, unique(node), event, [](const Address& a) -> std::optional<std::size_t> {
-            for (std::size_t i = 0; i < 3; ++i)
-                if (a == address(i)) return i;
-            return std::nullopt;
-        });
+        recorder.add_event(began, node, unique(node), event,
+                           [](const Address& a) -> std::optional<std::size_t> {
+                               for (std::size_t i = 0; i < 3; ++i)
+                                   if (a == address(i)) return i;
+                               return std::nullopt;
+                           });
     }
     const Entry& last() const { return recorder.entries().back(); }
     Recorder recorder;
@@ -116,7 +116,8 @@ TEST_F(Views, AMemberEventIsAStatusInTheEyesOfItsNode) {
 }
 
 TEST_F(Views, WhatIsAboutAnotherMachineIsLeftOut) {
-    tell(0, MemberUp{Member(UniqueAddress(Address::remote("akka.tcp", "sim", "elsewhere", 1), Uid{1}), MemberStatus::Up)});
+    tell(0, MemberUp{Member(UniqueAddress(Address::remote("akka.tcp", "sim", "elsewhere", 1), Uid{1}),
+                            MemberStatus::Up)});
     EXPECT_TRUE(recorder.entries().empty());
 }
 
@@ -129,7 +130,8 @@ TEST_F(Views, TheRemovalOfAnEarlierLifeDoesNotTouchTheStatusOfTheNext) {
 }
 
 TEST_F(Views, OnlyTheOwnRowsSayWhomANodeCallsUnreachable) {
-    const Reachability rows = Reachability().unreachable(unique(0), unique(1)).unreachable(unique(2), unique(1));
+    const Reachability rows =
+        Reachability().unreachable(unique(0), unique(1)).unreachable(unique(2), unique(1));
     tell(0, ReachabilityChanged{rows});
     ASSERT_EQ(recorder.entries().size(), 1U);
     EXPECT_EQ(last().kind, Kind::Reachability);
@@ -152,9 +154,11 @@ protected:
     static Parcel parcel(std::size_t bytes, Parcel::Kind kind = Parcel::Kind::Data) {
         return {.kind = kind, .from = HostId{4}, .to = HostId{5}, .connection = 9, .bytes = bytes};
     }
-    void happens(TraceEvent::Kind kind, Duration at, const Parcel& what, std::span<const std::byte> payload = {}) {
-        recorder.add_trace({.kind = kind, .when = began + at, .parcel = what, .payload = payload},
-                           [](HostId host) -> std::optional<std::size_t> { return static_cast<std::size_t>(host) - 4; });
+    void happens(TraceEvent::Kind kind, Duration at, const Parcel& what,
+                 std::span<const std::byte> payload = {}) {
+        recorder.add_trace(
+            {.kind = kind, .when = began + at, .parcel = what, .payload = payload},
+            [](HostId host) -> std::optional<std::size_t> { return static_cast<std::size_t>(host) - 4; });
     }
     void send(Duration at, std::span<const std::byte> payload) {
         happens(TraceEvent::Kind::Sent, at, parcel(payload.size()), payload);
@@ -314,12 +318,18 @@ TEST(Timeline, LoadsNothingFromAnywhere) {
 TEST(Timeline, HoldsEveryEntryInColumns) {
     Recorder recorder;
     recorder.add({.kind = Kind::Life, .when = began + 1s, .node = 2, .text = "a", .phase = Phase::Begin});
-    recorder.add({.kind = Kind::Message, .when = began + 2s, .node = 0, .other = 1, .text = "b", .length = 3ms});
-    recorder.add({.kind = Kind::Fault, .when = began + 2s, .node = Recorder::everyone, .text = "a", .phase = Phase::End});
+    recorder.add(
+        {.kind = Kind::Message, .when = began + 2s, .node = 0, .other = 1, .text = "b", .length = 3ms});
+    recorder.add({.kind = Kind::Fault,
+                  .when = began + 2s,
+                  .node = Recorder::everyone,
+                  .text = "a",
+                  .phase = Phase::End});
     const auto data = data_of(recorder);
-    EXPECT_EQ(boost::json::serialize(data.at("entries")),
-              R"({"kind":[0,4,3],"when":[1000000000,2000000000,2000000000],"node":[2,0,-1],"other":[-1,1,-1],)"
-              R"("text":[0,1,0],"phase":[1,0,2],"length":[0,3000000,0]})");
+    EXPECT_EQ(
+        boost::json::serialize(data.at("entries")),
+        R"({"kind":[0,4,3],"when":[1000000000,2000000000,2000000000],"node":[2,0,-1],"other":[-1,1,-1],)"
+        R"("text":[0,1,0],"phase":[1,0,2],"length":[0,3000000,0]})");
     EXPECT_EQ(boost::json::serialize(data.at("texts")), R"(["a","b"])");
     EXPECT_EQ(data.at("end").as_int64(), 2003000000);
     EXPECT_EQ(data.at("statuses").as_array().size(), member_status_count);
@@ -328,7 +338,8 @@ TEST(Timeline, HoldsEveryEntryInColumns) {
 // ---- a world's record
 
 std::size_t count(const Recorder& recorder, const std::function<bool(const Entry&)>& which) {
-    return static_cast<std::size_t>(std::count_if(recorder.entries().begin(), recorder.entries().end(), which));
+    return static_cast<std::size_t>(
+        std::count_if(recorder.entries().begin(), recorder.entries().end(), which));
 }
 
 TEST(WorldRecord, ShowsLivesStatusesFaultsReachabilityAndMessages) {
@@ -338,13 +349,15 @@ TEST(WorldRecord, ShowsLivesStatusesFaultsReachabilityAndMessages) {
     world.start_all();
     ASSERT_TRUE(world.run_until_agreed(30s));
     world.partition({4});
-    ASSERT_TRUE(world.run_until([&] { return world.running().size() == 4 && world.agreed(); }, 60s)) << world.disagreement();
+    ASSERT_TRUE(world.run_until([&] { return world.running().size() == 4 && world.agreed(); }, 60s))
+        << world.disagreement();
     world.heal();
     world.crash(3);
     world.run_for(1s);
     const auto has = [&](Kind kind, std::size_t node, std::string_view text, Phase phase) {
         return count(*recorder, [&](const Entry& e) {
-            return e.kind == kind && e.node == node && e.phase == phase && e.text.find(text) != std::string::npos;
+            return e.kind == kind && e.node == node && e.phase == phase &&
+                   e.text.find(text) != std::string::npos;
         });
     };
     for (std::size_t node = 0; node < 5; ++node) {
@@ -356,7 +369,8 @@ TEST(WorldRecord, ShowsLivesStatusesFaultsReachabilityAndMessages) {
     EXPECT_EQ(has(Kind::Fault, 4, "partition: node 4 and all others", Phase::Begin), 1U);
     EXPECT_EQ(has(Kind::Fault, 4, "partition: node 4 and all others", Phase::End), 1U);
     EXPECT_GE(has(Kind::Status, 0, "Down", Phase::Point), 1U);
-    EXPECT_GE(count(*recorder, [](const Entry& e) { return e.kind == Kind::Reachability && e.other == 4U; }), 1U);
+    EXPECT_GE(count(*recorder, [](const Entry& e) { return e.kind == Kind::Reachability && e.other == 4U; }),
+              1U);
     EXPECT_GE(has(Kind::Message, 0, "Heartbeat", Phase::Point), 10U);
     EXPECT_GE(has(Kind::Message, 0, "GossipEnvelope", Phase::Point), 1U);
     EXPECT_EQ(has(Kind::Message, 0, "unknown", Phase::Point), 0U);
@@ -368,7 +382,8 @@ TEST(WorldRecord, ThatBeginsLateKnowsWhatIsSoAlready) {
     ASSERT_TRUE(world.run_until_agreed(30s));
     const auto recorder = std::make_shared<Recorder>();
     world.record(recorder);
-    EXPECT_EQ(count(*recorder, [](const Entry& e) { return e.kind == Kind::Life && e.phase == Phase::Begin; }), 3U);
+    EXPECT_EQ(
+        count(*recorder, [](const Entry& e) { return e.kind == Kind::Life && e.phase == Phase::Begin; }), 3U);
     EXPECT_EQ(count(*recorder, [](const Entry& e) { return e.kind == Kind::Status && e.text == "Up"; }), 9U);
 }
 

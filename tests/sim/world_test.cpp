@@ -111,7 +111,9 @@ TEST(World, ARestartedProcessIsAnotherIncarnationAtTheSameAddress) {
 TEST(World, EveryLifeOfANodeChoosesDifferently) {
     std::vector<std::uint64_t> seeds;
     WorldOptions options{.seed = 3, .nodes = 2};
-    options.configure = [&](std::size_t, RemoteAdapterConfig& config) { seeds.push_back(*config.daemon.random_seed); };
+    options.configure = [&](std::size_t, RemoteAdapterConfig& config) {
+        seeds.push_back(*config.daemon.random_seed);
+    };
     World world(std::move(options));
     world.start_all();
     world.start(0);
@@ -185,7 +187,8 @@ TEST(World, ClocksThatDriftByHalfAPercentRemoveNobody) {
     world.run_for(120s);
     EXPECT_EQ(world.running().size(), 5u);
     for (std::size_t observer = 0; observer < 5; ++observer)
-        for (std::size_t about = 0; about < 5; ++about) EXPECT_FALSE(saw<UnreachableMember>(world, observer, about));
+        for (std::size_t about = 0; about < 5; ++about)
+            EXPECT_FALSE(saw<UnreachableMember>(world, observer, about));
 }
 
 TEST(World, AsLongAsNoSeedRunsTheOthersWait) {
@@ -249,7 +252,10 @@ TEST(World, TellsArriveAtTheSinkOfTheirNode) {
     world.start_all();
     ASSERT_TRUE(world.run_until_agreed(30s));
     const std::string payload = "hello";
-    const Tell tell{.target_path = "/user/a", .manifest = "text", .payload = std::as_bytes(std::span{payload}), .sender_path = {}};
+    const Tell tell{.target_path = "/user/a",
+                    .manifest = "text",
+                    .payload = std::as_bytes(std::span{payload}),
+                    .sender_path = {}};
     EXPECT_EQ(world[0].daemon().tell(world[1].address, tell), TellResult::Queued);
     EXPECT_TRUE(world.run_until([&] { return world[1].received->count() == 1; }, 5s));
     EXPECT_EQ(world[1].received->records().at(0).payload.text(), "hello");
@@ -274,7 +280,8 @@ TEST(World, APartitionThatHealsInTimeLeavesEverybodyIn) {
     world.start_all();
     ASSERT_TRUE(world.run_until_agreed(30s));
     world.partition({3, 4});
-    ASSERT_TRUE(world.run_until([&] { return saw<UnreachableMember>(world, 0, 3) && saw<UnreachableMember>(world, 3, 0); }, 30s));
+    ASSERT_TRUE(world.run_until(
+        [&] { return saw<UnreachableMember>(world, 0, 3) && saw<UnreachableMember>(world, 3, 0); }, 30s));
     world.rejoin({3, 4});
     EXPECT_TRUE(world.links().is_healthy());
     EXPECT_TRUE(world.run_until_agreed(60s)) << world.disagreement();
@@ -355,7 +362,9 @@ TEST(World, RecordsLivesFaultsStatusReachabilityAndMessages) {
     world.run_for(60s);
     const auto& entries = recorder->entries();
     for (const Kind kind : {Kind::Life, Kind::Status, Kind::Reachability, Kind::Fault, Kind::Message})
-        EXPECT_TRUE(std::any_of(entries.begin(), entries.end(), [&](const auto& e) { return e.kind == kind; })) << static_cast<int>(kind);
+        EXPECT_TRUE(std::any_of(entries.begin(), entries.end(), [&](const auto& e) {
+            return e.kind == kind;
+        })) << static_cast<int>(kind);
     world.record(nullptr);
     const auto count = entries.size();
     world.run_for(5s);
@@ -367,14 +376,16 @@ TEST(World, RecordsLivesFaultsStatusReachabilityAndMessages) {
 /// A bit of everything.
 std::uint64_t eventful(std::uint64_t seed) {
     WorldOptions options{.seed = seed, .nodes = 7};
-    options.links.delay = {.shape = DelayDistribution::Shape::Exponential, .min = 50us, .max = 100ms, .mean = 500us};
+    options.links.delay = {
+        .shape = DelayDistribution::Shape::Exponential, .min = 50us, .max = 100ms, .mean = 500us};
     World world(std::move(options));
     world.set_clock(3, {.drift_ppb = 1'000'000, .lateness_max = 3ms});
     world.start_all();
     world.after(5s, [&] { world.crash(4); });
     world.after(10s, [&] { world.partition({0, 1}); });
     world.after(12s, [&] { world.rejoin({0, 1}); });
-    world.after(14s, [&] { world.links().set_ingress(world.host(5), LinkFaults{.loss = 0.5, .reset = 0.01}); });
+    world.after(14s,
+                [&] { world.links().set_ingress(world.host(5), LinkFaults{.loss = 0.5, .reset = 0.01}); });
     world.after(20s, [&] { world.start(4); });
     world.after(25s, [&] { world.pause(2, 2s); });
     world.after(30s, [&] { world.leave(6); });
@@ -383,17 +394,13 @@ std::uint64_t eventful(std::uint64_t seed) {
     return world.trace_hash();
 }
 
-TEST(World, TheSameSeedGivesTheSameRun) {
-    EXPECT_EQ(eventful(1), eventful(1));
-}
+TEST(World, TheSameSeedGivesTheSameRun) { EXPECT_EQ(eventful(1), eventful(1)); }
 
-TEST(World, AnotherSeedGivesAnotherRun) {
-    EXPECT_NE(eventful(1), eventful(2));
-}
+TEST(World, AnotherSeedGivesAnotherRun) { EXPECT_NE(eventful(1), eventful(2)); }
 
 TEST(World, TheRunIsTheSameOnEveryCompiler) {
-    // Every byte that was sent is in it, so a change of protocol or encoding changes it too. Take the new value then, once debug
-    // builds by g++ and release builds by clang agree on it.
+    // Every byte that was sent is in it, so a change of protocol or encoding changes it too. Take the new
+    // value then, once debug builds by g++ and release builds by clang agree on it.
     EXPECT_EQ(eventful(1), 9155677405668739255u);
 }
 

@@ -174,7 +174,8 @@ TEST(LineWriterThreads, EveryLineIsWrittenWholeAndInItsThreadsOrderOrCounted) {
         }
     }};
     {
-        muster::LineWriter lines{ends[1], {.queue_bytes_max = 64 * 1024, .end_timeout = std::chrono::minutes{1}}};
+        muster::LineWriter lines{ends[1],
+                                 {.queue_bytes_max = 64 * 1024, .end_timeout = std::chrono::minutes{1}}};
         run_together([&lines](int thread) {
             for (int i = 0; i < rounds; ++i) {
                 lines.write(std::to_string(thread) + ' ' + std::to_string(i));

@@ -1,4 +1,5 @@
-// Subscribers that are slow, throw, or leave from other threads while membership publishes (protocol.md §14.2).
+// Subscribers that are slow, throw, or leave from other threads while membership publishes (protocol.md
+// §14.2).
 #include "../cluster/sample.hpp"
 
 #include <algorithm>
@@ -85,15 +86,16 @@ TEST(EventBusThreads, ASubscriberThatBlocksForEverHoldsUpNobodyAndLearnsTheOutco
     std::latch published{1};
     std::vector<int> seen_slowly; // on the worker's thread, read after it has ended
     std::vector<int> seen_at_once;
-    auto slow_handle = bus.subscribe({.categories = EventCategory::Member,
-                                      .on_event =
-                                          [&](const ClusterEvent& e) {
-                                              published.wait(); // as slow as can be: until everything has happened
-                                              seen_slowly.push_back(member_of(e)->up_number());
-                                          },
-                                      .on_snapshot = {},
-                                      .initial = {},
-                                      .executor = slow.executor()});
+    auto slow_handle =
+        bus.subscribe({.categories = EventCategory::Member,
+                       .on_event =
+                           [&](const ClusterEvent& e) {
+                               published.wait(); // as slow as can be: until everything has happened
+                               seen_slowly.push_back(member_of(e)->up_number());
+                           },
+                       .on_snapshot = {},
+                       .initial = {},
+                       .executor = slow.executor()});
     auto quick_handle = bus.subscribe(EventCategory::Member, [&](const ClusterEvent& e) {
         seen_at_once.push_back(member_of(e)->up_number());
     });
@@ -119,8 +121,9 @@ TEST(EventBusThreads, ThrowingAndLeavingSubscribersDisturbNobody) {
     std::atomic<int> came_and_went = 0;
     int seen_in_order = 0;
     Worker elsewhere;
-    auto thrower = bus.subscribe(EventCategory::Member,
-                                 [](const ClusterEvent&) { throw std::runtime_error("a subscriber's own trouble"); });
+    auto thrower = bus.subscribe(EventCategory::Member, [](const ClusterEvent&) {
+        throw std::runtime_error("a subscriber's own trouble");
+    });
     auto witness = bus.subscribe(EventCategory::Member, [&](const ClusterEvent& e) {
         if (member_of(e)->up_number() != ++seen_in_order) ++wrong;
     });

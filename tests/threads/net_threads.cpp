@@ -47,13 +47,15 @@ void post_from_everywhere(Runtime& runtime, const std::function<void()>& run_unt
 
 TEST(NetThreads, PostFromManyToALoopOfItsOwn) {
     auto runtime = make_asio_runtime().value();
-    post_from_everywhere(*runtime, [&] { runtime->run(); }, [&] { runtime->stop(); });
+    post_from_everywhere(
+        *runtime, [&] { runtime->run(); }, [&] { runtime->stop(); });
 }
 
 TEST(NetThreads, PostFromManyToAUsersContext) {
     boost::asio::io_context context;
     auto runtime = make_asio_runtime(context).value();
-    post_from_everywhere(*runtime, [&] { context.run(); }, [&] { context.stop(); });
+    post_from_everywhere(
+        *runtime, [&] { context.run(); }, [&] { context.stop(); });
 }
 
 TEST(NetThreads, StopComesFromAnyThread) {

@@ -33,7 +33,8 @@ struct NoHandler final : TransportHandler {
 
 /// Which of a teller's numbers arrived, and whether they ascend.
 struct OrderSink final : RemoteMessageSink {
-    void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+    void deliver(std::string_view, std::string_view, const Slice& payload,
+                 std::optional<std::string_view>) override {
         std::array<int, 2> text{};
         ASSERT_EQ(payload.size(), sizeof text);
         std::memcpy(&text, payload.data(), sizeof text);
@@ -140,7 +141,8 @@ TEST_F(TransportThreads, EachThreadsTellsArriveInOrderWhileTheLinkClosesAndOpens
                     });
                     room.acquire();
                 } else {
-                    ASSERT_EQ((i % 2 ? route.tell(tell_of(text)) : a->tell(to, tell_of(text))), TellResult::Queued);
+                    ASSERT_EQ((i % 2 ? route.tell(tell_of(text)) : a->tell(to, tell_of(text))),
+                              TellResult::Queued);
                 }
             }
         });

@@ -46,7 +46,8 @@ TEST(FrameReader, CutsFramesOfOneSliceInPlace) {
 }
 
 TEST(FrameReader, FindsTheSameFramesHoweverTheStreamIsCut) {
-    const std::string stream = frame_of("a") + frame_of(std::string(50, 'b')) + frame_of("") + frame_of("ccc");
+    const std::string stream =
+        frame_of("a") + frame_of(std::string(50, 'b')) + frame_of("") + frame_of("ccc");
     for (std::size_t piece = 1; piece <= stream.size(); ++piece)
         for (const bool detach : {false, true}) {
             FrameReader reader{1000};
@@ -82,7 +83,8 @@ TEST(FrameReader, RefusesALengthAboveTheLimitBeforeItsBytesCome) {
         EXPECT_EQ(reader.claimed(), 0xffffffffU);
     }
     FrameReader reader{100};
-    EXPECT_EQ(cut(reader, Slice::copy_of(frame_of(std::string(100, 'x')))).size(), 1U) << "the limit itself is allowed";
+    EXPECT_EQ(cut(reader, Slice::copy_of(frame_of(std::string(100, 'x')))).size(), 1U)
+        << "the limit itself is allowed";
 }
 
 TEST(FrameReader, LeavesAnAssembledFrameAloneWhenTheNextLengthIsTooLarge) {

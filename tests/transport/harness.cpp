@@ -49,7 +49,8 @@ Backend make_sim(std::shared_ptr<LogSink> log) {
     Backend backend;
     backend.network = std::make_unique<sim::Network>();
     const auto host = backend.network->add_host("host");
-    backend.runtime = backend.network->make_runtime(host, runtime_options<net::RuntimeOptions>(std::move(log)));
+    backend.runtime =
+        backend.network->make_runtime(host, runtime_options<net::RuntimeOptions>(std::move(log)));
     return backend;
 }
 

@@ -58,7 +58,7 @@ struct RecordingHandler final : TransportHandler {
     std::vector<Address> refused;
     std::vector<Instant> refused_at;
     std::vector<UniqueAddress> quarantined_by;
-    std::function<void()> also; ///< called with every message
+    std::function<void()> also;   ///< called with every message
     std::set<Address> acquainted; ///< members and seeds
     net::Runtime* clock = nullptr;
 };
@@ -101,7 +101,8 @@ protected:
     std::unique_ptr<Node> node(TcpTransportOptions options);
     std::unique_ptr<Node> node() { return node(options()); }
     /// Runs the Runtime until `condition` or until 20 s passed (virtual or not). Says which.
-    bool run_until(const std::function<bool()>& condition, std::chrono::milliseconds limit = std::chrono::seconds{20});
+    bool run_until(const std::function<bool()>& condition,
+                   std::chrono::milliseconds limit = std::chrono::seconds{20});
     void run_for(std::chrono::milliseconds duration);
     /// Shuts `node` down in order and destroys its transport.
     void stop(Node& node, std::chrono::milliseconds deadline = std::chrono::seconds{5});

@@ -28,14 +28,16 @@ TEST_P(InProcess, DeliversMessagesAndTellsInOrderAndNeverInsideTheCall) {
     auto a = member(1);
     auto b = member(2);
     for (int i = 0; i < 10; ++i) {
-        EXPECT_EQ(a->transport->tell(b->self().address(), Told{.text = std::to_string(i)}.tell()), TellResult::Queued);
+        EXPECT_EQ(a->transport->tell(b->self().address(), Told{.text = std::to_string(i)}.tell()),
+                  TellResult::Queued);
         a->transport->send(b->self(), Heartbeat{a->self().address(), i, 0});
     }
     EXPECT_EQ(b->sink->count(), 0U);
     ASSERT_TRUE(run_until([&] { return b->sink->count() == 10 && b->handler.messages.size() == 10; }));
     for (int i = 0; i < 10; ++i) {
         EXPECT_EQ(b->sink->records()[static_cast<std::size_t>(i)].payload.text(), std::to_string(i));
-        EXPECT_EQ(std::get<Heartbeat>(b->handler.messages[static_cast<std::size_t>(i)].message).sequence_nr, i);
+        EXPECT_EQ(std::get<Heartbeat>(b->handler.messages[static_cast<std::size_t>(i)].message).sequence_nr,
+                  i);
         EXPECT_EQ(b->handler.messages[static_cast<std::size_t>(i)].peer, a->self());
     }
 }

@@ -140,7 +140,8 @@ bool whole_frames(std::string_view bytes) {
 
 TEST_F(OutboxTest, RunsLargeFramesOnFromChunkToChunkAndStillGivesWholeFrames) {
     // Sizes around the chunk's: frames that end with a chunk, begin with one, and fill several.
-    const std::vector<std::size_t> sizes{70'000, 1, 65'000, 65'529, 200'000, 20, 65'536, 131'066, 9, 250'000, 100, 65'530};
+    const std::vector<std::size_t> sizes{70'000, 1,       65'000, 65'529,  200'000, 20,
+                                         65'536, 131'066, 9,      250'000, 100,     65'530};
     for (const std::size_t bytes_max : {1UL, 1000UL, 65'536UL, 100'000UL, 131'072UL, 1UL << 20}) {
         Outbox outbox{chunks, {.bytes_max = 1 << 30, .waiting_max = 0, .waiting_bytes_max = 0}};
         std::string expected;
@@ -149,9 +150,9 @@ TEST_F(OutboxTest, RunsLargeFramesOnFromChunkToChunkAndStillGivesWholeFrames) {
             for (const std::size_t size : sizes) {
                 const std::string frame = marked(size, static_cast<char>('a' + frames++ % 26));
                 const std::string_view view{frame};
-                const std::array<std::span<const std::byte>, 3> parts{std::as_bytes(std::span{view.substr(0, 1)}),
-                                                                      std::as_bytes(std::span{view.substr(1)}),
-                                                                      std::span<const std::byte>{}};
+                const std::array<std::span<const std::byte>, 3> parts{
+                    std::as_bytes(std::span{view.substr(0, 1)}), std::as_bytes(std::span{view.substr(1)}),
+                    std::span<const std::byte>{}};
                 EXPECT_NE(outbox.put(parts), Outbox::Put::Full);
                 expected += frame;
             }
@@ -204,7 +205,8 @@ TEST_F(OutboxTest, QueuesWaitingTellsInOrderOnceAQuarterIsFree) {
     outbox.sent(50);
     for (auto& d : outbox.take_granted()) d(TellResult::Queued);
     EXPECT_EQ(done, (std::vector{3, 4, 5}));
-    EXPECT_EQ(take(outbox), std::string(50, '2') + std::string(10, '3') + std::string(10, '4') + std::string(10, '5'));
+    EXPECT_EQ(take(outbox),
+              std::string(50, '2') + std::string(10, '3') + std::string(10, '4') + std::string(10, '5'));
 }
 
 TEST_F(OutboxTest, LetsOnlySoManyWaitAndOnlySoManyBytes) {

@@ -9,17 +9,21 @@ namespace {
 
 class TransportNames : public TransportTest {
 protected:
-    static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span{text}); }
+    static std::span<const std::byte> bytes_of(std::string_view text) {
+        return std::as_bytes(std::span{text});
+    }
 };
 INSTANTIATE_TEST_SUITE_P(On, TransportNames, testing::ValuesIn(simulated_backend()), backend_name);
 
 TEST_P(TransportNames, ATcpClusterTransportSendsRemotelyToASinkThatRecords) {
     const auto a = node();
     const auto b = node();
-    EXPECT_EQ(a->transport->send_remote(b->address(), Tell{"/user/echo", "text", bytes_of("hello"), "/user/me"}),
-              TellResult::Queued);
-    EXPECT_EQ(a->transport->send_remote(b->address(), Tell{"/user/echo", "text", bytes_of("again"), std::nullopt}),
-              TellResult::Queued);
+    EXPECT_EQ(
+        a->transport->send_remote(b->address(), Tell{"/user/echo", "text", bytes_of("hello"), "/user/me"}),
+        TellResult::Queued);
+    EXPECT_EQ(
+        a->transport->send_remote(b->address(), Tell{"/user/echo", "text", bytes_of("again"), std::nullopt}),
+        TellResult::Queued);
     ASSERT_TRUE(run_until([&] { return b->sink->count() == 2; }));
     const std::vector<RemoteTellRecord> records = b->sink->records();
     EXPECT_EQ(records[0].target_path, "/user/echo");
@@ -34,7 +38,8 @@ TEST_P(TransportNames, ATcpClusterTransportSendsRemotelyToASinkThatRecords) {
 
 TEST_P(TransportNames, ARecordingSinkCountsWhatItDoesNotKeep) {
     RecordingSink sink(2);
-    for (int i = 0; i < 5; ++i) sink.deliver("/user/a", "text", Slice::copy_of(bytes_of(std::to_string(i))), std::nullopt);
+    for (int i = 0; i < 5; ++i)
+        sink.deliver("/user/a", "text", Slice::copy_of(bytes_of(std::to_string(i))), std::nullopt);
     EXPECT_EQ(sink.count(), 5U);
     ASSERT_EQ(sink.records().size(), 2U);
     EXPECT_EQ(sink.records()[1].payload.text(), "1");
@@ -44,8 +49,10 @@ TEST_P(TransportNames, ARecordingSinkCountsWhatItDoesNotKeep) {
 
 /// A GossipTransport that is known by its interface alone: best effort, never blocks, never throws.
 void gossip_to(GossipTransport& transport, const UniqueAddress& from, const UniqueAddress& to) {
-    static_assert(noexcept(transport.send(std::declval<const Destination&>(), std::declval<const ClusterMessage&>())));
-    static_assert(noexcept(transport.send_pdu(std::declval<const Address&>(), std::declval<const GossipPdu&>())));
+    static_assert(
+        noexcept(transport.send(std::declval<const Destination&>(), std::declval<const ClusterMessage&>())));
+    static_assert(
+        noexcept(transport.send_pdu(std::declval<const Address&>(), std::declval<const GossipPdu&>())));
     transport.send(to, Heartbeat{from.address(), 7, 0});
     transport.send_pdu(to.address(), GossipStatus{from, to, {}, {}, {}});
     transport.send_pdu(Address::local("akka", "nowhere"), GossipStatus{from, to, {}, {}, {}}); // dropped
@@ -73,14 +80,16 @@ TEST_P(TransportNames, AGossipTransportCarriesMessagesAndPdusInsideAProcess) {
     a->start(at_a, sink);
     b->start(at_b, sink);
     gossip_to(*a, a->self(), b->self());
-    EXPECT_EQ(a->tell(address(2), Tell{"/user/a", "text", bytes_of("hello"), std::nullopt}), TellResult::Queued);
+    EXPECT_EQ(a->tell(address(2), Tell{"/user/a", "text", bytes_of("hello"), std::nullopt}),
+              TellResult::Queued);
     ASSERT_TRUE(run_until([&] { return at_b.messages.size() == 2 && sink->count() == 1; }));
     EXPECT_TRUE(std::holds_alternative<GossipStatus>(at_b.messages[1].message));
 }
 
 /// A RemoteMessageSink keeps a payload beyond the call without copying it.
 struct KeepingSink final : RemoteMessageSink {
-    void deliver(std::string_view, std::string_view, const Slice& payload, std::optional<std::string_view>) override {
+    void deliver(std::string_view, std::string_view, const Slice& payload,
+                 std::optional<std::string_view>) override {
         kept.push_back(payload);
         shared = payload.data() == kept.back().data();
     }
@@ -95,7 +104,8 @@ TEST_P(TransportNames, ARemoteMessageSinkMayRetainWhatItIsShown) {
     const auto sink = std::make_shared<KeepingSink>();
     made->start(handler, sink);
     for (const std::string_view text : {"one", "two", "three"})
-        a->transport->send_remote(made->self().address(), Tell{"/user/a", "text", bytes_of(text), std::nullopt});
+        a->transport->send_remote(made->self().address(),
+                                  Tell{"/user/a", "text", bytes_of(text), std::nullopt});
     ASSERT_TRUE(run_until([&] { return sink->kept.size() == 3; }));
     EXPECT_TRUE(sink->shared) << "a view of the same bytes";
     stop(*a);
@@ -113,8 +123,10 @@ TEST_P(TransportNames, AClusterFrameIsEverythingAnAssociationMultiplexes) {
     };
     EXPECT_TRUE(std::holds_alternative<wire::RemoteTell>(
         back(wire::RemoteTell{"/user/a", "text", Slice::copy_of(bytes_of("x")), std::nullopt})));
-    EXPECT_TRUE(std::holds_alternative<ClusterMessage>(back(ClusterMessage(Heartbeat{from.address(), 1, 2}))));
-    EXPECT_TRUE(std::holds_alternative<wire::Goodbye>(back(wire::Goodbye{wire::GoodbyeReason::Stopping, ""})));
+    EXPECT_TRUE(
+        std::holds_alternative<ClusterMessage>(back(ClusterMessage(Heartbeat{from.address(), 1, 2}))));
+    EXPECT_TRUE(
+        std::holds_alternative<wire::Goodbye>(back(wire::Goodbye{wire::GoodbyeReason::Stopping, ""})));
 }
 
 } // namespace

@@ -148,7 +148,8 @@ TEST(ArchiveBytes, APriorityQueueIsAHeapAgainWhateverTheOrderOfItsBytes) {
 }
 
 TEST(ArchiveBytes, MapsAreACountAndPairs) {
-    expect_bytes(std::map<std::string, int>{{"b", 1}, {"a", 2}}, "0201610401" "6202");
+    expect_bytes(std::map<std::string, int>{{"b", 1}, {"a", 2}}, "0201610401"
+                                                                 "6202");
     expect_bytes(std::multimap<int, int>{{1, 2}, {1, 3}}, "0202040206");
     expect_bytes(std::unordered_map<int, int>{{1, 2}}, "010204");
     expect_bytes(std::unordered_multimap<int, int>{{1, 2}}, "010204");
@@ -157,7 +158,8 @@ TEST(ArchiveBytes, MapsAreACountAndPairs) {
 
 TEST(ArchiveBytes, OfDoubleMapKeysTheLastWins) {
     EXPECT_EQ((*decode<std::map<int, int>>(unhex("0202020204"))), (std::map<int, int>{{1, 2}}));
-    EXPECT_EQ((*decode<std::unordered_map<int, int>>(unhex("0202020204"))), (std::unordered_map<int, int>{{1, 2}}));
+    EXPECT_EQ((*decode<std::unordered_map<int, int>>(unhex("0202020204"))),
+              (std::unordered_map<int, int>{{1, 2}}));
 }
 
 TEST(ArchiveBytes, FixedSequencesHaveNoCount) {
@@ -175,7 +177,7 @@ struct Array {
     unsigned char raw[2] = {254, 255};
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & numbers & raw;
+        ar& numbers& raw;
     }
 };
 TEST(ArchiveBytes, BuiltInArraysHaveNoCount) {

@@ -29,8 +29,8 @@ struct Point {
     bool operator==(const Point&) const = default;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & x;
-        ar & BOOST_SERIALIZATION_NVP(y);
+        ar& x;
+        ar& BOOST_SERIALIZATION_NVP(y);
     }
 };
 
@@ -39,8 +39,8 @@ struct Named : Point {
     bool operator==(const Named&) const = default;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & boost::serialization::base_object<Point>(*this);
-        ar & boost::serialization::make_nvp("name", name);
+        ar& boost::serialization::base_object<Point>(*this);
+        ar& boost::serialization::make_nvp("name", name);
     }
 };
 
@@ -54,7 +54,7 @@ private:
     friend class boost::serialization::access;
     template <class Archive>
     void serialize(Archive& ar, const unsigned /*version*/) {
-        ar & value_;
+        ar& value_;
     }
     int value_ = 0;
 };
@@ -65,7 +65,7 @@ struct Free {
 };
 template <class Archive>
 void serialize(Archive& ar, Free& f, unsigned /*version*/) {
-    ar & f.value;
+    ar& f.value;
 }
 
 struct InBoost {
@@ -115,7 +115,7 @@ struct Versioned {
     bool operator==(const Versioned& o) const { return value == o.value; }
     template <class Archive>
     void serialize(Archive& ar, unsigned version) {
-        ar & value;
+        ar& value;
         seen_version = version;
     }
 };
@@ -144,7 +144,7 @@ private:
     PrivateDefault() = default;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & value_;
+        ar& value_;
     }
     int value_ = 0;
 };
@@ -155,7 +155,7 @@ public:
     int base_value = 1;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & base_value;
+        ar& base_value;
     }
 };
 class Derived final : public Polymorphic {
@@ -163,7 +163,7 @@ public:
     int value = 2;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & static_cast<Polymorphic&>(*this) & value;
+        ar& static_cast<Polymorphic&>(*this) & value;
     }
 };
 
@@ -172,8 +172,8 @@ struct Raw {
     int numbers[3] = {1, 2, 3};
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & boost::serialization::make_binary_object(bytes.data(), bytes.size());
-        ar & boost::serialization::make_array(numbers, 3);
+        ar& boost::serialization::make_binary_object(bytes.data(), bytes.size());
+        ar& boost::serialization::make_array(numbers, 3);
     }
 };
 
@@ -204,7 +204,7 @@ struct Everything {
     std::complex<double> complex;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & points & named & split & shared & variant & option & complex;
+        ar& points& named& split& shared& variant& option& complex;
     }
 };
 
@@ -213,7 +213,7 @@ struct Everything {
 namespace boost::serialization {
 template <class Archive>
 void serialize(Archive& ar, app::InBoost& value, const unsigned int /*version*/) {
-    ar & value.value;
+    ar& value.value;
 }
 template <class Archive>
 void save_construct_data(Archive& ar, const app::NoDefault* value, const unsigned int /*version*/) {
@@ -249,7 +249,9 @@ TEST(ArchiveClasses, MemberFreeAndPrivateSerializeWriteTheirFields) {
     expect_bytes(app::InBoost{5}, "0a");
 }
 
-TEST(ArchiveClasses, ABaseIsItsFieldsBeforeThoseOfTheClass) { expect_bytes(app::Named{{1, 2}, "n"}, "0204016e"); }
+TEST(ArchiveClasses, ABaseIsItsFieldsBeforeThoseOfTheClass) {
+    expect_bytes(app::Named{{1, 2}, "n"}, "0204016e");
+}
 
 TEST(ArchiveClasses, SplitSaveAndLoadMayDiffer) {
     expect_bytes(app::Split{60}, "03363073");
@@ -299,7 +301,12 @@ TEST(ArchiveClasses, StockHeadersOfContainersChangeNothing) {
     all.option = app::Named{{7, 8}, "o"};
     const auto bytes = encode(all);
     ASSERT_TRUE(bytes);
-    EXPECT_EQ(hex(bytes->bytes()), "010204" "01016b0608016e" "01023573" "010c" "010176" "010e10016f" +
+    EXPECT_EQ(hex(bytes->bytes()), "010204"
+                                   "01016b0608016e"
+                                   "01023573"
+                                   "010c"
+                                   "010176"
+                                   "010e10016f" +
                                        std::string(32, '0'));
     const auto back = decode<app::Everything>(bytes->bytes());
     ASSERT_TRUE(back) << back.error().message();

@@ -71,14 +71,14 @@ TEST(ArchiveSafety, BytesThatEndTooEarlyAreRefusedAtEveryCut) {
 
 TEST(ArchiveSafety, TrailingBytesAreRefused) { expect_refused<int>("0200", "behind the value"); }
 
-// --- memory: every allocation of this binary is measured ---
+// --- memory: every allocation of this binary is measured
 
 struct BigButShort {
     std::array<std::uint64_t, 128> fields{};
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
         std::uint8_t first = 0;
-        ar & first;
+        ar& first;
     }
 };
 
@@ -124,21 +124,21 @@ struct Chain {
     std::unique_ptr<Chain> next;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & next;
+        ar& next;
     }
 };
 struct Tree {
     std::vector<Tree> children;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & children;
+        ar& children;
     }
 };
 struct Knot {
     std::shared_ptr<Knot> self;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & self;
+        ar& self;
     }
 };
 using Recursive = boost::make_recursive_variant<int, std::vector<boost::recursive_variant_>>::type;
@@ -188,13 +188,14 @@ TEST(ArchiveSafety, AFullSinkIsAnErrorAndLeavesTheSinkAsItWas) {
 }
 
 TEST(Utf8, EveryBoundaryOfTheStandardIsRespected) {
-    for (const char* good : {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                             "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "plain text of some length \xc3\xa9"})
+    for (const char* good :
+         {"", "a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
+          "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "plain text of some length \xc3\xa9"})
         EXPECT_TRUE(is_utf8(good)) << good;
     for (const char* bad :
-         {"\x80", "\xbf", "\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-          "\xf5\x80\x80\x80", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x9a", "\xc3\x28", "\xe2\x28\xa1",
-          "plain text of some length \xc3"})
+         {"\x80", "\xbf", "\xc1\xbf", "\xc0\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x9a", "\xc3\x28",
+          "\xe2\x28\xa1", "plain text of some length \xc3"})
         EXPECT_FALSE(is_utf8(bad)) << bad;
 }
 

@@ -11,14 +11,14 @@ struct Greeting {
     bool operator==(const Greeting&) const = default;
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & text & times;
+        ar& text& times;
     }
 };
 struct Farewell {
     std::unique_ptr<int> after; // move-only types travel too
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & after;
+        ar& after;
     }
 };
 
@@ -85,7 +85,8 @@ TEST(Codec, AManifestIsANameOfBoundedLength) {
 
 TEST(Codec, BadBytesAreAnErrorThatNamesTheManifest) {
     const Codec codec = registered();
-    for (const auto& error : {codec.decode("app.Greeting", {}).error(), codec.decode<Greeting>("app.Greeting", {}).error()}) {
+    for (const auto& error :
+         {codec.decode("app.Greeting", {}).error(), codec.decode<Greeting>("app.Greeting", {}).error()}) {
         EXPECT_EQ(error.code, Errc::malformed);
         EXPECT_NE(error.subject.find("app.Greeting"), std::string::npos);
     }

@@ -88,7 +88,6 @@ TEST(Envelope, NodesOfAllFormsSurvive) {
 }
 
 // --- gossips that cannot be
-// -------------------------------------------------------------------------------------
 
 struct Forged {
     std::vector<Member> members{{samples::node(0), MemberStatus::Up, {}, 1},

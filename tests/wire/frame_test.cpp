@@ -112,7 +112,8 @@ TEST(Frame, AnErrorNamesTheFrameTheFieldAndTheByte) {
     EXPECT_NE(error_of("ff").find("frame of 1 bytes"), std::string::npos);
     EXPECT_NE(error_of("02aabbccdd").find("frame Hello, field magic, byte 1"), std::string::npos)
         << error_of("02aabbccdd");
-    EXPECT_NE(error_of("0105").find("frame RemoteTell, field target_path, byte 1"), std::string::npos) << error_of("0105");
+    EXPECT_NE(error_of("0105").find("frame RemoteTell, field target_path, byte 1"), std::string::npos)
+        << error_of("0105");
     EXPECT_NE(error_of("0409").find("frame Goodbye, field reason"), std::string::npos) << error_of("0409");
     EXPECT_NE(error_of("0100000000dead").find("frame RemoteTell, field end"), std::string::npos);
 }
@@ -120,7 +121,11 @@ TEST(Frame, AnErrorNamesTheFrameTheFieldAndTheByte) {
 TEST(Frame, AnAddressOffTheWireIsInItsNormalForm) {
     const auto heartbeat = [](std::string_view host) {
         // Written without the checks of the encoder, as a hostile peer would.
-        std::string body = "\x11\x08" "akka.tcp" "\x01" "S" "\x01";
+        std::string body = "\x11\x08"
+                           "akka.tcp"
+                           "\x01"
+                           "S"
+                           "\x01";
         body += static_cast<char>(host.size());
         body += host;
         body += std::string{"\x01\x07\x02\x02", 4};
@@ -147,8 +152,8 @@ TEST(Frame, AFrameAboveTheLimitIsNotEncoded) {
     EXPECT_TRUE(encode_frame(tell, body_bytes));
     EXPECT_EQ(encode_frame(tell, body_bytes - 1).error().code, Errc::too_large);
     EnvelopeEncoder encoder;
-    const ClusterMessage envelope =
-        GossipEnvelope{samples::node(0), samples::node(1), std::make_shared<const Gossip>(samples::cluster(50))};
+    const ClusterMessage envelope = GossipEnvelope{samples::node(0), samples::node(1),
+                                                   std::make_shared<const Gossip>(samples::cluster(50))};
     EXPECT_EQ(encode_message(envelope, encoder, 500).error().code, Errc::too_large);
 }
 
@@ -160,7 +165,8 @@ TEST(Frame, TextThatNoPeerWouldAcceptIsNotEncoded) {
 }
 
 TEST(Frame, TextForTheOtherSidesLogIsCutToWhatItAccepts) {
-    const ClusterFrame goodbye = Goodbye{GoodbyeReason::Protocol, std::string(1023, 'x') + "\xc3\xa9 and more"};
+    const ClusterFrame goodbye =
+        Goodbye{GoodbyeReason::Protocol, std::string(1023, 'x') + "\xc3\xa9 and more"};
     const auto back = decode_frame(body_of(*encode_frame(goodbye)));
     ASSERT_TRUE(back) << back.error().message();
     EXPECT_EQ(std::get<Goodbye>(*back).detail, std::string(1023, 'x'));

@@ -99,8 +99,9 @@ reference::MembershipState state_of(const json::object& value) {
     }
     for (const json::value& item : value.at("reachability").as_array()) {
         const json::object& r = item.as_object();
-        state.reachability.push_back({address_of(r.at("observer").as_object()), address_of(r.at("subject").as_object()),
-                                      named<reference::ReachabilityStatus>(text_of(r.at("status")), reachabilities)});
+        state.reachability.push_back(
+            {address_of(r.at("observer").as_object()), address_of(r.at("subject").as_object()),
+             named<reference::ReachabilityStatus>(text_of(r.at("status")), reachabilities)});
     }
     return state;
 }
@@ -125,13 +126,15 @@ reference::GossipPdu pdu_of(const json::object& value) {
 }
 
 RemoteTell tell_of(const json::object& value) {
-    RemoteTell tell{text_of(value.at("target_path")), text_of(value.at("manifest")),
-                    Slice::copy_of(payload_of(value.at("payload").as_object())), {}};
+    RemoteTell tell{text_of(value.at("target_path")),
+                    text_of(value.at("manifest")),
+                    Slice::copy_of(payload_of(value.at("payload").as_object())),
+                    {}};
     if (!value.at("sender_path").is_null()) tell.sender_path = text_of(value.at("sender_path"));
     return tell;
 }
 
-// --- Rust's derived Debug ---
+// --- Rust's derived Debug
 
 std::string debug(std::string_view text) {
     std::string out = "\"";
@@ -159,8 +162,8 @@ std::string debug_option(const std::optional<T>& value, Print&& print) {
     return value ? fmt::format("Some({})", print(*value)) : "None";
 }
 std::string debug(const reference::Address& a) {
-    return fmt::format("Address {{ protocol: {}, system: {}, host: {}, port: {} }}", debug(a.protocol), debug(a.system),
-                       debug_option(a.host, [](const std::string& h) { return debug(h); }),
+    return fmt::format("Address {{ protocol: {}, system: {}, host: {}, port: {} }}", debug(a.protocol),
+                       debug(a.system), debug_option(a.host, [](const std::string& h) { return debug(h); }),
                        debug_option(a.port, [](std::uint16_t p) { return fmt::format("{}", p); }));
 }
 std::string debug(const reference::VectorClock& clock) {
@@ -181,8 +184,9 @@ std::string debug(const reference::MembershipState& state) {
     for (const auto& r : state.reachability)
         rows.push_back(fmt::format("({}, {}): {}", debug(r.observer), debug(r.subject),
                                    reachabilities.at(static_cast<std::size_t>(r.status))));
-    return fmt::format("MembershipState {{ members: [{}], reachability: Reachability {{ records: {{{}}} }} }}",
-                       fmt::join(members, ", "), fmt::join(rows, ", "));
+    return fmt::format(
+        "MembershipState {{ members: [{}], reachability: Reachability {{ records: {{{}}} }} }}",
+        fmt::join(members, ", "), fmt::join(rows, ", "));
 }
 std::string debug(const reference::GossipPdu& pdu) {
     struct Print {
@@ -190,8 +194,8 @@ std::string debug(const reference::GossipPdu& pdu) {
             return fmt::format("Status {{ from: {}, version: {} }}", debug(s.from), debug(s.version));
         }
         std::string operator()(const reference::Envelope& e) const {
-            return fmt::format("Envelope {{ from: {}, version: {}, state: {} }}", debug(e.from), debug(e.version),
-                               debug(e.state));
+            return fmt::format("Envelope {{ from: {}, version: {}, state: {} }}", debug(e.from),
+                               debug(e.version), debug(e.state));
         }
         std::string operator()(const reference::Merge& m) const {
             return fmt::format("Merge {{ from: {}, version: {} }}", debug(m.from), debug(m.version));
@@ -244,7 +248,8 @@ std::string frame_difference(const json::object& frame) {
     const auto encoded = encode_frame(value);
     if (!encoded) return encoded.error().message();
     if (frame.contains("frame_len") && encoded->size() != number_of(frame.at("frame_len")))
-        return fmt::format("encoded to {} bytes instead of {}", encoded->size(), number_of(frame.at("frame_len")));
+        return fmt::format("encoded to {} bytes instead of {}", encoded->size(),
+                           number_of(frame.at("frame_len")));
     if (auto wrong = sha256_difference(frame, encoded->bytes()); !wrong.empty()) return wrong;
     if (frame.contains("frame_hex") || frame.contains("frame_head_hex")) {
         const Bytes expected = frame_bytes(frame);
@@ -260,8 +265,8 @@ std::string frame_difference(const json::object& frame) {
     return same_value(*decoded, value) ? "" : "decoded to another value";
 }
 
-/// Bytes of which the order of map entries is left open: decoded, the value counts; and encoded again they are the
-/// very bytes, because the order of the wire is kept.
+/// Bytes of which the order of map entries is left open: decoded, the value counts; and encoded again they
+/// are the very bytes, because the order of the wire is kept.
 std::string unordered_frame_difference(const json::object& frame) {
     const ClusterFrame value = frame_value(frame.at("value").as_object());
     const Bytes expected = frame_bytes(frame);
@@ -288,7 +293,8 @@ std::vector<std::byte> frame_bytes(const json::object& frame) {
     if (const auto* hex = frame.if_contains("frame_hex")) return bytes_of_hex(text_of(*hex));
     Bytes bytes = bytes_of_hex(text_of(frame.at("frame_head_hex")));
     const json::object& repeat = frame.at("frame_repeat").as_object();
-    bytes.insert(bytes.end(), number_of(repeat.at("count")), static_cast<std::byte>(number_of(repeat.at("byte"))));
+    bytes.insert(bytes.end(), number_of(repeat.at("count")),
+                 static_cast<std::byte>(number_of(repeat.at("byte"))));
     const Bytes tail = bytes_of_hex(text_of(frame.at("frame_tail_hex")));
     bytes.insert(bytes.end(), tail.begin(), tail.end());
     return bytes;
@@ -303,7 +309,8 @@ ClusterFrame frame_value(const json::object& value) {
 }
 
 std::string rust_debug(const ClusterFrame& frame) {
-    if (const auto* pdu = std::get_if<reference::GossipPdu>(&frame)) return fmt::format("Gossip({})", debug(*pdu));
+    if (const auto* pdu = std::get_if<reference::GossipPdu>(&frame))
+        return fmt::format("Gossip({})", debug(*pdu));
     if (const auto* tell = std::get_if<RemoteTell>(&frame)) return debug(*tell);
     return "a frame that the reference does not have";
 }
@@ -352,7 +359,8 @@ Outcome run_decode_case(const json::object& decode_case) {
         // On purpose: bytes that the reference overlooks could carry what another implementation acts on, and
         // two parsers that see different messages in the same bytes are the classic way around a filter.
         outcome.passed = !decoded;
-        outcome.note = decoded ? "accepted bytes behind the last field" : "refused on purpose: trailing bytes";
+        outcome.note =
+            decoded ? "accepted bytes behind the last field" : "refused on purpose: trailing bytes";
         return outcome;
     }
     if (!decoded) {

@@ -1,6 +1,6 @@
 #pragma once
-/// The reference's golden files: frames (value and bytes) and decode cases (bytes and what the reference makes of
-/// them), run through the real codec.
+/// The reference's golden files: frames (value and bytes) and decode cases (bytes and what the reference
+/// makes of them), run through the real codec.
 #include <boost/json/value.hpp>
 #include <muster/wire/frame.hpp>
 #include <string>

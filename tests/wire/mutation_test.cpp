@@ -1,4 +1,5 @@
-/// Mutations of good bytes, the same in every run: what the fuzz targets look for, in seconds and without clang.
+/// Mutations of good bytes, the same in every run: what the fuzz targets look for, in seconds and without
+/// clang.
 #include "../fuzz/check.hpp"
 #include "golden_case.hpp"
 #include "samples.hpp"
@@ -96,7 +97,8 @@ TEST(Mutation, NoBytesMakeTheFrameDecoderFailOtherThanWithAnError) {
     const auto golden_file = boost::json::parse(text.str());
     for (const auto& frame : golden_file.as_object().at("frames").as_array())
         seeds.push_back(body_of(golden::frame_bytes(frame.as_object())));
-    for (const ClusterFrame& frame : samples::frames()) seeds.push_back(body_of(encode_frame(frame)->bytes()));
+    for (const ClusterFrame& frame : samples::frames())
+        seeds.push_back(body_of(encode_frame(frame)->bytes()));
     std::erase_if(seeds, [](const Bytes& seed) { return seed.size() > long_frame; });
     ASSERT_GT(seeds.size(), 60U);
     mutate_all(seeds, 200, fuzz::check_frame_body);

@@ -9,7 +9,8 @@ namespace muster::wire::samples {
 inline UniqueAddress node(std::size_t i) {
     // Uids as random as real ones: all eight bytes in use.
     const auto uid = static_cast<std::int64_t>((i + 1) * 0x9e3779b97f4a7c15U);
-    return {Address::remote("akka.tcp", "shop", fmt::format("node-{:04}.cluster.example.com", i), 2552), Uid{uid}};
+    return {Address::remote("akka.tcp", "shop", fmt::format("node-{:04}.cluster.example.com", i), 2552),
+            Uid{uid}};
 }
 
 /// `count` members of three kinds, everybody Up, two tombstones, a clock with entries of all.
@@ -24,9 +25,10 @@ inline Gossip cluster(std::size_t count) {
     }
     std::vector<UniqueAddress> seen;
     for (std::size_t i = 0; i < count; i += 2) seen.push_back(node(i));
-    std::vector<Tombstone> tombstones{{node(count + 1), {1'700'000'000'000}}, {node(count + 2), {1'700'000'000'500}}};
-    return *Gossip::from_parts(std::move(members), seen, Reachability{}, VectorClock::from_entries(std::move(clock)),
-                               std::move(tombstones));
+    std::vector<Tombstone> tombstones{{node(count + 1), {1'700'000'000'000}},
+                                      {node(count + 2), {1'700'000'000'500}}};
+    return *Gossip::from_parts(std::move(members), seen, Reachability{},
+                               VectorClock::from_entries(std::move(clock)), std::move(tombstones));
 }
 
 /// The same with rows of two observers and members in every status.
@@ -84,24 +86,25 @@ inline std::vector<ClusterFrame> frames() {
     const reference::Address a{"akka.tcp", "S", "127.0.0.1", 2551};
     const reference::Address b{"akka", "S", std::nullopt, std::nullopt};
     HelloReply yes{.cluster_name = "shop", .from = node(2), .answer = HelloAccepted{1, 3}};
-    HelloReply no{.cluster_name = "shop", .from = node(2), .answer = HelloRefused{RefusalReason::Stopping, "bye"}};
+    HelloReply no{
+        .cluster_name = "shop", .from = node(2), .answer = HelloRefused{RefusalReason::Stopping, "bye"}};
     const auto payload = [] { return Slice::copy_of("payload"); };
-    std::vector<ClusterFrame> all{
-        GossipPdu{Status{"a", {{"a", 1}, {"b", 300}}}},
-        GossipPdu{Envelope{"a",
-                           {{"a", 1}},
-                           {{{a, -5, reference::MemberStatus::Leaving, {"r"}}, {b, 3, reference::MemberStatus::Up, {}}},
-                            {{a, b, reference::ReachabilityStatus::Terminated}}}}},
-        GossipPdu{Merge{"a", {}}},
-        RemoteTell{"/user/a", "json:Hello", payload(), "/user/b"},
-        RemoteTell{"/user/a", "json:Hello", payload(), std::nullopt},
-        hello(),
-        yes,
-        no,
-        Goodbye{GoodbyeReason::Quarantined, "removed"},
-        TellPart{1, 1000, 500, payload()},
-        Define{12, "/user/a"},
-        InternedTell{1, 2, 3, payload()}};
+    std::vector<ClusterFrame> all{GossipPdu{Status{"a", {{"a", 1}, {"b", 300}}}},
+                                  GossipPdu{Envelope{"a",
+                                                     {{"a", 1}},
+                                                     {{{a, -5, reference::MemberStatus::Leaving, {"r"}},
+                                                       {b, 3, reference::MemberStatus::Up, {}}},
+                                                      {{a, b, reference::ReachabilityStatus::Terminated}}}}},
+                                  GossipPdu{Merge{"a", {}}},
+                                  RemoteTell{"/user/a", "json:Hello", payload(), "/user/b"},
+                                  RemoteTell{"/user/a", "json:Hello", payload(), std::nullopt},
+                                  hello(),
+                                  yes,
+                                  no,
+                                  Goodbye{GoodbyeReason::Quarantined, "removed"},
+                                  TellPart{1, 1000, 500, payload()},
+                                  Define{12, "/user/a"},
+                                  InternedTell{1, 2, 3, payload()}};
     for (ClusterMessage& message : messages()) all.emplace_back(std::move(message));
     return all;
 }

@@ -60,7 +60,8 @@ TEST(Tell, HeadPayloadAndTailAreTheFrame) {
 
 TEST(Tell, InternedIsWrittenAndParsedInPlace) {
     const auto payload = unhex("aabb");
-    for (const std::optional<std::uint32_t> sender : {std::optional<std::uint32_t>{}, std::optional<std::uint32_t>{300}}) {
+    for (const std::optional<std::uint32_t> sender :
+         {std::optional<std::uint32_t>{}, std::optional<std::uint32_t>{300}}) {
         const InternedTellView tell{1, 70'000, sender, payload};
         const auto frame = written(tell);
         InternedTellView parsed;
@@ -107,7 +108,8 @@ TEST(Tell, OfAnotherVariantOrCutOrFollowedByBytesIsRefused) {
     const auto frame = written(TellView{"t", "m", payload, "s"});
     const auto body = body_of(frame);
     TellView parsed;
-    for (std::size_t cut = 0; cut < body.size(); ++cut) EXPECT_FALSE(parse_tell(body.first(cut), parsed)) << cut;
+    for (std::size_t cut = 0; cut < body.size(); ++cut)
+        EXPECT_FALSE(parse_tell(body.first(cut), parsed)) << cut;
     EXPECT_FALSE(parse_tell(unhex("010000000000"), parsed));
     EXPECT_FALSE(parse_tell(unhex("0000000000"), parsed));
     InternedTellView interned;
@@ -119,7 +121,8 @@ TEST(Tell, IsSendableWhenItsTextsAreUtf8AndItsFrameIsWithinTheLimit) {
     const auto payload = unhex("0102");
     EXPECT_TRUE(tell_is_sendable({"t", "m", payload, std::nullopt}));
     EXPECT_TRUE(check_tell({"t", "m", payload, std::nullopt}));
-    for (const TellView& bad : {TellView{"\xff", "m", {}, {}}, TellView{"t", "\xff", {}, {}}, TellView{"t", "m", {}, "\xff"}}) {
+    for (const TellView& bad :
+         {TellView{"\xff", "m", {}, {}}, TellView{"t", "\xff", {}, {}}, TellView{"t", "m", {}, "\xff"}}) {
         EXPECT_FALSE(tell_is_sendable(bad));
         EXPECT_EQ(check_tell(bad).error().code, Errc::invalid_argument);
     }

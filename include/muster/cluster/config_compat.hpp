@@ -1,5 +1,6 @@
 #pragma once
-/// Do two nodes have the settings that must agree? (protocol.md §5.5.) Only digests of values travel, never values.
+/// Do two nodes have the settings that must agree? (protocol.md §5.5.) Only digests of values travel, never
+/// values.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -31,8 +32,8 @@ enum class KeyDifference : std::uint8_t {
     Warn,   ///< on both sides: the setting decides when, or for how long
 };
 
-/// An application's own check: gets the digests the peer sent and the own ones of the same keys (an absent key is
-/// absent there); returns the keys in conflict.
+/// An application's own check: gets the digests the peer sent and the own ones of the same keys (an absent
+/// key is absent there); returns the keys in conflict.
 struct ConfigChecker {
     std::vector<std::string> required_keys;
     std::function<std::vector<std::string>(const ConfigDigests& theirs, const ConfigDigests& own)> conflicts;
@@ -43,7 +44,8 @@ class ConfigCompat {
 public:
     /// No settings, no checker: every check is Unchecked.
     ConfigCompat() = default;
-    /// The built-in checker: equal downing provider; equal active strategy and weights where both sides have them.
+    /// The built-in checker: equal downing provider; equal active strategy and weights where both sides have
+    /// them.
     static ConfigCompat cluster(std::string provider, std::optional<std::string> strategy = {},
                                 std::optional<std::string> weights = {});
 
@@ -58,7 +60,8 @@ public:
     bool has_checkers() const noexcept { return !required_.empty() || !checkers_.empty(); }
     /// What a joiner sends: own digests of all required keys, without sensitive ones. Sorted by key.
     ConfigDigests required_digests() const;
-    /// What a member answers with: own digests of the keys of `theirs`, without sensitive ones. Sorted by key.
+    /// What a member answers with: own digests of the keys of `theirs`, without sensitive ones. Sorted by
+    /// key.
     ConfigDigests own_digests_for(const ConfigDigests& theirs) const;
 
     struct Outcome {

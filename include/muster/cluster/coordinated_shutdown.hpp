@@ -1,6 +1,6 @@
 #pragma once
-/// The order in which a node stops (protocol.md §17), as a value: it says which tasks to run and how long to wait;
-/// the node runs them and tells when they are done.
+/// The order in which a node stops (protocol.md §17), as a value: it says which tasks to run and how long to
+/// wait; the node runs them and tells when they are done.
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -42,7 +42,8 @@ struct ShutdownPhaseSettings {
     /// On: a task that fails or a timeout is reported and the next phase runs. Off: the shutdown ends there.
     bool recover = true;
 };
-/// protocol.md §17's: 5 s each, 10 s for cluster-sharding-shutdown-region, cluster-exiting, actor-system-terminate.
+/// protocol.md §17's: 5 s each, 10 s for cluster-sharding-shutdown-region, cluster-exiting,
+/// actor-system-terminate.
 std::array<ShutdownPhaseSettings, shutdown_phase_count> default_shutdown_phases() noexcept;
 
 /// What CoordinatedShutdown answers with.
@@ -82,22 +83,23 @@ using ShutdownStep =
                  shutdown_step::PhaseTimedOut, shutdown_step::TaskFailed, shutdown_step::Finished>;
 using ShutdownSteps = std::vector<ShutdownStep>;
 
-/// Runs once. Phases in order, the tasks of one phase all at once; a phase is over when all its tasks are, or at its
-/// timeout. One thread.
+/// Runs once. Phases in order, the tasks of one phase all at once; a phase is over when all its tasks are, or
+/// at its timeout. One thread.
 class CoordinatedShutdown {
 public:
     using Phases = std::array<ShutdownPhaseSettings, shutdown_phase_count>;
     explicit CoordinatedShutdown(Phases phases = default_shutdown_phases());
 
-    /// Names are unique within a phase. Errc::invalid_argument for an empty or taken name; Errc::closed when the
-    /// phase has begun.
+    /// Names are unique within a phase. Errc::invalid_argument for an empty or taken name; Errc::closed when
+    /// the phase has begun.
     result<void> add_task(ShutdownPhase phase, std::string name);
     /// false when unknown or already started.
     bool cancel_task(ShutdownPhase phase, std::string_view name);
 
     /// Begins with the first phase, or with a later one (`from`). The first reason counts: a second call does
     /// nothing and answers false.
-    bool start(ShutdownReason reason, ShutdownSteps& out, ShutdownPhase from = ShutdownPhase::BeforeServiceUnbind);
+    bool start(ShutdownReason reason, ShutdownSteps& out,
+               ShutdownPhase from = ShutdownPhase::BeforeServiceUnbind);
     /// Of a running phase; anything else (a straggler of a phase that timed out, a second time) is ignored.
     void task_done(ShutdownPhase phase, std::string_view name, ShutdownSteps& out,
                    std::optional<Error> failure = {});

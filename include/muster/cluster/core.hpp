@@ -57,7 +57,6 @@ public:
                                   Restored restored, const Now& now, ConfigCompat config = {});
 
     // --- commands (protocol.md §10)
-    // -------------------------------------------------------------------------------------
     /// JoinTo: to one address (self included). Stops a running seed process.
     void join(const Address& to, const Now& now, Effects& out);
     /// JoinSeedNodes with §5.2's rules.
@@ -103,7 +102,6 @@ public:
     void expect_proofs();
 
     // --- messages
-    // -------------------------------------------------------------------------------------------------------
     /// Any message. Bad or misaddressed ones are counted, logged no-ops. `received` is when the bytes arrived
     /// (§6.1's time to live).
     void on_message(const ClusterMessage& message, Instant received, const Now& now, Effects& out);
@@ -113,7 +111,6 @@ public:
     void on_connect_refused(const Address& peer, const Now& now, Effects& out);
 
     // --- time
-    // -----------------------------------------------------------------------------------------------------------
     /// The periodic work; the node calls each with fixed delay at its interval of the settings.
     void tick_gossip(const Now& now, Effects& out);
     void tick_leader_actions(const Now& now, Effects& out);
@@ -125,7 +122,6 @@ public:
     void on_timer(TimerKey key, const Now& now, Effects& out);
 
     // --- queries
-    // --------------------------------------------------------------------------------------------------------
     const UniqueAddress& self() const noexcept;
     const ClusterSettings& settings() const noexcept;
     /// The last installed state.

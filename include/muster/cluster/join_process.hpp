@@ -1,5 +1,6 @@
 #pragma once
-/// How a node finds a cluster through its seeds (protocol.md §5.2, §5.3): a value that is told answers and the time.
+/// How a node finds a cluster through its seeds (protocol.md §5.2, §5.3): a value that is told answers and
+/// the time.
 #include <cstdint>
 #include <muster/address.hpp>
 #include <muster/time.hpp>
@@ -25,23 +26,25 @@ public:
     struct Options {
         Duration seed_node_timeout = std::chrono::seconds{5};
         Duration retry_interval = std::chrono::seconds{1}; ///< first seed: between two InitJoins
-        /// A refused connection counts as a Nack when it was refused again at least this much later; nullopt: never.
+        /// A refused connection counts as a Nack when it was refused again at least this much later; nullopt:
+        /// never.
         std::optional<Duration> refusals_apart = std::chrono::milliseconds{100};
-        /// Other seed: a seed that answered Nack, or where nobody listens yet, is asked again after this; nullopt: only with
-        /// the next attempt, after seed_node_timeout.
+        /// Other seed: a seed that answered Nack, or where nobody listens yet, is asked again after this;
+        /// nullopt: only with the next attempt, after seed_node_timeout.
         std::optional<Duration> ask_again_after = std::chrono::milliseconds{250};
     };
     struct Step {
         std::vector<Address> init_join_to; ///< send InitJoin to these, in list order
-        std::optional<Address> join;       ///< join this node (self: found the cluster); the process has ended
-        bool retried = false;              ///< other seed: the timeout passed without an Ack, worth a warning
+        std::optional<Address> join; ///< join this node (self: found the cluster); the process has ended
+        bool retried = false;        ///< other seed: the timeout passed without an Ack, worth a warning
     };
 
     /// `kind` must be FirstSeed or OtherSeed (ENSURE). Nothing happens before start().
     SeedProcess(SeedChoice kind, Address self, std::span<const Address> seeds, Options options);
 
     Step start(Instant now);
-    /// The first Ack wins, whoever sends it (a seed may be listed by another of its names); later ones are ignored.
+    /// The first Ack wins, whoever sends it (a seed may be listed by another of its names); later ones are
+    /// ignored.
     Step on_ack(const Address& from, Instant now);
     Step on_nack(const Address& from, Instant now);
     /// All resolved addresses of this seed refused the connection.

@@ -1,6 +1,6 @@
 #pragma once
-/// Failure detectors as values (protocol.md §12.5, §12.6): they are told when a heartbeat came and what time it
-/// is, and judge silence. One owner thread each; nothing here reads a clock.
+/// Failure detectors as values (protocol.md §12.5, §12.6): they are told when a heartbeat came and what time
+/// it is, and judge silence. One owner thread each; nothing here reads a clock.
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +48,7 @@ private:
 struct HeartbeatRecorded {
     bool recorded = false;                ///< the interval went into the statistics
     std::chrono::milliseconds interval{}; ///< since the previous heartbeat; 0 for the first
-    bool growing = false;                 ///< recorded, and at least 2/3 of the acceptable pause: worth a warning
+    bool growing = false; ///< recorded, and at least 2/3 of the acceptable pause: worth a warning
 };
 
 /// Judges silence by the statistics of a peer's heartbeat intervals (protocol.md §12.5).
@@ -58,8 +58,8 @@ public:
     /// heartbeat_interval. ENSUREs the ranges stated there (ClusterSettings::validate reports them politely).
     explicit PhiAccrualFailureDetector(const FailureDetectorSettings& settings = {});
 
-    /// The first heartbeat brings two bootstrap samples. The interval that ends an outage is not recorded: one
-    /// long gap would inflate the deviation for the next thousand heartbeats.
+    /// The first heartbeat brings two bootstrap samples. The interval that ends an outage is not recorded:
+    /// one long gap would inflate the deviation for the next thousand heartbeats.
     HeartbeatRecorded heartbeat(Instant now);
     /// The peer is alive but the time since its last heartbeat means nothing (protocol.md §12.7).
     void heartbeat_unrecorded(Instant now);
@@ -85,7 +85,8 @@ private:
     std::chrono::milliseconds acceptable_pause_;
 };
 
-/// Available until a fixed time after the last heartbeat (protocol.md §12.6): the default between data centers.
+/// Available until a fixed time after the last heartbeat (protocol.md §12.6): the default between data
+/// centers.
 class DeadlineFailureDetector {
 public:
     /// ENSUREs heartbeat_interval > 0 and acceptable_pause >= 0.

@@ -25,7 +25,8 @@ public:
     VectorClock() = default;
     /// Entries in any order; a counter of 0 is dropped, of a double key the higher counter stays.
     static VectorClock from_entries(std::vector<Entry> entries);
-    /// The same clock; where most entries are those of `like`, as of the next version of a gossip, it is found sooner.
+    /// The same clock; where most entries are those of `like`, as of the next version of a gossip, it is
+    /// found sooner.
     static VectorClock from_entries(std::vector<Entry> entries, const VectorClock& like);
 
     /// Increments the counter of `node`. (The reference's name; protocol.md calls it inc.)

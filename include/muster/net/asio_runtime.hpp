@@ -28,8 +28,9 @@ result<std::unique_ptr<Runtime>> make_hosted_runtime(boost::asio::io_context& co
 /// Lives on the user's `context`, which must outlive it and is run by one thread at a time. run(),
 /// run_until(), stop() and start_thread() do nothing: whoever runs `context` runs the Runtime, beside its
 /// other handlers. While the Runtime exists, `context` has work. It is destroyed by the thread that runs
-/// `context`, or while nobody does. Errors: no_descriptors, no_memory; not_supported where program and library have
-/// an Asio call stack each (a program that hides Boost's symbols: the scheduler of `context` would crash).
+/// `context`, or while nobody does. Errors: no_descriptors, no_memory; not_supported where program and
+/// library have an Asio call stack each (a program that hides Boost's symbols: the scheduler of `context`
+/// would crash).
 ///
 /// Inline, so that the mark lies on the stack which the program's own handlers of `context` use.
 inline result<std::unique_ptr<Runtime>> make_asio_runtime(boost::asio::io_context& context,

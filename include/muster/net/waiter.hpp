@@ -128,7 +128,9 @@ private:
         }
         // The memory of one suspension serves the next.
         static void* operator new(std::size_t) { return Allocator{}.allocate(1); }
-        static void operator delete(void* memory) { Allocator{}.deallocate(static_cast<ParkedHandler*>(memory), 1); }
+        static void operator delete(void* memory) {
+            Allocator{}.deallocate(static_cast<ParkedHandler*>(memory), 1);
+        }
 
         // The slot's function points here. It is removed before the handler goes, never from inside emit().
         void disconnect() noexcept {

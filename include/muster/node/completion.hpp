@@ -1,9 +1,9 @@
 #pragma once
 /// The one place where a completion token becomes something the library can call later (design.md §9).
 #include <atomic>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/post.hpp>
@@ -16,19 +16,21 @@
 
 namespace muster::detail {
 
-/// Completes once, whoever comes first: the library with a value, or the caller's cancellation with Errc::cancelled. The handler runs
-/// on its associated executor (`fallback` when it has none), never inside the call that completes it. Until then the executor's context has
-/// work; afterwards nothing of the caller's is held, however long the library keeps its reference.
+/// Completes once, whoever comes first: the library with a value, or the caller's cancellation with
+/// Errc::cancelled. The handler runs on its associated executor (`fallback` when it has none), never inside
+/// the call that completes it. Until then the executor's context has work; afterwards nothing of the caller's
+/// is held, however long the library keeps its reference.
 template <class T, class Handler>
 class PendingCompletion : public std::enable_shared_from_this<PendingCompletion<T, Handler>> {
     using Executor = boost::asio::associated_executor_t<Handler, boost::asio::any_io_executor>;
-    using Tracked = std::decay_t<decltype(boost::asio::prefer(std::declval<Executor>(),
-                                                              boost::asio::execution::outstanding_work.tracked))>;
+    using Tracked = std::decay_t<decltype(boost::asio::prefer(
+        std::declval<Executor>(), boost::asio::execution::outstanding_work.tracked))>;
 
 public:
     PendingCompletion(Handler handler, boost::asio::any_io_executor fallback)
-        : executor_(std::in_place, boost::asio::prefer(boost::asio::get_associated_executor(handler, fallback),
-                                                       boost::asio::execution::outstanding_work.tracked)),
+        : executor_(std::in_place,
+                    boost::asio::prefer(boost::asio::get_associated_executor(handler, fallback),
+                                        boost::asio::execution::outstanding_work.tracked)),
           handler_(std::in_place, std::move(handler)) {}
 
     /// Called once, right after construction, on the initiating thread.
@@ -60,7 +62,8 @@ private:
     std::atomic<bool> claimed_{false};
 };
 
-/// Calls complete() once; when it is destroyed uncalled (the daemon or its Runtime is gone) the caller is told Errc::closed.
+/// Calls complete() once; when it is destroyed uncalled (the daemon or its Runtime is gone) the caller is
+/// told Errc::closed.
 template <class T, class Pending>
 struct Completer {
     std::shared_ptr<Pending> pending;

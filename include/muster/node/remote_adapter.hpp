@@ -11,7 +11,8 @@ struct RemoteAdapterConfig {
     DaemonConfig daemon;
 };
 
-/// The facade most applications use: listens, then runs a daemon on it. Any thread. Destruction as ClusterDaemonHandle's.
+/// The facade most applications use: listens, then runs a daemon on it. Any thread. Destruction as
+/// ClusterDaemonHandle's.
 class ClusterRemoteAdapter {
 public:
     /// Errors: settings, and the listener's (address_in_use, ..). Nothing is left behind on an error.

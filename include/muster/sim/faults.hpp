@@ -1,6 +1,6 @@
 #pragma once
-/// A network that can be broken on purpose: delays by distribution, bandwidth, loss, partitions, corruption. Faults are
-/// set per direction, from any machine to any other, and hold until they are taken back.
+/// A network that can be broken on purpose: delays by distribution, bandwidth, loss, partitions, corruption.
+/// Faults are set per direction, from any machine to any other, and hold until they are taken back.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -11,7 +11,8 @@
 
 namespace muster::sim {
 
-/// How long a parcel travels: never less than `min`. Drawn in integers, so alike on every compiler and machine.
+/// How long a parcel travels: never less than `min`. Drawn in integers, so alike on every compiler and
+/// machine.
 struct DelayDistribution {
     enum class Shape : std::uint8_t {
         Constant,    ///< min
@@ -32,10 +33,11 @@ struct DelayDistribution {
 struct LinkFaults {
     DelayDistribution delay;
     std::uint64_t bytes_per_second = 0; ///< 0: no limit
-    double loss = 0.0;                  ///< [0, 1] of attempts; TCP repeats them, so this costs time, not bytes
-    double reset = 0.0;                 ///< [0, 1] of Data parcels: the connection breaks in their middle, both ends read reset
-    double corruption = 0.0;            ///< [0, 1] of Data parcels in which one to four bytes change
-    bool cut = false;                   ///< nothing arrives, and nobody is told: a silent partition
+    double loss = 0.0; ///< [0, 1] of attempts; TCP repeats them, so this costs time, not bytes
+    double reset =
+        0.0; ///< [0, 1] of Data parcels: the connection breaks in their middle, both ends read reset
+    double corruption = 0.0; ///< [0, 1] of Data parcels in which one to four bytes change
+    bool cut = false;        ///< nothing arrives, and nobody is told: a silent partition
     bool operator==(const LinkFaults&) const = default;
 
     /// The worse of both in each respect: what a parcel meets that has to pass two troubled places.
@@ -44,8 +46,8 @@ struct LinkFaults {
 
 /// The LinkModel of a World. One thread, as everything in sim. Inside one machine nothing ever goes wrong.
 ///
-/// What holds from one machine to another is the pair's own setting, or else the usual one, made worse by the sender's
-/// egress and the receiver's ingress, and cut as long as one cut() of it has not been taken back.
+/// What holds from one machine to another is the pair's own setting, or else the usual one, made worse by the
+/// sender's egress and the receiver's ingress, and cut as long as one cut() of it has not been taken back.
 class FaultyLinks final : public LinkModel {
 public:
     explicit FaultyLinks(LinkFaults usual = {});
@@ -59,14 +61,16 @@ public:
     void clear(HostId from, HostId to);
     /// What holds in this direction now, with everything counted.
     LinkFaults get(HostId from, HostId to) const;
-    /// Both directions between every machine of `left` and every one of `right`. Cuts that overlap are counted.
+    /// Both directions between every machine of `left` and every one of `right`. Cuts that overlap are
+    /// counted.
     void cut(std::span<const HostId> left, std::span<const HostId> right);
     /// Takes back one such cut.
     void join(std::span<const HostId> left, std::span<const HostId> right);
     /// Only what goes from `from` to `to`.
     void cut_one_way(std::span<const HostId> from, std::span<const HostId> to);
     void join_one_way(std::span<const HostId> from, std::span<const HostId> to);
-    /// What everybody sends to `host`, or `host` to everybody, or both: the scripts of Rapid (ATC'18, §7). nullopt takes it back.
+    /// What everybody sends to `host`, or `host` to everybody, or both: the scripts of Rapid (ATC'18, §7).
+    /// nullopt takes it back.
     void set_ingress(HostId host, std::optional<LinkFaults> faults);
     void set_egress(HostId host, std::optional<LinkFaults> faults);
     /// Takes back everything but the usual.

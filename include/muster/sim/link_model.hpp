@@ -35,7 +35,8 @@ struct Parcel {
 struct Fate {
     bool lost = false;
     Duration delay{};
-    /// Of Data that is not lost: the connection breaks in its middle. `bytes` of it still arrive, then both ends read reset.
+    /// Of Data that is not lost: the connection breaks in its middle. `bytes` of it still arrive, then both
+    /// ends read reset.
     bool reset = false;
     std::size_t bytes = 0;
 };

@@ -36,8 +36,8 @@ private:
 class InProcessClusterTransport final : public ClusterTransport {
 public:
     /// Registers `self`. Errors: Errc::address_in_use when that Address is registered.
-    static result<std::unique_ptr<InProcessClusterTransport>> create(std::shared_ptr<InProcessRegistry> registry,
-                                                                     net::Runtime& runtime, UniqueAddress self);
+    static result<std::unique_ptr<InProcessClusterTransport>>
+    create(std::shared_ptr<InProcessRegistry> registry, net::Runtime& runtime, UniqueAddress self);
     /// Leaves the registry.
     ~InProcessClusterTransport() override;
 

@@ -1,7 +1,7 @@
 #pragma once
 /// A sink that keeps what it is given: for tests and first steps.
-#include <condition_variable>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <muster/transport/transport.hpp>
 #include <mutex>
@@ -20,7 +20,8 @@ struct RemoteTellRecord {
     bool operator==(const RemoteTellRecord&) const = default;
 };
 
-/// Records tells in the order of delivery, up to `records_max` (of more only the number is kept). Thread-safe.
+/// Records tells in the order of delivery, up to `records_max` (of more only the number is kept).
+/// Thread-safe.
 class RecordingSink final : public RemoteMessageSink {
 public:
     explicit RecordingSink(std::size_t records_max = 1'000'000) : records_max_(records_max) {}

@@ -1,12 +1,12 @@
 #pragma once
 /// OArchive and IArchive: model Boost.Serialization's Archive concept and write exactly what bincode 2 writes
-/// with its standard() configuration, so a type with a Boost serialize() can be told to a remote actor and any
-/// bincode implementation reads it (type by type: src/doc/wire.md).
+/// with its standard() configuration, so a type with a Boost serialize() can be told to a remote actor and
+/// any bincode implementation reads it (type by type: src/doc/wire.md).
 ///
-/// Header-only for the user's types: a member or free serialize(), split save/load, class versions (they write
-/// no byte), base_object of a non-polymorphic base, nvp and private members through boost::serialization::access
-/// work unchanged. What cannot be encoded faithfully does not compile, with a sentence that says what to write
-/// instead.
+/// Header-only for the user's types: a member or free serialize(), split save/load, class versions (they
+/// write no byte), base_object of a non-polymorphic base, nvp and private members through
+/// boost::serialization::access work unchanged. What cannot be encoded faithfully does not compile, with a
+/// sentence that says what to write instead.
 ///
 /// encode() and decode() never throw for a bad value or bad bytes. Everything may be used from any thread; an
 /// archive object belongs to one.
@@ -30,8 +30,8 @@ namespace muster::wire {
 
 /// What an archive spends at most on one value, whatever the bytes claim.
 struct ArchiveLimits {
-    /// Nested objects, when loading and when saving: a megabyte of 01 must not overflow the stack of a recursive
-    /// type, nor a cycle of shared_ptr.
+    /// Nested objects, when loading and when saving: a megabyte of 01 must not overflow the stack of a
+    /// recursive type, nor a cycle of shared_ptr.
     std::uint32_t depth_max = 128;
     /// Elements of sequences that took no byte at all (structs without fields), which no length can bound.
     std::uint32_t empty_elements_max = 65'536;
@@ -65,7 +65,8 @@ public:
     using is_loading = boost::mpl::false_;
 
     explicit OArchive(Sink& sink, const ArchiveLimits& limits = {}) noexcept
-        : sink_(&sink), cursor_(sink.window().begin), end_(sink.window().end), depth_left_(limits.depth_max) {}
+        : sink_(&sink), cursor_(sink.window().begin), end_(sink.window().end), depth_left_(limits.depth_max) {
+    }
     OArchive(const OArchive&) = delete;
     OArchive& operator=(const OArchive&) = delete;
 
@@ -92,13 +93,15 @@ public:
     }
     template <class T>
     void register_type(const T* = nullptr) {
-        static_assert(detail::never<T>, "muster::wire: register_type is for polymorphic pointers, which have no "
-                                        "bincode form; use std::variant of the concrete types");
+        static_assert(detail::never<T>,
+                      "muster::wire: register_type is for polymorphic pointers, which have no "
+                      "bincode form; use std::variant of the concrete types");
     }
     template <class Helper>
     Helper& get_helper(const void* = nullptr) {
-        static_assert(detail::never<Helper>, "muster::wire: archive helpers (get_helper) are not available: an "
-                                             "archive keeps no state between values");
+        static_assert(detail::never<Helper>,
+                      "muster::wire: archive helpers (get_helper) are not available: an "
+                      "archive keeps no state between values");
         __builtin_unreachable();
     }
 
@@ -119,9 +122,7 @@ public:
     void put_fixed(T value) {
         cursor_ = put_raw(room(sizeof value), value);
     }
-    void put_bytes(std::span<const std::byte> bytes) {
-        cursor_ = wire::put_bytes(room(bytes.size()), bytes);
-    }
+    void put_bytes(std::span<const std::byte> bytes) { cursor_ = wire::put_bytes(room(bytes.size()), bytes); }
     /// Length and bytes; refused when it is not UTF-8, which the peer would refuse.
     void put_text(std::string_view text) {
         if (!is_utf8(text))
@@ -193,13 +194,15 @@ public:
     }
     template <class T>
     void register_type(const T* = nullptr) {
-        static_assert(detail::never<T>, "muster::wire: register_type is for polymorphic pointers, which have no "
-                                        "bincode form; use std::variant of the concrete types");
+        static_assert(detail::never<T>,
+                      "muster::wire: register_type is for polymorphic pointers, which have no "
+                      "bincode form; use std::variant of the concrete types");
     }
     template <class Helper>
     Helper& get_helper(const void* = nullptr) {
-        static_assert(detail::never<Helper>, "muster::wire: archive helpers (get_helper) are not available: an "
-                                             "archive keeps no state between values");
+        static_assert(detail::never<Helper>,
+                      "muster::wire: archive helpers (get_helper) are not available: an "
+                      "archive keeps no state between values");
         __builtin_unreachable();
     }
 
@@ -209,8 +212,8 @@ public:
             detail::refuse_end(offset(), 1, 0);
         return std::to_integer<std::uint8_t>(*cursor_++);
     }
-    /// `T`: the unsigned type of the value. Any marker up to its width is accepted, as bincode does: fewer bytes
-    /// would have done for some values.
+    /// `T`: the unsigned type of the value. Any marker up to its width is accepted, as bincode does: fewer
+    /// bytes would have done for some values.
     template <class T>
     T get_varint() {
         static_assert(sizeof(T) >= 2);
@@ -261,8 +264,7 @@ public:
     std::size_t get_count(std::size_t bytes_min) {
         const auto at = offset();
         const auto count = get_varint<std::uint64_t>();
-        const std::size_t most =
-            bytes_min > 0 ? remaining() / bytes_min : remaining() + empty_elements_left_;
+        const std::size_t most = bytes_min > 0 ? remaining() / bytes_min : remaining() + empty_elements_left_;
         if (count > most) [[unlikely]]
             detail::refuse_count(at, count, remaining());
         return static_cast<std::size_t>(count);
@@ -330,9 +332,9 @@ IArchive& IArchive::operator>>(T&& value) {
     return *this;
 }
 
-/// Appends `value` to `sink`. Errors: Errc::invalid_argument for a value without encoding (a string that is not
-/// UTF-8, an enum value without enumerator, nesting above the limit), Errc::too_large when the sink is full; the
-/// sink then holds what it held before.
+/// Appends `value` to `sink`. Errors: Errc::invalid_argument for a value without encoding (a string that is
+/// not UTF-8, an enum value without enumerator, nesting above the limit), Errc::too_large when the sink is
+/// full; the sink then holds what it held before.
 template <class T>
 result<void> encode(const T& value, Sink& sink, const ArchiveLimits& limits = {}) {
     const std::size_t before = sink.size();

@@ -20,11 +20,14 @@ __extension__ using Uint128 = unsigned __int128;
 __extension__ using Int128 = __int128;
 
 /// Thrown inside an encoder or decoder and caught in the same API call (encode, decode, decode_frame, ..).
-/// Derives from std::exception so that a user's serialize() that cleans up in `catch (...)` and rethrows works.
+/// Derives from std::exception so that a user's serialize() that cleans up in `catch (...)` and rethrows
+/// works.
 class Failure final : public std::exception {
 public:
     explicit Failure(Error error) : error_(std::move(error)) {}
-    const char* what() const noexcept override { return "muster::wire: bad bytes or a value that cannot be encoded"; }
+    const char* what() const noexcept override {
+        return "muster::wire: bad bytes or a value that cannot be encoded";
+    }
     const Error& error() const noexcept { return error_; }
     Error& error() noexcept { return error_; }
 
@@ -115,7 +118,8 @@ private:
     std::span<std::byte> memory_;
 };
 
-// --- integers: one byte up to 250, else a marker (251: u16, 252: u32, 253: u64, 254: u128) and little endian ---
+// --- integers: one byte up to 250, else a marker (251: u16, 252: u32, 253: u64, 254: u128) and little endian
+// ---
 
 inline constexpr std::size_t varint_bytes_max = 9; ///< of 64 bits
 
@@ -127,7 +131,8 @@ constexpr std::size_t varint_bytes(std::uint64_t value) noexcept {
 
 template <class T>
 inline std::byte* put_raw(std::byte* out, T value) noexcept {
-    static_assert(std::endian::native == std::endian::little, "bincode is little endian; add the byte swap here");
+    static_assert(std::endian::native == std::endian::little,
+                  "bincode is little endian; add the byte swap here");
     std::memcpy(out, &value, sizeof value);
     return out + sizeof value;
 }

@@ -49,24 +49,25 @@ struct EncodedValue {
     Slice payload;
 };
 
-/// The registry of typed tells: manifest name <-> type with a Boost serialize(). Register first; afterwards every
-/// const function may be called from any thread.
+/// The registry of typed tells: manifest name <-> type with a Boost serialize(). Register first; afterwards
+/// every const function may be called from any thread.
 class Codec {
 public:
     static constexpr std::size_t manifest_bytes_max = 255;
     explicit Codec(ArchiveLimits limits = {}) : limits_(limits) {}
 
-    /// T travels as `manifest` from now on. Both sides must agree on the name; it never appears in C++ otherwise,
-    /// so a type may be renamed. Errors: Errc::invalid_argument when the manifest is empty, too long or not
-    /// UTF-8, or when the manifest or the type is registered already (nothing changes then).
+    /// T travels as `manifest` from now on. Both sides must agree on the name; it never appears in C++
+    /// otherwise, so a type may be renamed. Errors: Errc::invalid_argument when the manifest is empty, too
+    /// long or not UTF-8, or when the manifest or the type is registered already (nothing changes then).
     template <class T>
     result<void> add(std::string manifest) {
-        return add_entry(std::move(manifest), typeid(T),
-                         [](std::span<const std::byte> bytes, const ArchiveLimits& limits) -> result<AnyValue> {
-                             auto value = wire::decode<T>(bytes, limits);
-                             if (!value) return std::move(value).error();
-                             return AnyValue::of<T>(*std::move(value));
-                         });
+        return add_entry(
+            std::move(manifest), typeid(T),
+            [](std::span<const std::byte> bytes, const ArchiveLimits& limits) -> result<AnyValue> {
+                auto value = wire::decode<T>(bytes, limits);
+                if (!value) return std::move(value).error();
+                return AnyValue::of<T>(*std::move(value));
+            });
     }
 
     /// Errors: Errc::not_found when T is not registered, and those of wire::encode.
@@ -114,7 +115,8 @@ private:
     static Error about(std::string_view manifest, Error error);
 
     ArchiveLimits limits_;
-    std::unordered_map<std::string, Entry, TextHash, std::equal_to<>> entries_; // node-based: names stay where they are
+    std::unordered_map<std::string, Entry, TextHash, std::equal_to<>>
+        entries_; // node-based: names stay where they are
     std::unordered_map<std::type_index, std::string_view> manifests_;
 };
 

@@ -12,8 +12,8 @@
 
 namespace muster::wire {
 
-/// Keeps the encoded bodies of the last versions. A body has everything of a gossip but seen, so all nodes that
-/// hold a version send the same bytes, whoever has seen it.
+/// Keeps the encoded bodies of the last versions. A body has everything of a gossip but seen, so all nodes
+/// that hold a version send the same bytes, whoever has seen it.
 class EnvelopeEncoder {
 public:
     /// Versions kept; of more the least recently used is dropped.
@@ -39,8 +39,8 @@ private:
 };
 
 /// What is known already, so that decoding the next version of a gossip shares its memory: addresses, members
-/// and, for the same version, everything. Where the members' bytes are those decoded last, which is so for every
-/// version that only changes who can reach whom, the members are not even read.
+/// and, for the same version, everything. Where the members' bytes are those decoded last, which is so for
+/// every version that only changes who can reach whom, the members are not even read.
 class Interner {
 public:
     /// The gossip to share with from now on. Decoding calls it with what it made.
@@ -48,10 +48,11 @@ public:
     const GossipPtr& known() const noexcept { return known_; }
     /// The same value, with shared memory if it is known.
     UniqueAddress intern(UniqueAddress node) const;
-    /// The value made of these parts if it was met lately, by which nothing has to be made to look it up: every message
-    /// names its sender and its receiver. Null otherwise.
-    const UniqueAddress* find(std::string_view protocol, std::string_view system, std::optional<std::string_view> host,
-                              std::optional<std::uint16_t> port, Uid uid) const noexcept;
+    /// The value made of these parts if it was met lately, by which nothing has to be made to look it up:
+    /// every message names its sender and its receiver. Null otherwise.
+    const UniqueAddress* find(std::string_view protocol, std::string_view system,
+                              std::optional<std::string_view> host, std::optional<std::uint16_t> port,
+                              Uid uid) const noexcept;
     /// What find() shall find: a node of the known gossip.
     void keep(const UniqueAddress& node);
 

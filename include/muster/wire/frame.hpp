@@ -4,8 +4,8 @@
 ///
 /// Variants 0 and 1 have the reference's layout byte for byte, the others are muster's. Tells have a path of
 /// their own that neither allocates nor copies: parse_*() in place, write_*() into memory of known length.
-/// Everything here is pure and may be called from any thread (an EnvelopeEncoder or Interner that is passed along
-/// belongs to one thread at a time).
+/// Everything here is pure and may be called from any thread (an EnvelopeEncoder or Interner that is passed
+/// along belongs to one thread at a time).
 #include <cstddef>
 #include <cstdint>
 #include <muster/address.hpp>
@@ -66,7 +66,7 @@ inline constexpr std::uint32_t frame_kind_count = 23;
 /// "RemoteTell"; "unknown" for an index this build does not know. For logs and counters.
 std::string_view name_of(FrameKind kind) noexcept;
 
-// --- handshake ---
+// --- handshake
 
 /// What a side can do beyond its wire version. Both sides' common bits are in force.
 enum Feature : std::uint64_t {
@@ -74,17 +74,17 @@ enum Feature : std::uint64_t {
     feature_interned_tells = 1U << 1U, ///< understands Define and InternedTell
 };
 
-/// First frame of the side that connected. Its layout never changes between wire versions; what later versions
-/// add goes into `extensions`.
+/// First frame of the side that connected. Its layout never changes between wire versions; what later
+/// versions add goes into `extensions`.
 struct Hello {
     std::uint16_t version_min = wire_version_min;
     std::uint16_t version_max = wire_version_max;
     std::uint64_t features = 0;
     std::string cluster_name;
     UniqueAddress from;
-    Address to;                         ///< as dialled: the acceptor refuses what was meant for somebody else
-    std::uint16_t lane = 0;             ///< 0: membership (and tells); 1..: a further connection for tells
-    std::vector<std::byte> extensions;  ///< of later versions: ignored here
+    Address to;                        ///< as dialled: the acceptor refuses what was meant for somebody else
+    std::uint16_t lane = 0;            ///< 0: membership (and tells); 1..: a further connection for tells
+    std::vector<std::byte> extensions; ///< of later versions: ignored here
     bool operator==(const Hello&) const = default;
 };
 
@@ -143,7 +143,7 @@ struct Goodbye {
     bool operator==(const Goodbye&) const = default;
 };
 
-// --- tells ---
+// --- tells
 
 /// Views of one tell: into the caller's memory when encoding, into the body when parsed.
 struct TellView {
@@ -161,8 +161,8 @@ struct InternedTellView {
     std::span<const std::byte> payload;
 };
 
-/// A fragment of the body of a RemoteTell or InternedTell frame that is sent in parts. Parts of one tell arrive
-/// in order, each starting where the one before ended; other frames may come between them.
+/// A fragment of the body of a RemoteTell or InternedTell frame that is sent in parts. Parts of one tell
+/// arrive in order, each starting where the one before ended; other frames may come between them.
 struct TellPartView {
     std::uint64_t tell = 0;        ///< number of the tell on this connection, ascending
     std::uint64_t total_bytes = 0; ///< of the whole body; parsing checks offset + bytes <= total_bytes
@@ -170,8 +170,8 @@ struct TellPartView {
     std::span<const std::byte> bytes;
 };
 
-/// The owning forms, as decode_frame() answers them. `payload` and `bytes` share the frame's buffer when it has
-/// an owner and are copies otherwise.
+/// The owning forms, as decode_frame() answers them. `payload` and `bytes` share the frame's buffer when it
+/// has an owner and are copies otherwise.
 struct RemoteTell {
     std::string target_path;
     std::string manifest;
@@ -208,15 +208,15 @@ struct UnknownFrame {
 };
 
 /// Everything that travels on an association. The alternatives' order is not the wire's: FrameKind is.
-using ClusterFrame = std::variant<reference::GossipPdu, RemoteTell, Hello, HelloReply, Goodbye, ClusterMessage,
-                                  TellPart, Define, InternedTell, UnknownFrame>;
+using ClusterFrame = std::variant<reference::GossipPdu, RemoteTell, Hello, HelloReply, Goodbye,
+                                  ClusterMessage, TellPart, Define, InternedTell, UnknownFrame>;
 
 FrameKind kind_of(const ClusterMessage& message) noexcept;
 
-// --- encoding ---
+// --- encoding
 
-/// One message as bytes to send: `head` (with the frame's length prefix) and then `body`, which is empty unless
-/// the message carries a gossip. The body is shared by all sends of one version.
+/// One message as bytes to send: `head` (with the frame's length prefix) and then `body`, which is empty
+/// unless the message carries a gossip. The body is shared by all sends of one version.
 struct EncodedMessage {
     Slice head;
     Slice body;
@@ -228,8 +228,9 @@ struct EncodedMessage {
 result<EncodedMessage> encode_message(const ClusterMessage& message, EnvelopeEncoder& encoder,
                                       std::size_t frame_bytes_max = frame_bytes_max_default);
 
-/// Any frame, with its length prefix, appended to `sink`. Same errors; Errc::invalid_argument for UnknownFrame.
-/// For the rare ones (handshake, goodbye, define) and for tests; tells and messages have faster forms.
+/// Any frame, with its length prefix, appended to `sink`. Same errors; Errc::invalid_argument for
+/// UnknownFrame. For the rare ones (handshake, goodbye, define) and for tests; tells and messages have faster
+/// forms.
 result<void> encode_frame(const ClusterFrame& frame, Sink& sink,
                           std::size_t frame_bytes_max = frame_bytes_max_default);
 result<Slice> encode_frame(const ClusterFrame& frame, std::size_t frame_bytes_max = frame_bytes_max_default);
@@ -245,7 +246,8 @@ inline std::uint32_t get_frame_length(const std::byte* header) noexcept {
 }
 
 /// Errors: Errc::invalid_argument when a text is not UTF-8 (the peer would refuse the frame and close the
-/// connection), Errc::too_large when the frame exceeds the limit. To be asked before write_tell() and the like.
+/// connection), Errc::too_large when the frame exceeds the limit. To be asked before write_tell() and the
+/// like.
 result<void> check_tell(const TellView& tell, std::size_t frame_bytes_max = frame_bytes_max_default);
 /// The same as a yes or no, without building an Error.
 bool tell_is_sendable(const TellView& tell, std::size_t frame_bytes_max = frame_bytes_max_default) noexcept;
@@ -257,7 +259,8 @@ std::size_t tell_frame_bytes(const InternedTellView& tell) noexcept;
 std::byte* write_tell(std::byte* out, const TellView& tell, std::size_t frame_bytes) noexcept;
 std::byte* write_tell(std::byte* out, const InternedTellView& tell, std::size_t frame_bytes) noexcept;
 
-/// The same around a payload that is sent from where it lies: head, payload, tail. An interned tell has no tail.
+/// The same around a payload that is sent from where it lies: head, payload, tail. An interned tell has no
+/// tail.
 std::size_t tell_tail_bytes(const TellView& tell) noexcept;
 inline std::size_t tell_head_bytes(const TellView& tell) noexcept {
     return tell_frame_bytes(tell) - tell.payload.size() - tell_tail_bytes(tell);
@@ -273,29 +276,30 @@ std::byte* write_tell_tail(std::byte* out, const TellView& tell) noexcept;
 std::size_t tell_part_head_bytes(const TellPartView& part) noexcept;
 std::byte* write_tell_part_head(std::byte* out, const TellPartView& part) noexcept;
 
-// --- decoding ---
+// --- decoding
 
 /// The variant index of a body, without looking further; nullopt when not even that is well-formed.
 std::optional<std::uint32_t> frame_variant(std::span<const std::byte> body) noexcept;
 
 /// In place, for a body of that variant: false when malformed (decode_frame(body) then tells why). The views
-/// live as long as the body. Everything is checked: lengths, UTF-8, option tags, nothing behind the last field.
+/// live as long as the body. Everything is checked: lengths, UTF-8, option tags, nothing behind the last
+/// field.
 [[nodiscard]] bool parse_tell(std::span<const std::byte> body, TellView& out) noexcept;
 [[nodiscard]] bool parse_tell(std::span<const std::byte> body, InternedTellView& out) noexcept;
 [[nodiscard]] bool parse_tell_part(std::span<const std::byte> body, TellPartView& out) noexcept;
 
 struct DecodeOptions {
-    /// The peer's Hello said a higher version_max than ours: a variant that we do not know is then UnknownFrame
-    /// (skip and count); from anybody else it is malformed.
+    /// The peer's Hello said a higher version_max than ours: a variant that we do not know is then
+    /// UnknownFrame (skip and count); from anybody else it is malformed.
     bool peer_is_newer = false;
     /// Shares members and addresses with the gossip decoded before. May be null.
     Interner* interner = nullptr;
 };
 
-/// Any frame's body (without the length prefix). Errors: Errc::malformed, whose subject names the frame, field
-/// and byte and whose advice says what would be right. Never allocates from a length the bytes cannot back.
-/// Stricter than the reference in one thing: bytes behind the last field are refused, for they could carry what
-/// one implementation acts on and another overlooks.
+/// Any frame's body (without the length prefix). Errors: Errc::malformed, whose subject names the frame,
+/// field and byte and whose advice says what would be right. Never allocates from a length the bytes cannot
+/// back. Stricter than the reference in one thing: bytes behind the last field are refused, for they could
+/// carry what one implementation acts on and another overlooks.
 result<ClusterFrame> decode_frame(const Slice& body, const DecodeOptions& options = {});
 
 } // namespace muster::wire

@@ -1,6 +1,6 @@
 #pragma once
-/// The reference's own gossip PDU, as values in its own layout (golden frames, variant 0 of ClusterFrame): for
-/// talking to, and testing against, the reference. muster's protocol uses its own messages (frame.hpp).
+/// The reference's own gossip PDU, as values in its own layout (golden frames, variant 0 of ClusterFrame):
+/// for talking to, and testing against, the reference. muster's protocol uses its own messages (frame.hpp).
 ///
 /// Plain values with a Boost serialize(): nothing is normalised or checked beyond what the reference checks.
 #include <cstdint>
@@ -22,7 +22,7 @@ struct Address {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & protocol & system & host & port;
+        ar& protocol& system& host& port;
     }
 };
 
@@ -39,7 +39,7 @@ struct Member {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & address & up_number & status & roles;
+        ar& address& up_number& status& roles;
     }
 };
 
@@ -52,7 +52,7 @@ struct ReachabilityEntry {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & observer & subject & status;
+        ar& observer& subject& status;
     }
 };
 
@@ -61,14 +61,14 @@ void keep_last_of_each(std::vector<ReachabilityEntry>& entries);
 
 struct MembershipState {
     std::vector<Member> members;
-    /// In the order of the wire, which the reference leaves unspecified (a hash map), so that what was decoded
-    /// encodes to the same bytes.
+    /// In the order of the wire, which the reference leaves unspecified (a hash map), so that what was
+    /// decoded encodes to the same bytes.
     std::vector<ReachabilityEntry> reachability;
     friend bool operator==(const MembershipState&, const MembershipState&) = default;
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & members & reachability;
+        ar& members& reachability;
         if constexpr (Archive::is_loading::value) keep_last_of_each(reachability);
     }
 };
@@ -83,7 +83,7 @@ struct Status {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & from & version;
+        ar& from& version;
     }
 };
 struct Envelope {
@@ -94,7 +94,7 @@ struct Envelope {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & from & version & state;
+        ar& from& version& state;
     }
 };
 struct Merge {
@@ -104,7 +104,7 @@ struct Merge {
 
     template <class Archive>
     void serialize(Archive& ar, unsigned /*version*/) {
-        ar & from & version;
+        ar& from& version;
     }
 };
 

@@ -47,14 +47,13 @@ result<void> EpollLoop::open() {
     epoll_event event{};
     event.events = EPOLLIN | EPOLLET; // each write is an edge: it is never read
     event.data.ptr = nullptr;
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, event_.get(), &event) != 0) return from_errno(errno, "epoll_ctl");
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, event_.get(), &event) != 0)
+        return from_errno(errno, "epoll_ctl");
     parking_lot_ = &ParkingLot::of(get_executor());
     return {};
 }
 
-EpollLoop::~EpollLoop() {
-    close();
-}
+EpollLoop::~EpollLoop() { close(); }
 
 result<void> EpollLoop::watch(int fd, Watched& watched) {
     epoll_event event{};
@@ -62,7 +61,9 @@ result<void> EpollLoop::watch(int fd, Watched& watched) {
     event.data.ptr = &watched;
     if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
     if (errno == ENOSPC)
-        return Error{Errc::limit_reached, "epoll_ctl", "raise fs.epoll.max_user_watches",
+        return Error{Errc::limit_reached,
+                     "epoll_ctl",
+                     "raise fs.epoll.max_user_watches",
                      {ENOSPC, boost::system::system_category()}};
     return from_errno(errno, "epoll_ctl");
 }

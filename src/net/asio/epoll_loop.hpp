@@ -1,9 +1,9 @@
 #pragma once
 /// The event loop on epoll, alone or inside the user's io_context.
 ///
-/// Sockets are registered once, edge-triggered, with an epoll instance of the loop's own. Asio's reactor would
-/// cost an operation and an epoll_ctl per wait, rounds timers up to milliseconds, and calls handlers back after
-/// the Runtime is gone. An io_context only sees that one epoll descriptor become readable.
+/// Sockets are registered once, edge-triggered, with an epoll instance of the loop's own. Asio's reactor
+/// would cost an operation and an epoll_ctl per wait, rounds timers up to milliseconds, and calls handlers
+/// back after the Runtime is gone. An io_context only sees that one epoll descriptor become readable.
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <memory>
@@ -37,8 +37,8 @@ private:
 };
 
 /// What epoll reports events to. Lives at one address while it is watched.
-class Watched : public boost::intrusive::list_base_hook<
-                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class Watched
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
     /// Remembers the events (EPOLLIN, ..) and completes waiters; runs nothing else. 0: the next turn has come
     /// for one that asked for it (EpollLoop::next_turn).

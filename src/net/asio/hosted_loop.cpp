@@ -14,8 +14,8 @@ namespace asio = boost::asio;
 namespace {
 
 /// The loop inside the user's io_context. A pump is one turn, as a handler of that context. Between pumps the
-/// loop counts as asleep, so whatever happens (socket, timer, post from any thread) makes the epoll descriptor
-/// readable, and that starts the next pump.
+/// loop counts as asleep, so whatever happens (socket, timer, post from any thread) makes the epoll
+/// descriptor readable, and that starts the next pump.
 class HostedLoop final : public EpollLoop {
 public:
     explicit HostedLoop(asio::io_context& context)

@@ -42,7 +42,6 @@ Checker::Checker(World& world) : state_(std::make_unique<State>(world)) {}
 Checker::~Checker() = default;
 
 // --- what the World says
-// --------------------------------------------------------------------------------------
 
 void Checker::configure(std::size_t node, RemoteAdapterConfig& config) {
     State& s = *state_;
@@ -129,7 +128,6 @@ void Checker::report(std::string invariant, std::string detail) {
 std::uint64_t Checker::checks() const noexcept { return state_->checks; }
 
 // --- protection and splits
-// ------------------------------------------------------------------------------------
 
 void Checker::protect(const std::vector<std::size_t>& nodes) {
     State& s = *state_;
@@ -177,7 +175,6 @@ void CheckerState::check_split() {
 }
 
 // --- findings
-// -------------------------------------------------------------------------------------------------
 
 void CheckerState::note(std::string invariant, std::string detail) {
     if (found) return; // the first is the cause
@@ -209,7 +206,6 @@ Incarnation* CheckerState::incarnation(const UniqueAddress& node) {
 }
 
 // --- each published state
-// -------------------------------------------------------------------------------------
 
 void CheckerState::published(std::size_t node, const std::shared_ptr<const MembershipState>& state) {
     Viewer& v = viewer(node);
@@ -415,7 +411,6 @@ void CheckerState::check_protected(std::size_t node, const MembershipState& stat
 }
 
 // --- numbers (protocol.md §19, 4)
-// -----------------------------------------------------------------------------
 
 void CheckerState::check_numbers(std::size_t node, const MembershipState& state) {
     std::map<std::pair<std::string_view, std::int32_t>, const Member*> taken;

@@ -35,7 +35,8 @@ std::vector<UniqueAddress> unreachable_in(const Gossip& gossip, std::string_view
 }
 
 /// Whether a member of the data center came Up, is Exiting, or is Down (`self` Down is no event for itself).
-bool members_changed(const Gossip* before, const Gossip& after, const UniqueAddress& self, std::string_view data_center) {
+bool members_changed(const Gossip* before, const Gossip& after, const UniqueAddress& self,
+                     std::string_view data_center) {
     if (before && before->members().data() == after.members().data()) return false;
     return std::ranges::any_of(after.members(), [&](const Member& m) {
         if (m.data_center() != data_center || !is_counted_anew(m.status())) return false;
@@ -45,19 +46,21 @@ bool members_changed(const Gossip* before, const Gossip& after, const UniqueAddr
     });
 }
 
-/// Whether somebody became unreachable, or reachable again: `self` does not count, nor who is no member any more, nor whose row said
-/// Terminated.
-bool reach_changed(const std::vector<UniqueAddress>& were, const std::vector<UniqueAddress>& are, const Gossip* before, const Gossip& after,
-                   const UniqueAddress& self) {
+/// Whether somebody became unreachable, or reachable again: `self` does not count, nor who is no member any
+/// more, nor whose row said Terminated.
+bool reach_changed(const std::vector<UniqueAddress>& were, const std::vector<UniqueAddress>& are,
+                   const Gossip* before, const Gossip& after, const UniqueAddress& self) {
     const auto was_terminated = [before](const UniqueAddress& node) {
-        return before && std::ranges::any_of(before->reachability().records(), [&](const Reachability::Record& row) {
+        return before &&
+               std::ranges::any_of(before->reachability().records(), [&](const Reachability::Record& row) {
                    return row.subject == node && row.status == ReachabilityStatus::Terminated;
                });
     };
     std::vector<UniqueAddress> changed;
     std::ranges::set_symmetric_difference(were, are, std::back_inserter(changed));
     return std::ranges::any_of(changed, [&](const UniqueAddress& node) {
-        return node != self && after.has_member(node) && (std::ranges::binary_search(are, node) || !was_terminated(node));
+        return node != self && after.has_member(node) &&
+               (std::ranges::binary_search(are, node) || !was_terminated(node));
     });
 }
 
@@ -66,7 +69,8 @@ bool reach_changed(const std::vector<UniqueAddress>& were, const std::vector<Uni
 void CheckerState::note_counted(std::size_t node, const Gossip* before, const Gossip& after) {
     Viewer& v = viewer(node);
     bool changed = members_changed(before, after, v.self, v.data_center);
-    if (!before || !(before->reachability() == after.reachability()) || before->members().data() != after.members().data()) {
+    if (!before || !(before->reachability() == after.reachability()) ||
+        before->members().data() != after.members().data()) {
         auto unreachable = unreachable_in(after, v.data_center);
         changed = reach_changed(v.unreachable, unreachable, before, after, v.self) || changed;
         v.unreachable = std::move(unreachable);
@@ -74,7 +78,8 @@ void CheckerState::note_counted(std::size_t node, const Gossip* before, const Go
     // A decision is known by the Downs that it makes, which are changes of the same instant.
     v.may_have_decided = true;
     if (!changed) return;
-    if (world.now() > v.counted_changed) v.counted_changed_before = std::exchange(v.counted_changed, world.now());
+    if (world.now() > v.counted_changed)
+        v.counted_changed_before = std::exchange(v.counted_changed, world.now());
 }
 
 /// What the resolver decided in this step.
@@ -90,8 +95,8 @@ void Checker::decided(std::size_t node, const SbrDecisionRecord& decision) {
     state_->check_decision(node, decision);
 }
 
-/// Nothing that restarts the stable time may have happened within it. With a lease the decision is older than its record, and what happens
-/// while the lease is asked for waits.
+/// Nothing that restarts the stable time may have happened within it. With a lease the decision is older than
+/// its record, and what happens while the lease is asked for waits.
 void CheckerState::check_decision(std::size_t node, const SbrDecisionRecord& decision) {
     const auto& resolver = settings[node].daemon.sbr;
     if (!resolver || decision.trigger != SbrTrigger::Stable || resolver->strategy == "lease-majority") return;

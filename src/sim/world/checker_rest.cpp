@@ -141,7 +141,6 @@ void CheckerState::check_limits(std::size_t node) {
 }
 
 // --- at rest
-// --------------------------------------------------------------------------------------------------
 
 void CheckerState::check_agreement() {
     if (const auto why = world.disagreement(); !why.empty()) {

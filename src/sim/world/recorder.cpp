@@ -16,13 +16,16 @@ std::string describe(const Parcel& parcel, const std::string& frames) {
     case Parcel::Kind::Connect: return "connects";
     case Parcel::Kind::Finish: return "closes connection #" + std::to_string(parcel.connection);
     case Parcel::Kind::Reset: return "resets connection #" + std::to_string(parcel.connection);
-    default: return (frames.empty() ? "a part of a frame" : frames) + ", " + std::to_string(parcel.bytes) + " bytes";
+    default:
+        return (frames.empty() ? "a part of a frame" : frames) + ", " + std::to_string(parcel.bytes) +
+               " bytes";
     }
 }
 
 /// Accept and Window are TCP's own and say nothing about nodes.
 bool is_of_interest(const Parcel& parcel) noexcept {
-    return parcel.from != parcel.to && parcel.kind != Parcel::Kind::Accept && parcel.kind != Parcel::Kind::Window;
+    return parcel.from != parcel.to && parcel.kind != Parcel::Kind::Accept &&
+           parcel.kind != Parcel::Kind::Window;
 }
 
 } // namespace
@@ -77,11 +80,13 @@ void Recorder::add_event(Instant when, std::size_t node, const UniqueAddress& se
         std::string text = "sees no leader";
         if (change->to) {
             const auto leader = index_of(change->to->address());
-            text = "sees " + (leader ? "node " + std::to_string(*leader) : change->to->to_string()) + " as leader";
+            text = "sees " + (leader ? "node " + std::to_string(*leader) : change->to->to_string()) +
+                   " as leader";
         }
         return add({.kind = Kind::Note, .when = when, .node = node, .text = std::move(text)});
     }
-    if (std::holds_alternative<UnreachableMember>(event) || std::holds_alternative<ReachableMember>(event)) return;
+    if (std::holds_alternative<UnreachableMember>(event) || std::holds_alternative<ReachableMember>(event))
+        return;
     if (const Member* member = member_of(event)) add_status(when, node, *member, index_of);
 }
 
@@ -112,7 +117,12 @@ void Recorder::add_reachability(Instant when, std::size_t node, const UniqueAddr
     }
     std::set<std::size_t>& before = unreachable_[node];
     const auto note = [&](std::size_t subject, Phase phase, const char* text) {
-        add({.kind = Kind::Reachability, .when = when, .node = node, .other = subject, .text = text, .phase = phase});
+        add({.kind = Kind::Reachability,
+             .when = when,
+             .node = node,
+             .other = subject,
+             .text = text,
+             .phase = phase});
     };
     for (const std::size_t subject : before)
         if (!now.contains(subject)) note(subject, Phase::End, "no longer unreachable");
@@ -167,7 +177,8 @@ void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
     Stream& stream = streams_[{parcel.connection, parcel.from}];
     if (is(TraceEvent::Kind::Sent)) {
         stream.frames_before = stream.frames;
-        stream.on_the_way.push_back({event.when, parcel, describe(parcel, stream.frames.read(event.payload))});
+        stream.on_the_way.push_back(
+            {event.when, parcel, describe(parcel, stream.frames.read(event.payload))});
     } else if (!stream.on_the_way.empty()) {
         // The same bytes are tried again: they begin where this attempt began.
         stream.frames = stream.frames_before;

@@ -19,9 +19,7 @@ constexpr std::array distance_names = {
     std::pair{Scenario::Distance::HeavyTail, std::string_view("heavy-tail")},
 };
 
-std::int64_t to_ms(Duration d) {
-    return d / milliseconds(1);
-}
+std::int64_t to_ms(Duration d) { return d / milliseconds(1); }
 
 json::array to_array(const std::vector<std::size_t>& numbers) {
     json::array result;
@@ -138,7 +136,9 @@ private:
         known_.emplace_back(name);
         return object_->if_contains(name);
     }
-    std::string path(std::string_view name) const { return where_.empty() ? std::string(name) : fmt::format("{}.{}", where_, name); }
+    std::string path(std::string_view name) const {
+        return where_.empty() ? std::string(name) : fmt::format("{}.{}", where_, name);
+    }
 
     const json::object* object_ = nullptr;
     std::string where_;
@@ -182,7 +182,8 @@ Scenario scenario_from(const json::value& value) {
     fields.duration("exiting_tasks_ms", s.exiting_tasks);
     fields.duration("faults_ms", s.faults);
     fields.duration("quiet_ms", s.quiet);
-    const auto named = std::ranges::find(distance_names, distance, &std::pair<Scenario::Distance, std::string_view>::second);
+    const auto named =
+        std::ranges::find(distance_names, distance, &std::pair<Scenario::Distance, std::string_view>::second);
     if (named == distance_names.end()) bad("distance", "there are: lan, metro, wan, heavy-tail");
     s.distance = named->first;
     if (const json::array* list = fields.list("misfortunes"))
@@ -195,9 +196,7 @@ Scenario scenario_from(const json::value& value) {
 
 } // namespace
 
-std::string Scenario::to_json() const {
-    return json::serialize(to_object(*this));
-}
+std::string Scenario::to_json() const { return json::serialize(to_object(*this)); }
 
 result<Scenario> Scenario::from_json(std::string_view text) {
     boost::system::error_code failed;

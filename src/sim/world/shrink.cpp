@@ -1,4 +1,5 @@
-// Smaller scenarios that still fail: fewer misfortunes, then fewer nodes, then less time, then plainer settings.
+// Smaller scenarios that still fail: fewer misfortunes, then fewer nodes, then less time, then plainer
+// settings.
 #include <algorithm>
 #include <muster/sim/world/scenario.hpp>
 #include <utility>
@@ -55,8 +56,11 @@ private:
     bool drop_victims() {
         bool any = false;
         for (std::size_t i = 0; i < best_.misfortunes.size(); ++i) {
-            if (best_.misfortunes[i].kind == Misfortune::Kind::Down || best_.misfortunes[i].kind == Misfortune::Kind::Flood) continue;
-            for (std::size_t at = 0; at < best_.misfortunes[i].nodes.size() && best_.misfortunes[i].nodes.size() > 1;) {
+            if (best_.misfortunes[i].kind == Misfortune::Kind::Down ||
+                best_.misfortunes[i].kind == Misfortune::Kind::Flood)
+                continue;
+            for (std::size_t at = 0;
+                 at < best_.misfortunes[i].nodes.size() && best_.misfortunes[i].nodes.size() > 1;) {
                 Scenario candidate = best_;
                 auto& nodes = candidate.misfortunes[i].nodes;
                 nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(at));
@@ -132,12 +136,14 @@ private:
 
 } // namespace
 
-Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails, std::size_t attempts) {
+Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails,
+                std::size_t attempts) {
     return Shrinker(failing, fails, attempts).shrink();
 }
 
 Scenario shrink(const Scenario& failing, std::string_view invariant, std::size_t attempts) {
-    return shrink(failing, [invariant](const Scenario& s) { return run(s).broken == invariant; }, attempts);
+    return shrink(
+        failing, [invariant](const Scenario& s) { return run(s).broken == invariant; }, attempts);
 }
 
 } // namespace muster::sim

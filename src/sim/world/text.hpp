@@ -49,7 +49,8 @@ inline std::string name_nodes(std::vector<std::size_t> nodes) {
         last = first;
         while (last + 1 < nodes.size() && nodes[last + 1] == nodes[last] + 1) ++last;
         if (last < first + 2) last = first;
-        parts.push_back(last == first ? fmt::format("{}", nodes[first]) : fmt::format("{} to {}", nodes[first], nodes[last]));
+        parts.push_back(last == first ? fmt::format("{}", nodes[first])
+                                      : fmt::format("{} to {}", nodes[first], nodes[last]));
     }
     return (nodes.size() == 1 ? "node " : "nodes ") + join(parts, ", ");
 }

@@ -56,7 +56,8 @@ std::string escape_html(std::string_view text) {
     return escaped;
 }
 
-/// Without a '<' nothing in the data can end the element it stands in, or begin a comment. It occurs in strings only.
+/// Without a '<' nothing in the data can end the element it stands in, or begin a comment. It occurs in
+/// strings only.
 void write_json(std::ostream& out, const json::value& value) {
     const std::string text = json::serialize(value);
     for (std::size_t at = 0; at < text.size();) {
@@ -69,13 +70,15 @@ void write_json(std::ostream& out, const json::value& value) {
 
 json::array status_names() {
     json::array names;
-    for (std::size_t i = 0; i < member_status_count; ++i) names.emplace_back(to_string(static_cast<MemberStatus>(i)));
+    for (std::size_t i = 0; i < member_status_count; ++i)
+        names.emplace_back(to_string(static_cast<MemberStatus>(i)));
     return names;
 }
 
 json::array kind_names() {
     json::array names;
-    for (std::size_t i = 0; i < Recorder::kinds; ++i) names.emplace_back(to_string(static_cast<Entry::Kind>(i)));
+    for (std::size_t i = 0; i < Recorder::kinds; ++i)
+        names.emplace_back(to_string(static_cast<Entry::Kind>(i)));
     return names;
 }
 
@@ -92,7 +95,8 @@ json::array left_out(const Recorder& recorder, Instant began) {
 }
 
 template <class Number>
-void write_column(std::ostream& out, std::string_view name, const std::vector<Entry>& entries, Number number) {
+void write_column(std::ostream& out, std::string_view name, const std::vector<Entry>& entries,
+                  Number number) {
     json::array column;
     column.reserve(entries.size());
     for (const Entry& entry : entries) column.emplace_back(std::int64_t{number(entry)});
@@ -104,7 +108,8 @@ std::int64_t node_number(std::size_t node) noexcept {
     return node == Recorder::everyone ? -1 : static_cast<std::int64_t>(node);
 }
 
-/// Column by column, so that not all of a large recording is JSON in memory at once. Each text is written once.
+/// Column by column, so that not all of a large recording is JSON in memory at once. Each text is written
+/// once.
 void write_entries(std::ostream& out, const std::vector<Entry>& entries, Instant began) {
     std::map<std::string_view, std::int64_t> numbers;
     json::array texts;
@@ -120,7 +125,8 @@ void write_entries(std::ostream& out, const std::vector<Entry>& entries, Instant
     out << ',';
     write_column(out, "node", entries, [](const Entry& e) { return node_number(e.node); });
     out << ',';
-    write_column(out, "other", entries, [](const Entry& e) { return node_number(e.other.value_or(Recorder::everyone)); });
+    write_column(out, "other", entries,
+                 [](const Entry& e) { return node_number(e.other.value_or(Recorder::everyone)); });
     out << ',';
     write_column(out, "text", entries, [&](const Entry& e) { return numbers.at(e.text); });
     out << ',';

@@ -33,7 +33,8 @@ std::byte filling(std::uint64_t number, std::size_t at) {
 class Sink final : public RemoteMessageSink {
 public:
     Sink(CheckerState& state, std::size_t node) : state_(state), node_(node) {}
-    void deliver(std::string_view, std::string_view manifest, const Slice& payload, std::optional<std::string_view>) override {
+    void deliver(std::string_view, std::string_view manifest, const Slice& payload,
+                 std::optional<std::string_view>) override {
         if (manifest == workload_manifest) state_.delivered(node_, payload);
     }
 
@@ -48,16 +49,18 @@ std::shared_ptr<RemoteMessageSink> Checker::make_sink(std::size_t node) {
     return std::make_shared<Sink>(*state_, node);
 }
 
-std::uint64_t Checker::tells_delivered() const noexcept {
-    return state_->tells;
-}
+std::uint64_t Checker::tells_delivered() const noexcept { return state_->tells; }
 
 TellResult Checker::tell(std::size_t from, std::size_t to, std::size_t bytes) {
     State& s = *state_;
     auto& sender = s.world[from];
     Viewer& v = s.viewer(from);
     TellStream& stream = s.streams[{v.self, to}];
-    const Head head{from, to, v.self.uid().value, stream.sent + 1, s.world.now().time_since_epoch().count(),
+    const Head head{from,
+                    to,
+                    v.self.uid().value,
+                    stream.sent + 1,
+                    s.world.now().time_since_epoch().count(),
                     s.links_ended(from)};
     std::vector<std::byte> payload(std::max(bytes, sizeof(Head)));
     std::memcpy(payload.data(), &head, sizeof(head));
@@ -80,21 +83,26 @@ void CheckerState::delivered(std::size_t node, const Slice& payload) {
     if (payload.size() >= sizeof(head)) std::memcpy(&head, payload.data(), sizeof(head));
     const auto bytes = payload.bytes();
     for (std::size_t i = sizeof(head); i < bytes.size(); ++i)
-        if (bytes[i] != filling(head.number, i)) return note("tell-changed", fmt::format("byte {} of a tell to node {}", i, node));
-    if (head.from >= viewers.size()) return note("tell-changed", fmt::format("a tell to node {} has no sender", node));
+        if (bytes[i] != filling(head.number, i))
+            return note("tell-changed", fmt::format("byte {} of a tell to node {}", i, node));
+    if (head.from >= viewers.size())
+        return note("tell-changed", fmt::format("a tell to node {} has no sender", node));
     if (head.to != node)
-        return note("tell-wrong-node", fmt::format("a tell of node {} to node {} reached node {}", head.from, head.to, node));
+        return note("tell-wrong-node",
+                    fmt::format("a tell of node {} to node {} reached node {}", head.from, head.to, node));
     const UniqueAddress sender(world[head.from].address, Uid{head.uid});
     const auto at = streams.find({sender, node});
     if (at == streams.end() || head.number > at->second.sent)
-        return note("tell-changed", fmt::format("{} never sent number {} to node {}", sender.to_string(), head.number, node));
+        return note("tell-changed",
+                    fmt::format("{} never sent number {} to node {}", sender.to_string(), head.number, node));
     TellStream& stream = at->second;
     if (head.number <= stream.delivered)
         return note(head.number == stream.delivered ? "tell-twice" : "tell-order",
-                    fmt::format("number {} of {} reached node {} after number {}", head.number, sender.to_string(), node,
-                                stream.delivered));
+                    fmt::format("number {} of {} reached node {} after number {}", head.number,
+                                sender.to_string(), node, stream.delivered));
     const Incarnation* former = stream.receiver ? incarnation(*stream.receiver) : nullptr;
-    const bool was_alive = former && former->ended && former->crashed && Instant(Duration(head.sent_ns)) < *former->ended;
+    const bool was_alive =
+        former && former->ended && former->crashed && Instant(Duration(head.sent_ns)) < *former->ended;
     if (was_alive) check_incarnation(node, stream, sender, head.number, head.links_ended);
     check_quarantine(node, sender);
     stream.delivered = head.number;
@@ -102,7 +110,8 @@ void CheckerState::delivered(std::size_t node, const Slice& payload) {
     stream.links_ended = head.links_ended;
 }
 
-/// How many connections of this node have ended: as long as that is the same, each association leads to whom it led.
+/// How many connections of this node have ended: as long as that is the same, each association leads to whom
+/// it led.
 std::uint64_t CheckerState::links_ended(std::size_t node) {
     const Metrics& metrics = world[node].runtime->metrics();
     std::int64_t ended = 0;
@@ -111,23 +120,27 @@ std::uint64_t CheckerState::links_ended(std::size_t node) {
     return static_cast<std::uint64_t>(ended);
 }
 
-/// What was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). It did so for certain when an earlier
-/// tell arrived there, no link of the sender has ended between the two, and the receiver was killed later.
-void CheckerState::check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender, std::uint64_t number,
-                                     std::uint64_t ended) {
+/// What was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). It did so
+/// for certain when an earlier tell arrived there, no link of the sender has ended between the two, and the
+/// receiver was killed later.
+void CheckerState::check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender,
+                                     std::uint64_t number, std::uint64_t ended) {
     const UniqueAddress& here = viewer(node).self;
     if (*stream.receiver == here || ended != stream.links_ended) return;
-    note("tell-wrong-incarnation", fmt::format("number {} of {}, accepted for {}, reached {}", number, sender.to_string(),
-                                               stream.receiver->to_string(), here.to_string()));
+    note("tell-wrong-incarnation",
+         fmt::format("number {} of {}, accepted for {}, reached {}", number, sender.to_string(),
+                     stream.receiver->to_string(), here.to_string()));
 }
 
 void CheckerState::check_quarantine(std::size_t node, const UniqueAddress& sender) {
     const auto& removed = viewer(node).removed;
     const auto at = removed.find(sender);
     if (at == removed.end()) return;
-    const Duration after = at->second.was_down ? 0s : settings[node].daemon.cluster.quarantine_removed_node_after + 2s;
+    const Duration after =
+        at->second.was_down ? 0s : settings[node].daemon.cluster.quarantine_removed_node_after + 2s;
     if (world.now() > at->second.when + after)
-        note("removed-acts", fmt::format("a tell of {} reached node {}, which had removed it", sender.to_string(), node));
+        note("removed-acts",
+             fmt::format("a tell of {} reached node {}, which had removed it", sender.to_string(), node));
 }
 
 } // namespace muster::sim

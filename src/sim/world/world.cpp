@@ -73,8 +73,7 @@ World::~World() {
     }
 }
 
-// ---- machines and processes
-// ----------------------------------------------------------------------------------
+// --- machines and processes
 
 std::size_t World::add_node() {
     const std::size_t index = nodes_.size();
@@ -259,8 +258,7 @@ void World::turned(const Runtime& process) {
     }
 }
 
-// ---- the network
-// ---------------------------------------------------------------------------------------------
+// --- the network
 
 void World::disturbed(HostId host) {
     const auto at = static_cast<std::size_t>(host);
@@ -319,8 +317,7 @@ void World::heal() {
     network_.retry_lost();
 }
 
-// ---- time
-// ----------------------------------------------------------------------------------------------------
+// --- time
 
 void World::after(Duration delay, UniqueFunction<void()> action) {
     network_.at(now() + delay, std::move(action));

@@ -22,8 +22,10 @@ std::string describe(const Clock& clock) {
     std::vector<std::string> parts;
     if (clock.drift_ppb != 0) parts.push_back("drift " + clock_rate(clock.drift_ppb));
     if (const auto ahead = clock.wall_offset; ahead.count() != 0)
-        parts.push_back(fmt::format("{} {}", short_time(ahead.count() < 0 ? -ahead : ahead), ahead.count() < 0 ? "behind" : "ahead"));
-    if (clock.lateness_max != Duration::zero()) parts.push_back("timers up to " + short_time(clock.lateness_max) + " late");
+        parts.push_back(fmt::format("{} {}", short_time(ahead.count() < 0 ? -ahead : ahead),
+                                    ahead.count() < 0 ? "behind" : "ahead"));
+    if (clock.lateness_max != Duration::zero())
+        parts.push_back("timers up to " + short_time(clock.lateness_max) + " late");
     return "clock: " + join(parts, ", ");
 }
 
@@ -66,7 +68,8 @@ void World::note_start(const Node& node) {
 
 void World::note_end(std::size_t node, std::string why) {
     if (recorder_)
-        recorder_->add({.kind = Kind::Life, .when = now(), .node = node, .text = std::move(why), .phase = Phase::End});
+        recorder_->add(
+            {.kind = Kind::Life, .when = now(), .node = node, .text = std::move(why), .phase = Phase::End});
 }
 
 void World::note(std::size_t node, std::string text) {
@@ -77,14 +80,20 @@ void World::note_fault(const std::vector<std::size_t>& nodes, const std::string&
     if (!recorder_) return;
     const Phase phase = length == Duration::zero() ? Phase::Point : Phase::Begin;
     for (const std::size_t node : nodes)
-        recorder_->add({.kind = Kind::Fault, .when = now(), .node = node, .text = text, .phase = phase, .length = length});
+        recorder_->add({.kind = Kind::Fault,
+                        .when = now(),
+                        .node = node,
+                        .text = text,
+                        .phase = phase,
+                        .length = length});
 }
 
 void World::note_fault_begins(const std::vector<std::size_t>& nodes, const std::string& text) {
     if (!recorder_) return;
     for (const std::size_t node : nodes) {
         cuts_.emplace(node, text);
-        recorder_->add({.kind = Kind::Fault, .when = now(), .node = node, .text = text, .phase = Phase::Begin});
+        recorder_->add(
+            {.kind = Kind::Fault, .when = now(), .node = node, .text = text, .phase = Phase::Begin});
     }
 }
 
@@ -100,7 +109,11 @@ void World::note_clock(const Node& node, Clock clock) {
     if (!recorder_) return;
     const auto add = [&](const Clock& which, Phase phase) {
         if (is_right(which)) return;
-        recorder_->add({.kind = Kind::Fault, .when = now(), .node = node.index, .text = describe(which), .phase = phase});
+        recorder_->add({.kind = Kind::Fault,
+                        .when = now(),
+                        .node = node.index,
+                        .text = describe(which),
+                        .phase = phase});
     };
     add(node.clock, Phase::End);
     add(clock, Phase::Begin);

@@ -62,7 +62,10 @@ result<void> Console::start(Callbacks callbacks) {
     signal_fd_ = ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     stop_fd_ = signal_fd_ < 0 ? -1 : ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (stop_fd_ < 0)
-        return Error{Errc::limit_reached, "the console: " + std::generic_category().message(errno), "raise the limit of open files", {}};
+        return Error{Errc::limit_reached,
+                     "the console: " + std::generic_category().message(errno),
+                     "raise the limit of open files",
+                     {}};
     thread_ = std::thread([this] {
         pthread_setname_np(pthread_self(), "console");
         run();
@@ -87,8 +90,9 @@ void Console::split_lines() {
     }
     if (input_.size() > input_line_max) {
         if (!std::exchange(discarding_, true))
-            print(fmt::format(R"({{"event":"error","message":"an input line is longer than {} bytes; it is ignored"}})",
-                              input_line_max));
+            print(fmt::format(
+                R"({{"event":"error","message":"an input line is longer than {} bytes; it is ignored"}})",
+                input_line_max));
         input_.clear();
     }
 }
@@ -105,12 +109,14 @@ bool Console::read_input() {
 
 void Console::read_signals() {
     signalfd_siginfo info{};
-    while (::read(signal_fd_, &info, sizeof info) == sizeof info) callbacks_.on_signal(static_cast<int>(info.ssi_signo));
+    while (::read(signal_fd_, &info, sizeof info) == sizeof info)
+        callbacks_.on_signal(static_cast<int>(info.ssi_signo));
 }
 
 void Console::run() {
     for (;;) {
-        pollfd fds[] = {{stop_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {input_open_ ? STDIN_FILENO : -1, POLLIN, 0}};
+        pollfd fds[] = {
+            {stop_fd_, POLLIN, 0}, {signal_fd_, POLLIN, 0}, {input_open_ ? STDIN_FILENO : -1, POLLIN, 0}};
         if (::poll(fds, 3, -1) < 0) continue;
         if (fds[0].revents != 0) return;
         if (fds[1].revents != 0) read_signals();

@@ -1,6 +1,7 @@
 #pragma once
-/// stdin, stdout and signals of a tool, none of which ever holds up the event loop: stdin and signals are read on the thread "console",
-/// stdout is written by the thread "muster-stdout". A terminal that is stopped and a pipe that nobody reads stop only the latter.
+/// stdin, stdout and signals of a tool, none of which ever holds up the event loop: stdin and signals are
+/// read on the thread "console", stdout is written by the thread "muster-stdout". A terminal that is stopped
+/// and a pipe that nobody reads stop only the latter.
 #include <functional>
 #include <muster/error.hpp>
 #include <muster/line_writer.hpp>
@@ -19,10 +20,11 @@ public:
     /// Bytes of lines that nobody has read yet; beyond them new lines are dropped and counted.
     static constexpr std::size_t output_bytes_max = 16 * 1024 * 1024;
 
-    /// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed: the next file, socket or eventfd would take its place. False
-    /// when that fails. First in main().
+    /// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed: the next file, socket or
+    /// eventfd would take its place. False when that fails. First in main().
     static bool fill_standard_descriptors() noexcept;
-    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread and those it starts, and ignores SIGPIPE. In main(), before any thread.
+    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread and those it starts, and ignores SIGPIPE. In
+    /// main(), before any thread.
     static void block_signals() noexcept;
 
     Console();
@@ -35,9 +37,11 @@ public:
     result<void> start(Callbacks callbacks);
     /// No callback is called any more.
     void stop();
-    /// Queues a line for stdout. Any thread, never blocks. `{"event":"output_dropped",..}` says how many did not fit.
+    /// Queues a line for stdout. Any thread, never blocks. `{"event":"output_dropped",..}` says how many did
+    /// not fit.
     void print(std::string_view line) { output_.write(line); }
-    /// The same for lines of which peers decide how many there are: they get half of the queue, so that events still find room.
+    /// The same for lines of which peers decide how many there are: they get half of the queue, so that
+    /// events still find room.
     void print_from_peer(std::string_view line) { output_.write(line, output_bytes_max / 2); }
 
 private:

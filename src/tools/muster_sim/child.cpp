@@ -19,9 +19,7 @@
 namespace muster::tools {
 namespace {
 
-[[noreturn]] void fail(const char* what) {
-    throw std::system_error(errno, std::system_category(), what);
-}
+[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::system_category(), what); }
 
 void write_all(int to, std::string_view text) {
     while (!text.empty()) {
@@ -46,7 +44,8 @@ std::string read_all(int from) {
 
 } // namespace
 
-Child::Child(const sim::Scenario& scenario, const Options& options) : seed_(scenario.seed), seconds_max_(options.seconds_max) {
+Child::Child(const sim::Scenario& scenario, const Options& options)
+    : seed_(scenario.seed), seconds_max_(options.seconds_max) {
     std::array<int, 2> ends{};
     if (::pipe(ends.data()) != 0) fail("pipe");
     complaints_ = ::memfd_create("muster-sim", 0);
@@ -116,15 +115,18 @@ sim::Outcome Child::wait() {
 
 sim::Outcome Child::finish() {
     int status = 0;
-    while (::waitpid(process_, &status, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(process_, &status, 0) < 0 && errno == EINTR) {
+    }
     process_ = -1;
     if (auto outcome = outcome_from_json(text_)) return *std::move(outcome);
     sim::Outcome outcome;
     outcome.seed = seed_;
     const bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
     outcome.broken = hung ? "hangs" : "aborted";
-    outcome.detail = hung ? fmt::format("no end after {} s of real time", seconds_max_)
-                          : fmt::format("{}: {}", WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "exit", read_all(complaints_));
+    outcome.detail = hung
+                         ? fmt::format("no end after {} s of real time", seconds_max_)
+                         : fmt::format("{}: {}", WIFSIGNALED(status) ? ::strsignal(WTERMSIG(status)) : "exit",
+                                       read_all(complaints_));
     while (!outcome.detail.empty() && outcome.detail.back() == '\n') outcome.detail.pop_back();
     return outcome;
 }

@@ -1,5 +1,6 @@
 #pragma once
-/// One run in a process of its own: worlds share nothing, and one that aborts or hangs is a result like any other.
+/// One run in a process of its own: worlds share nothing, and one that aborts or hangs is a result like any
+/// other.
 #include <cstdint>
 #include <muster/sim/world/scenario.hpp>
 #include <optional>
@@ -8,7 +9,8 @@
 
 namespace muster::tools {
 
-/// A run under way. Movable by being kept in a container of pointers; kills the process when it is destroyed before its end.
+/// A run under way. Movable by being kept in a container of pointers; kills the process when it is destroyed
+/// before its end.
 class Child {
 public:
     struct Options {

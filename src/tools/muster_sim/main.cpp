@@ -56,12 +56,18 @@ private:
     struct Run {
         sim::Scenario scenario;
         Child child;
-        Run(sim::Scenario s, const Child::Options& options) : scenario(std::move(s)), child(scenario, options) {}
+        Run(sim::Scenario s, const Child::Options& options)
+            : scenario(std::move(s)), child(scenario, options) {}
     };
 
-    double seconds_since_start() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
+    double seconds_since_start() const {
+        return std::chrono::duration<double>(Clock::now() - started_).count();
+    }
 
-    bool is_file() const { return options_.scenario.find('.') != std::string::npos || options_.scenario.find('/') != std::string::npos; }
+    bool is_file() const {
+        return options_.scenario.find('.') != std::string::npos ||
+               options_.scenario.find('/') != std::string::npos;
+    }
 
     void read_scenario() {
         if (options_.scenario.empty()) return;
@@ -74,11 +80,14 @@ private:
         text << file.rdbuf();
         if (!file) throw Trouble{fmt::format("cannot read {}", options_.scenario)};
         auto parsed = sim::Scenario::from_json(text.str());
-        if (!parsed) throw Trouble{fmt::format("{}: {}", options_.scenario, parsed.error().message()), ExitCode::Usage};
+        if (!parsed)
+            throw Trouble{fmt::format("{}: {}", options_.scenario, parsed.error().message()),
+                          ExitCode::Usage};
         if (options_.nodes) throw Trouble{"--nodes: the file says how many", ExitCode::Usage};
         file_ = *std::move(parsed);
         // Its own seed, unless others were asked for.
-        if (options_.first_seed == 1 && options_.last_seed == 1) options_.first_seed = options_.last_seed = file_->seed;
+        if (options_.first_seed == 1 && options_.last_seed == 1)
+            options_.first_seed = options_.last_seed = file_->seed;
     }
 
     sim::Scenario scenario_of(std::uint64_t seed) const {
@@ -135,7 +144,8 @@ private:
         if (options_.json) print(outcome_to_json(outcome));
         if (outcome.ok()) {
             const bool alone = options_.first_seed == options_.last_seed;
-            if (alone && !options_.json) print(fmt::format("{}: trace {:016x}", title_of(scenario), outcome.trace_hash));
+            if (alone && !options_.json)
+                print(fmt::format("{}: trace {:016x}", title_of(scenario), outcome.trace_hash));
         } else {
             explain(scenario, outcome);
         }
@@ -152,26 +162,33 @@ private:
     void explain(const sim::Scenario& scenario, const sim::Outcome& outcome) {
         // With --json stdout is for the objects.
         std::FILE* const to = options_.json ? stderr : stdout;
-        fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n{}  replay: {}\n", title_of(scenario), *outcome.broken, outcome.detail,
-                   std::chrono::duration<double>(outcome.virtual_time).count(), misfortunes_of(scenario), replay_command(scenario));
+        fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n{}  replay: {}\n",
+                   title_of(scenario), *outcome.broken, outcome.detail,
+                   std::chrono::duration<double>(outcome.virtual_time).count(), misfortunes_of(scenario),
+                   replay_command(scenario));
         if (options_.scene) fmt::print(to, "{}", outcome.scene);
         std::fflush(to);
         if (options_.shrink_attempts == 0) return;
         const sim::Scenario small = smaller(scenario, *outcome.broken);
-        const auto path = (std::filesystem::path(options_.out) / fmt::format("muster-sim-{}.json", scenario.seed)).string();
+        const auto path =
+            (std::filesystem::path(options_.out) / fmt::format("muster-sim-{}.json", scenario.seed)).string();
         std::ofstream file(path);
         file << small.to_json() << '\n';
         file.close();
         if (!file) throw Trouble{fmt::format("cannot write {}", path)};
-        fmt::print(to, "  shrunk to {} nodes and {} misfortune{}: muster-sim --scenario {}\n{}  {}\n", small.nodes, small.misfortunes.size(),
-                   small.misfortunes.size() == 1 ? "" : "s", path, misfortunes_of(small), small.to_json());
+        fmt::print(to, "  shrunk to {} nodes and {} misfortune{}: muster-sim --scenario {}\n{}  {}\n",
+                   small.nodes, small.misfortunes.size(), small.misfortunes.size() == 1 ? "" : "s", path,
+                   misfortunes_of(small), small.to_json());
         std::fflush(to);
     }
 
     sim::Scenario smaller(const sim::Scenario& failing, const std::string& invariant) const {
         const Child::Options child{.seconds_max = options_.seconds_per_run, .timeline = {}};
         return sim::shrink(
-            failing, [&](const sim::Scenario& candidate) { return Child(candidate, child).wait().broken == invariant; },
+            failing,
+            [&](const sim::Scenario& candidate) {
+                return Child(candidate, child).wait().broken == invariant;
+            },
             options_.shrink_attempts);
     }
 
@@ -200,7 +217,8 @@ int main(int argc, char** argv) {
     }
     try {
 #ifdef MUSTER_MUTANTS
-        if (const auto& mutant = std::get<SimOptions>(parsed).mutant; !mutant.empty() && !muster::mutants::enable(mutant))
+        if (const auto& mutant = std::get<SimOptions>(parsed).mutant;
+            !mutant.empty() && !muster::mutants::enable(mutant))
             throw Trouble{"--mutant: there is no '" + mutant + "'", ExitCode::Usage};
 #endif
         return static_cast<int>(App(std::move(std::get<SimOptions>(parsed))).run());

@@ -17,20 +17,20 @@ enum class ExitCode : int {
 
 struct SimOptions {
     std::uint64_t first_seed = 1;
-    std::uint64_t last_seed = 1;          ///< with --minutes: no end
-    std::optional<double> minutes;        ///< of real time
-    std::optional<std::size_t> nodes;     ///< of a named scenario
-    std::string scenario;                 ///< a name or a file; empty: drawn from the seeds
-    std::size_t jobs = 1;                 ///< processes at once
+    std::uint64_t last_seed = 1;      ///< with --minutes: no end
+    std::optional<double> minutes;    ///< of real time
+    std::optional<std::size_t> nodes; ///< of a named scenario
+    std::string scenario;             ///< a name or a file; empty: drawn from the seeds
+    std::size_t jobs = 1;             ///< processes at once
     bool json = false;
     bool scene = false; ///< print what every node believed when an invariant broke
     bool list = false;
-    std::string timeline;                 ///< file; of a single run
+    std::string timeline; ///< file; of a single run
     std::size_t shrink_attempts = 200;
-    std::size_t failures_max = 10;        ///< then no further run begins
-    std::uint64_t seconds_per_run = 600;  ///< of real time
-    std::string out = ".";                ///< directory for shrunk scenarios
-    std::string mutant;                   ///< only in the build for mutation
+    std::size_t failures_max = 10;       ///< then no further run begins
+    std::uint64_t seconds_per_run = 600; ///< of real time
+    std::string out = ".";               ///< directory for shrunk scenarios
+    std::string mutant;                  ///< only in the build for mutation
 };
 
 /// Either options, or what to print and exit with (help, version, or a one-line error).

@@ -48,8 +48,9 @@ std::optional<sim::Outcome> outcome_from_json(const std::string& text) {
 }
 
 std::string title_of(const sim::Scenario& s) {
-    return fmt::format("{}seed {}: {} nodes, {}, {} misfortune{}", s.name.empty() ? "" : s.name + ", ", s.seed, s.nodes, s.strategy,
-                       s.misfortunes.size(), s.misfortunes.size() == 1 ? "" : "s");
+    return fmt::format("{}seed {}: {} nodes, {}, {} misfortune{}", s.name.empty() ? "" : s.name + ", ",
+                       s.seed, s.nodes, s.strategy, s.misfortunes.size(),
+                       s.misfortunes.size() == 1 ? "" : "s");
 }
 
 std::string misfortunes_of(const sim::Scenario& s) {
@@ -57,7 +58,8 @@ std::string misfortunes_of(const sim::Scenario& s) {
     std::string text;
     for (std::size_t i = 0; i < std::min(s.misfortunes.size(), shown_max); ++i)
         text += fmt::format("    {}\n", sim::describe_with_times(s.misfortunes[i]));
-    if (s.misfortunes.size() > shown_max) text += fmt::format("    and {} more\n", s.misfortunes.size() - shown_max);
+    if (s.misfortunes.size() > shown_max)
+        text += fmt::format("    and {} more\n", s.misfortunes.size() - shown_max);
     return text;
 }
 
@@ -82,9 +84,11 @@ std::string to_json(const Sum& s) {
 }
 
 std::string to_text(const Sum& s) {
-    return fmt::format("{} runs, {:.1f} virtual hours, {:.0f} hours of nodes, {} checks, {} tells, {:.1f} s of real time\n"
-                       "{} passed, {} failed",
-                       s.runs, s.virtual_hours, s.node_hours, s.checks, s.tells, s.real_seconds, s.runs - s.broken, s.broken);
+    return fmt::format(
+        "{} runs, {:.1f} virtual hours, {:.0f} hours of nodes, {} checks, {} tells, {:.1f} s of real time\n"
+        "{} passed, {} failed",
+        s.runs, s.virtual_hours, s.node_hours, s.checks, s.tells, s.real_seconds, s.runs - s.broken,
+        s.broken);
 }
 
 } // namespace muster::tools

@@ -1,8 +1,9 @@
 // Makes the pages that the browser test looks at.
 //
-//   muster-timeline-sample world OUT.html    a small world: five nodes, a partition that splits one off, a crash, a restart
-//   muster-timeline-sample faults OUT.html   a run of seven nodes with one fault of most kinds
-//   muster-timeline-sample large OUT.html    200 000 entries, more than are taken, and texts that would break a careless page
+//   muster-timeline-sample world OUT.html    a small world: five nodes, a partition that splits one off, a
+//   crash, a restart muster-timeline-sample faults OUT.html   a run of seven nodes with one fault of most
+//   kinds muster-timeline-sample large OUT.html    200 000 entries, more than are taken, and texts that would
+//   break a careless page
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -36,19 +37,33 @@ void add_lives(sim::Recorder& recorder, std::size_t nodes) {
         recorder.add({.kind = Entry::Kind::Life, .when = start, .node = node, .phase = Entry::Phase::Begin});
         for (std::size_t seen = 0; seen <= node; ++seen)
             for (const auto& [a, b] : {std::pair(node, seen), std::pair(seen, node)}) {
-                recorder.add({.kind = Entry::Kind::Status, .when = start + 30ms, .node = a, .other = b, .text = "Joining"});
-                recorder.add({.kind = Entry::Kind::Status, .when = start + 90ms, .node = a, .other = b, .text = "Up"});
+                recorder.add({.kind = Entry::Kind::Status,
+                              .when = start + 30ms,
+                              .node = a,
+                              .other = b,
+                              .text = "Joining"});
+                recorder.add(
+                    {.kind = Entry::Kind::Status, .when = start + 90ms, .node = a, .other = b, .text = "Up"});
             }
     }
 }
 
 void add_hostile_texts(sim::Recorder& recorder) {
     using Phase = Entry::Phase;
-    recorder.add({.kind = Entry::Kind::Fault, .when = began + 10s, .node = 1, .text = "</script><script>hacked()</script>",
+    recorder.add({.kind = Entry::Kind::Fault,
+                  .when = began + 10s,
+                  .node = 1,
+                  .text = "</script><script>hacked()</script>",
                   .phase = Phase::Begin});
-    recorder.add({.kind = Entry::Kind::Fault, .when = began + 20s, .node = 1, .text = "</script><script>hacked()</script>",
+    recorder.add({.kind = Entry::Kind::Fault,
+                  .when = began + 20s,
+                  .node = 1,
+                  .text = "</script><script>hacked()</script>",
                   .phase = Phase::End});
-    recorder.add({.kind = Entry::Kind::Fault, .when = began + 30s, .node = 1, .text = "<!--<script>\xff\xc3 \"\\ \x01 \xe2\x80\xa8 end",
+    recorder.add({.kind = Entry::Kind::Fault,
+                  .when = began + 30s,
+                  .node = 1,
+                  .text = "<!--<script>\xff\xc3 \"\\ \x01 \xe2\x80\xa8 end",
                   .phase = Phase::Begin});
     recorder.add({.kind = Entry::Kind::Fault, .when = began + 40s, .node = 1, .phase = Phase::End});
 }
@@ -59,8 +74,12 @@ void large(const char* path) {
     recorder.set_title("60 nodes & </title><img src=x onerror=hacked()>");
     add_lives(recorder, nodes);
     add_hostile_texts(recorder);
-    recorder.add({.kind = Entry::Kind::Fault, .when = began + 60s, .node = sim::Recorder::everyone, .text = "the switch is gone",
-                  .phase = Entry::Phase::Begin, .length = 10s});
+    recorder.add({.kind = Entry::Kind::Fault,
+                  .when = began + 60s,
+                  .node = sim::Recorder::everyone,
+                  .text = "the switch is gone",
+                  .phase = Entry::Phase::Begin,
+                  .length = 10s});
     sim::Random random(1);
     for (std::size_t i = 0; i < 250'000; ++i) {
         const Instant when = began + 1s + Duration(std::chrono::microseconds(600)) * i;
@@ -76,7 +95,8 @@ void large(const char* path) {
     write(path, recorder, nodes);
 }
 
-/// What the test looks for: node 4 is cut off at 10 s and downs itself, node 3 crashes at 40 s, is downed and comes back.
+/// What the test looks for: node 4 is cut off at 10 s and downs itself, node 3 crashes at 40 s, is downed and
+/// comes back.
 void small(const char* path) {
     sim::World world({.seed = 20, .nodes = 5});
     const auto recorder = std::make_shared<sim::Recorder>();
@@ -107,7 +127,8 @@ void faults(const char* path) {
     scenario.nodes = 7;
     scenario.faults = 100s;
     scenario.quiet = 20s;
-    const auto add = [&](Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {}, std::int64_t amount = 0) {
+    const auto add = [&](Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {},
+                         std::int64_t amount = 0) {
         scenario.misfortunes.push_back({at, kind, std::move(nodes), {}, length, amount});
     };
     add(10s, Kind::ClockDrift, {3}, 0s, 500'000);

@@ -41,7 +41,7 @@ struct Pod {
     int value = 0;
     template <class Archive>
     void serialize(Archive& ar, unsigned) {
-        ar & value;
+        ar& value;
     }
 };
 struct Tracked : Pod {};
@@ -58,39 +58,39 @@ struct Subject : Polymorphic {
     int value = 0;
 #if IS(raw_pointer) // expect: a raw pointer means nothing on another machine
     int* field = nullptr;
-#elif IS(wide_character) // expect: wchar_t and char16_t differ between platforms
+#elif IS(wide_character)      // expect: wchar_t and char16_t differ between platforms
     wchar_t field = 0;
-#elif IS(utf16_character) // expect: wchar_t and char16_t differ between platforms
+#elif IS(utf16_character)     // expect: wchar_t and char16_t differ between platforms
     char16_t field = 0;
-#elif IS(wide_string) // expect: wide strings differ between platforms
+#elif IS(wide_string)         // expect: wide strings differ between platforms
     std::wstring field;
-#elif IS(long_double) // expect: long double differs between platforms
+#elif IS(long_double)         // expect: long double differs between platforms
     long double field = 0;
-#elif IS(track_always) // expect: this class asks for object tracking (track_always)
+#elif IS(track_always)        // expect: this class asks for object tracking (track_always)
     Tracked field;
-#elif IS(const_member) // expect: a const object cannot be loaded into
+#elif IS(const_member)        // expect: a const object cannot be loaded into
     const int field = 0;
-#elif IS(no_serialize) // expect: this class has no serialize()
+#elif IS(no_serialize)        // expect: this class has no serialize()
     struct Plain {
         int value = 0;
     } field;
-#elif IS(string_view) // expect: a string_view owns nothing
+#elif IS(string_view)         // expect: a string_view owns nothing
     std::string_view field;
-#elif IS(bit_field) // expect: bit-field
+#elif IS(bit_field)           // expect: bit-field
     unsigned field : 3 = 0;
 #elif IS(polymorphic_pointer) // expect: a pointer to a polymorphic class may point to any derived class
     std::unique_ptr<Polymorphic> field;
-#elif IS(array_pointer) // expect: a pointer to an array does not know its length
+#elif IS(array_pointer)       // expect: a pointer to an array does not know its length
     std::unique_ptr<int[]> field;
-#elif IS(custom_deleter) // expect: a unique_ptr with a deleter of its own cannot be loaded
+#elif IS(custom_deleter)      // expect: a unique_ptr with a deleter of its own cannot be loaded
     std::unique_ptr<int, Deleter> field;
-#elif IS(weak_pointer) // expect: a weak_ptr refers to an object that the bytes do not contain
+#elif IS(weak_pointer)        // expect: a weak_ptr refers to an object that the bytes do not contain
     std::weak_ptr<int> field;
-#elif IS(bitset) // expect: std::bitset has no bincode form
+#elif IS(bitset)              // expect: std::bitset has no bincode form
     std::bitset<8> field;
-#elif IS(sparse_enum) // expect: the enumerators of this enum are not 0, 1, 2, ..
+#elif IS(sparse_enum)         // expect: the enumerators of this enum are not 0, 1, 2, ..
     Sparse field{};
-#elif IS(unfixed_enum) // expect: the enumerators of this enum are not 0, 1, 2, ..
+#elif IS(unfixed_enum)        // expect: the enumerators of this enum are not 0, 1, 2, ..
     Unfixed field{};
 #else
     int field = 0;
@@ -99,13 +99,13 @@ struct Subject : Polymorphic {
     template <class Archive>
     void serialize(Archive& ar, unsigned) {
 #if IS(polymorphic_base_object) // expect: base_object of a polymorphic base is not available
-        ar & boost::serialization::base_object<Polymorphic>(*this);
+        ar& boost::serialization::base_object<Polymorphic>(*this);
 #elif IS(register_type) // expect: register_type is for polymorphic pointers
         ar.template register_type<Polymorphic>();
-#elif IS(get_helper) // expect: archive helpers (get_helper) are not available
+#elif IS(get_helper)    // expect: archive helpers (get_helper) are not available
         ar.template get_helper<Pod>(nullptr);
 #endif
-        ar & value & field;
+        ar& value& field;
     }
 };
 

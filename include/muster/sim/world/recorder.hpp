@@ -22,25 +22,29 @@
 namespace muster::sim {
 
 /// Takes what happens as entries. Bounded: after `entries_max` no messages and notes are
-/// taken, after twice as many only lives and faults, after four times as many nothing, and the page says what is missing.
-/// One thread, as everything in sim.
+/// taken, after twice as many only lives and faults, after four times as many nothing, and the page says what
+/// is missing. One thread, as everything in sim.
 class Recorder {
 public:
     struct Entry {
         enum class Kind : std::uint8_t {
-            Life,         ///< Begin: a process of `node` starts; End: it is gone, `text` says why
-            Status,       ///< `node` sees `other` (or itself) with the status `text` ("Up", .., "Removed") from now on
+            Life,   ///< Begin: a process of `node` starts; End: it is gone, `text` says why
+            Status, ///< `node` sees `other` (or itself) with the status `text` ("Up", .., "Removed") from now
+                    ///< on
             Reachability, ///< Begin: `node` calls `other` unreachable; End: it no longer does
-            Fault,        ///< Begin: `text` befalls `node` (or everyone); End: it is over; Point: it befalls at this instant
-            Message,      ///< `text` from `node` to `other`, on its way for `length`; End: an attempt that was lost
-            Note,         ///< anything else that a reader of `node`'s lane should find
+            Fault, ///< Begin: `text` befalls `node` (or everyone); End: it is over; Point: it befalls at this
+                   ///< instant
+            Message, ///< `text` from `node` to `other`, on its way for `length`; End: an attempt that was
+                     ///< lost
+            Note,    ///< anything else that a reader of `node`'s lane should find
         };
         enum class Phase : std::uint8_t { Point, Begin, End };
         Kind kind{};
         Instant when{};
         std::size_t node = 0;               ///< whose lane; `everyone`: all lanes
         std::optional<std::size_t> other{}; ///< receiver of a message, subject of an observation
-        std::string text{};                 ///< UTF-8; of a fault's End: the text of its Begin, or empty for all that befall `node`
+        std::string
+            text{}; ///< UTF-8; of a fault's End: the text of its Begin, or empty for all that befall `node`
         Phase phase = Phase::Point;
         Duration length{};
     };
@@ -50,19 +54,22 @@ public:
     explicit Recorder(std::size_t entries_max = 200'000) : entries_max_(entries_max) {}
     void add(Entry entry);
 
-    /// An event that `node` published, as the entries it means: statuses, who is unreachable for `node` itself, the leader.
-    /// `index_of` knows the machines of addresses; what is about others is left out.
+    /// An event that `node` published, as the entries it means: statuses, who is unreachable for `node`
+    /// itself, the leader. `index_of` knows the machines of addresses; what is about others is left out.
     using IndexOf = std::function<std::optional<std::size_t>(const Address&)>;
     void add_event(Instant when, std::size_t node, const UniqueAddress& self, const ClusterEvent& event,
                    const IndexOf& index_of);
-    /// What the network did, from Network::on_trace(): what arrives is a message since it was sent, named by its frames.
+    /// What the network did, from Network::on_trace(): what arrives is a message since it was sent, named by
+    /// its frames.
     using NodeOf = std::function<std::optional<std::size_t>(HostId)>;
     void add_trace(const TraceEvent& event, const NodeOf& node_of);
 
     const std::vector<Entry>& entries() const noexcept { return entries_; }
     /// Entries that were not taken: in all, of one kind, and when that began.
     std::size_t dropped() const noexcept;
-    std::size_t dropped(Entry::Kind kind) const noexcept { return drops_[static_cast<std::size_t>(kind)].count; }
+    std::size_t dropped(Entry::Kind kind) const noexcept {
+        return drops_[static_cast<std::size_t>(kind)].count;
+    }
     std::optional<Instant> dropped_since(Entry::Kind kind) const noexcept;
 
     void set_title(std::string title) { title_ = std::move(title); }
@@ -96,15 +103,15 @@ private:
     bool has_room(Entry::Kind kind) const noexcept;
     void add_arrival(const TraceEvent& event, Entry message);
     void add_status(Instant when, std::size_t node, const Member& member, const IndexOf& index_of);
-    void add_reachability(Instant when, std::size_t node, const UniqueAddress& self, const Reachability& reachability,
-                          const IndexOf& index_of);
+    void add_reachability(Instant when, std::size_t node, const UniqueAddress& self,
+                          const Reachability& reachability, const IndexOf& index_of);
 
     std::size_t entries_max_;
     std::array<Drops, kinds> drops_{};
     std::string title_;
     std::vector<Entry> entries_;
-    std::map<Pair, Uid> seen_;                   ///< by observer and subject: the incarnation last spoken of
-    std::map<std::size_t, std::set<std::size_t>> unreachable_; ///< whom each node calls unreachable
+    std::map<Pair, Uid> seen_; ///< by observer and subject: the incarnation last spoken of
+    std::map<std::size_t, std::set<std::size_t>> unreachable_;   ///< whom each node calls unreachable
     std::map<std::pair<std::uint64_t, HostId>, Stream> streams_; ///< by connection and sender
 };
 

@@ -37,7 +37,7 @@ class scoped_ptr;
 
 namespace muster::wire::detail {
 
-// --- text ---
+// --- text
 
 template <class Char, class Traits, class Allocator>
 struct TypeCodec<std::basic_string<Char, Traits, Allocator>> {
@@ -71,7 +71,7 @@ struct TypeCodec<std::bitset<size>> : Unsupported {
     static void load(IArchive&, std::bitset<size>&) {}
 };
 
-// --- fixed sequences: the elements, no count ---
+// --- fixed sequences: the elements, no count
 
 template <class T>
 void save_all(OArchive& ar, const T* elements, std::size_t count) {
@@ -135,7 +135,7 @@ struct TypeCodec<std::monostate> {
     static void load(IArchive&, std::monostate&) {}
 };
 
-// --- options and pointers: 0, or 1 and the value ---
+// --- options and pointers: 0, or 1 and the value
 
 template <class T, class Option>
 void save_option(OArchive& ar, const Option& option) {
@@ -194,7 +194,7 @@ struct TypeCodec<std::weak_ptr<T>> : Unsupported {
     static void load(IArchive&, std::weak_ptr<T>&) {}
 };
 
-// --- variants: the index, then the alternative ---
+// --- variants: the index, then the alternative
 
 template <class... Types>
 struct TypeCodec<std::variant<Types...>> {
@@ -269,7 +269,7 @@ private:
     }
 };
 
-// --- sequences: count and elements ---
+// --- sequences: count and elements
 
 template <class T, class Allocator>
 struct TypeCodec<std::vector<T, Allocator>> {
@@ -395,7 +395,7 @@ struct TypeCodec<std::valarray<T>> {
     }
 };
 
-// --- maps: count, then key and value in turn ---
+// --- maps: count, then key and value in turn
 
 /// `unique`: of equal keys the last wins, as in Rust (Boost's own loader keeps the first).
 template <class Map, bool unique>
@@ -445,7 +445,7 @@ template <class K, class V, class H, class E, class A>
 struct TypeCodec<boost::unordered_multimap<K, V, H, E, A>>
     : MapCodec<boost::unordered_multimap<K, V, H, E, A>, false> {};
 
-// --- adaptors: what the container beneath is ---
+// --- adaptors: what the container beneath is
 
 /// The protected container of a std::stack, queue or priority_queue.
 template <class Adaptor>

@@ -23,7 +23,7 @@
 
 namespace muster::wire::detail {
 
-// --- finding serialize() ---
+// --- finding serialize()
 
 namespace serialize_probe {
 /// The same signature as Boost's catch-all, so that an unqualified call that finds both is ambiguous, unless
@@ -65,7 +65,7 @@ consteval bool has_serialize() {
 template <class T>
 inline constexpr bool is_wrapper = boost::serialization::is_wrapper<T>::type::value;
 
-// --- classes ---
+// --- classes
 
 /// The default for everything that has no codec of its own below.
 template <class T>
@@ -97,7 +97,7 @@ private:
     }
 };
 
-// --- scalars ---
+// --- scalars
 
 template <class T, class... Types>
 concept OneOf = (std::same_as<T, Types> || ...);
@@ -192,7 +192,7 @@ struct EnumCodec {
     }
 };
 
-// --- what does not compile ---
+// --- what does not compile
 
 struct Unsupported {
     static constexpr std::size_t bytes_min = 0;
@@ -254,7 +254,7 @@ void load(IArchive& ar, T& value) {
     TypeCodec<T>::load(ar, value);
 }
 
-// --- wrappers and helper types of Boost.Serialization ---
+// --- wrappers and helper types of Boost.Serialization
 
 template <class T>
 struct TypeCodec<boost::serialization::nvp<T>> {
@@ -302,7 +302,7 @@ template <>
 struct TypeCodec<boost::serialization::library_version_type>
     : NoBytesCodec<boost::serialization::library_version_type> {};
 
-// --- making new objects ---
+// --- making new objects
 
 /// Loads a T that does not exist yet and gives it to `use` as an rvalue. A T without public default constructor
 /// is made by Boost's load_construct_data (whose default uses a private one through access).
