@@ -8,12 +8,12 @@
 #include <fmt/format.h>
 #include <map>
 #include <memory>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/events.hpp>
-#include <muster/cluster/gossip_targets.hpp>
-#include <muster/cluster/heartbeat.hpp>
-#include <muster/cluster/membership.hpp>
-#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/core/gossip_targets.hpp>
+#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/sbr/runtime.hpp>
+#include <muster/cluster/state/events.hpp>
+#include <muster/cluster/state/membership.hpp>
 #include <string>
 #include <vector>
 

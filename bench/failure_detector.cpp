@@ -2,8 +2,8 @@
 // the monitor, a resolver's decision?
 #include <benchmark/benchmark.h>
 #include <memory>
-#include <muster/cluster/heartbeat.hpp>
-#include <muster/cluster/sbr.hpp>
+#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/sbr/sbr.hpp>
 #include <string>
 #include <vector>
 

@@ -26,8 +26,8 @@
 #include <malloc.h>
 #include <map>
 #include <memory>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/sbr/runtime.hpp>
 #include <muster/net/timer_heap.hpp>
 #include <muster/wire/envelope.hpp>
 #include <muster/wire/frame.hpp>

@@ -1,8 +1,8 @@
 #pragma once
 /// What a user of a node includes: make_runtime, ClusterRemoteAdapter, events, settings, typed tells.
-#include <muster/cluster/event_bus.hpp>
-#include <muster/cluster/settings.hpp>
+#include <muster/cluster/protocol/settings.hpp>
 #include <muster/node/daemon.hpp>
+#include <muster/node/event_bus.hpp>
 #include <muster/node/remote_adapter.hpp>
 #include <muster/runtime.hpp>
 #include <muster/transport/recording_sink.hpp>

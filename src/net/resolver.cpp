@@ -1,6 +1,6 @@
 #include <muster/net/resolver.hpp>
 
-#include "../base/own_thread.hpp"
+#include "base/own_thread.hpp"
 #include "sockaddr.hpp"
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <muster/cluster/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat.hpp>
 #include <muster/ensure.hpp>
 #include <muster/setting_limits.hpp>
 

@@ -4,12 +4,12 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <muster/cluster/coordinated_shutdown.hpp>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/event_bus.hpp>
-#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/sbr/runtime.hpp>
 #include <muster/net/task_group.hpp>
+#include <muster/node/coordinated_shutdown.hpp>
 #include <muster/node/daemon.hpp>
+#include <muster/node/event_bus.hpp>
 #include <mutex>
 #include <optional>
 #include <string>

@@ -1,6 +1,6 @@
 #include <muster/node/remote_adapter.hpp>
 
-#include <muster/cluster/gossip_limits.hpp>
+#include <muster/cluster/state/gossip_limits.hpp>
 #include <string>
 #include <utility>
 

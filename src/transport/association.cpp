@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <utility>
 
-#include "../base/mutants.hpp"
+#include "base/mutants.hpp"
 #include "hub.hpp"
 
 namespace muster::transport {

@@ -5,8 +5,8 @@
 #include <new>
 #include <utility>
 
-#include "../base/mutants.hpp"
 #include "association.hpp"
+#include "base/mutants.hpp"
 #include "hub.hpp"
 #include "link_end.hpp"
 #include "turn_budget.hpp"

@@ -1,7 +1,7 @@
 #pragma once
 /// The handshake's decisions, as values: what each side says and when it refuses (design.md §3, §6).
 #include <muster/address.hpp>
-#include <muster/cluster/core.hpp>
+#include <muster/cluster/core/core.hpp>
 #include <muster/error.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>

@@ -8,8 +8,8 @@
 #include <new>
 #include <utility>
 
-#include "../base/mutants.hpp"
 #include "association.hpp"
+#include "base/mutants.hpp"
 #include "inbound.hpp"
 
 namespace muster::transport {

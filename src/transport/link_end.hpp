@@ -1,6 +1,6 @@
 #pragma once
 /// What the end of a link that nobody announced says about its peer (protocol.md §12.7). No sockets here.
-#include <muster/cluster/core.hpp>
+#include <muster/cluster/core/core.hpp>
 #include <muster/error.hpp>
 #include <optional>
 

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <muster/cluster/messages.hpp>
+#include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>

@@ -1,6 +1,6 @@
 #pragma once
 /// The unsent tells of one association: written by any thread, emptied by its writer on the Runtime's thread.
-#include "../base/mutants.hpp"
+#include "base/mutants.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <memory>

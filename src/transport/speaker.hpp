@@ -1,7 +1,7 @@
 #pragma once
 /// Whether what a link brings was said by the node whose handshake opened it (protocol.md §16).
 #include <muster/address.hpp>
-#include <muster/cluster/messages.hpp>
+#include <muster/cluster/protocol/messages.hpp>
 #include <string>
 #include <string_view>
 

@@ -1,6 +1,6 @@
 #include "runtime.hpp"
 
-#include "../base/own_thread.hpp"
+#include "base/own_thread.hpp"
 #include "sockets.hpp"
 
 #include <boost/algorithm/string/join.hpp>

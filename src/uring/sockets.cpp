@@ -1,7 +1,7 @@
 #include "sockets.hpp"
 
-#include "../net/silence.hpp"
-#include "../net/sockaddr.hpp"
+#include "net/silence.hpp"
+#include "net/sockaddr.hpp"
 #include "stream.hpp"
 
 #include <boost/asio/post.hpp>

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <map>
-#include <muster/cluster/gossip_check.hpp>
-#include <muster/cluster/gossip_limits.hpp>
+#include <muster/cluster/state/gossip_check.hpp>
+#include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/ensure.hpp>
 #include <tuple>
 #include <utility>

@@ -2,7 +2,7 @@
 /// The fields of muster's own frames: FieldWriter and FieldReader are called with the same (name, field)
 /// lists, so what one writes the other reads, and a failure names the field. Internal to src/wire.
 #include <algorithm>
-#include <muster/cluster/messages.hpp>
+#include <muster/cluster/protocol/messages.hpp>
 #include <muster/wire/archive.hpp>
 #include <muster/wire/envelope.hpp>
 #include <muster/wire/frame.hpp>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who may include whom (design.md §1).
+"""Who may include whom (architecture.md, Layers).
 
     include_layers.py ROOT        scan the tree; one case per rule
     include_layers.py --self-test show that each rule is noticed when it is broken
@@ -15,12 +15,22 @@ import tempfile
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 SOURCES = {'.hpp', '.cpp', '.h', '.ipp'}
 
-BELOW_TRANSPORT = {'base', 'cluster', 'wire', 'net'}
+# The rooms of cluster, each with those it may include; core and sbr do not know each other, node drives both.
+ROOMS = {
+    'cluster/state': set(),
+    'cluster/protocol': {'cluster/state'},
+    'cluster/failure': {'cluster/state', 'cluster/protocol'},
+    'cluster/sbr': {'cluster/state', 'cluster/protocol'},
+    'cluster/core': {'cluster/state', 'cluster/protocol', 'cluster/failure'},
+    'cluster/compat': {'cluster/state', 'cluster/protocol', 'cluster/failure', 'cluster/sbr', 'cluster/core'},
+}
+CLUSTER = set(ROOMS)
+BELOW_TRANSPORT = CLUSTER | {'base', 'wire', 'net'}
 # What each layer may include of muster, itself aside.
 ALLOWED = {
     'base': set(),
-    'cluster': {'base'},
-    'wire': {'base', 'cluster'},
+    **{room: below | {'base'} for room, below in ROOMS.items()},
+    'wire': CLUSTER | {'base'},
     'net': {'base'},
     'uring': {'base', 'net'},
     'net/asio': {'base', 'net'},
@@ -30,12 +40,14 @@ ALLOWED = {
     'sim/world': BELOW_TRANSPORT | {'transport', 'node', 'sim/runtime'},
     'runtime': {'base', 'net', 'uring', 'net/asio'},
     'umbrella': BELOW_TRANSPORT | {'transport', 'node', 'runtime'},
+    # Headers at their old paths, kept until 1.0 for programs outside.
+    'moved': CLUSTER | {'node'},
 }
 # Tools, examples, benchmarks and tests are users: they may include everything.
 USERS = {'user'}
-WITHOUT_ASIO = {'base', 'cluster', 'wire'}
+WITHOUT_ASIO = CLUSTER | {'base', 'wire'}
 # Same seed, same run: no clock of its own, and nothing whose results differ between standard libraries.
-PURE = {'cluster', 'sim/runtime', 'sim/world'}
+PURE = CLUSTER | {'sim/runtime', 'sim/world'}
 IMPURE = re.compile(r'\b(?:steady_clock|system_clock|high_resolution_clock)::now\b|'
                     r'\bstd::(?:\w+_distribution|shuffle|sample|random_device|default_random_engine)\b')
 
@@ -46,6 +58,8 @@ RULES = {
     'private': 'an installed header includes no private header of src/',
     'pure': 'cluster and sim read no clock and use no distribution of the standard library',
     'once': 'every header says #pragma once',
+    'moved': 'nothing here includes a header by its old path',
+    'room': 'every file of cluster is in a room',
 }
 
 
@@ -69,6 +83,10 @@ def layer_of(path):
     if rest[0] == 'sim':
         # Files named world* (or in a folder of that name) drive whole nodes; the rest is the simulated Runtime.
         return 'sim/world' if rest[1].startswith('world') else 'sim/runtime'
+    if rest[0] == 'cluster':
+        if len(rest) == 2:
+            return 'moved' if parts[0] == 'include' else None
+        return f'cluster/{rest[1]}' if rest[1] in {room.split('/')[1] for room in ROOMS} else None
     return rest[0] if rest[0] in ALLOWED else None
 
 
@@ -97,6 +115,8 @@ def breaches_of(root, path):
     def at(match):
         return f'{path}:{text.count(chr(10), 0, match.start()) + 1}'
 
+    if layer is None and path.parts[:2] == ('src', 'cluster') or layer is None and path.parts[:3] == ('include', 'muster', 'cluster'):
+        yield 'room', f'{path}: in none of {", ".join(sorted(ROOMS))}'
     if path.suffix == '.hpp' and '#pragma once' not in raw:
         yield 'once', f'{path}: no #pragma once'
     if layer in PURE:
@@ -114,6 +134,9 @@ def breaches_of(root, path):
         if path.parts[0] == 'include' and target.parts[0] != 'include':
             yield 'private', f'{at(match)}: includes {target}'
         other = layer_of(target)
+        if other == 'moved' and layer != 'moved':
+            yield 'moved', f'{at(match)}: includes {target}'
+            continue
         if layer is None or layer in USERS or other is None or other == layer:
             continue
         if other not in ALLOWED[layer]:
@@ -150,9 +173,9 @@ def report(root):
 
 # File, content, the rule that must notice it (None: allowed).
 SELF_TEST = [
-    ('include/muster/cluster/core.hpp', '#include <muster/time.hpp>', None),
-    ('include/muster/cluster/core.hpp', '#include <muster/wire/frame.hpp>', 'layers'),
-    ('include/muster/cluster/core.hpp', '#include <boost/asio/awaitable.hpp>', 'asio'),
+    ('include/muster/cluster/core/core.hpp', '#include <muster/time.hpp>', None),
+    ('include/muster/cluster/core/core.hpp', '#include <muster/wire/frame.hpp>', 'layers'),
+    ('include/muster/cluster/core/core.hpp', '#include <boost/asio/awaitable.hpp>', 'asio'),
     ('src/wire/frame.cpp', '#include <muster/net/runtime.hpp>', 'layers'),
     ('src/transport/tcp.cpp', '#include <muster/wire/frame.hpp>\n#include <muster/net/runtime.hpp>', None),
     ('src/transport/tcp.cpp', '#include "uring/ring.hpp"', 'layers'),
@@ -161,7 +184,7 @@ SELF_TEST = [
     ('src/sim/runtime.cpp', '#include <muster/wire/frame.hpp>', 'layers'),
     ('src/sim/network.cpp', '#include <muster/wire/frame.hpp>', 'layers'),
     ('src/sim/world.cpp', '#include <muster/wire/frame.hpp>', None),
-    ('src/sim/world_checker.cpp', '#include <muster/cluster/core.hpp>', None),
+    ('src/sim/world_checker.cpp', '#include <muster/cluster/core/core.hpp>', None),
     ('src/net/asio_runtime.cpp', '#include "../uring/ring.hpp"', 'layers'),
     ('src/runtime/make.cpp', '#include "../uring/ring.hpp"', None),
     ('src/net/loop.cpp', '#  include <liburing.h>', 'liburing'),
@@ -169,12 +192,18 @@ SELF_TEST = [
     ('tests/uring/ring_test.cpp', '#include <liburing/io_uring.h>', 'liburing'),
     ('src/tools/node.cpp', '#include <muster/runtime.hpp>', None),
     ('include/muster/net/runtime2.hpp', '#include "../../../src/net/secret.hpp"', 'private'),
-    ('src/cluster/core.cpp', 'auto t = std::chrono::steady_clock::now();', 'pure'),
-    ('src/cluster/core.cpp', '// never steady_clock::now()', None),
+    ('src/cluster/core/core.cpp', 'auto t = std::chrono::steady_clock::now();', 'pure'),
+    ('src/cluster/core/core.cpp', '// never steady_clock::now()', None),
     ('src/sim/world.cpp', 'std::normal_distribution<double> d;', 'pure'),
     ('include/muster/base2.hpp', 'int x();', 'once'),
+    ('src/cluster/state/gossip.cpp', '#include <muster/cluster/core/core.hpp>', 'layers'),
+    ('src/cluster/sbr/model.cpp', '#include <muster/cluster/core/core.hpp>', 'layers'),
+    ('src/cluster/compat/leader.cpp', '#include <muster/cluster/core/core.hpp>', None),
+    ('src/cluster/new.cpp', 'int x();', 'room'),
+    ('include/muster/cluster/member.hpp', '#include <muster/cluster/core/core.hpp>', None),
+    ('src/cluster/core/join.cpp', '#include <muster/cluster/old.hpp>', 'moved'),
 ]
-SELF_TEST_TREE = ['include/muster/time.hpp', 'include/muster/cluster/core.hpp', 'include/muster/runtime.hpp', 'include/muster/wire/frame.hpp',
+SELF_TEST_TREE = ['include/muster/time.hpp', 'include/muster/cluster/core/core.hpp', 'include/muster/cluster/old.hpp', 'include/muster/runtime.hpp', 'include/muster/wire/frame.hpp',
                   'include/muster/net/runtime.hpp', 'src/uring/ring.hpp', 'src/net/secret.hpp']
 
 

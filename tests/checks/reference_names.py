@@ -14,26 +14,26 @@ import tempfile
 
 NAMES = {
     'address.hpp': 'Address UniqueAddress local remote parse to_string',
-    'cluster/member.hpp': 'Member MemberStatus unique_address up_number status roles app_version age_ordering sort_by_age oldest '
-                          'copy_with_status',
-    'cluster/vector_clock.hpp': 'VectorClock VectorRelation tick merge compare prune',
-    'cluster/reachability.hpp': 'Reachability ReachabilityStatus',
-    'cluster/membership.hpp': 'MembershipState add_or_update remove up_members unreachable_addresses member_count join leave down '
+    'cluster/state/member.hpp': 'Member MemberStatus unique_address up_number status roles app_version age_ordering sort_by_age oldest '
+                          'copy_with_status DC_ROLE_PREFIX DEFAULT_DC',
+    'cluster/state/vector_clock.hpp': 'VectorClock VectorRelation tick merge compare prune',
+    'cluster/state/reachability.hpp': 'Reachability ReachabilityStatus',
+    'cluster/state/membership.hpp': 'MembershipState add_or_update remove up_members unreachable_addresses member_count join leave down '
                               'apply_leader_actions',
-    'cluster/gossip.hpp': 'Gossip GossipOverview version_id',
-    'cluster/gossip_pdu.hpp': 'GossipPdu GossipDecision gossip_decide pick_gossip_target GossipStatus GossipEnvelope GossipMerge',
-    'cluster/leader.hpp': 'elect_leader is_converged next_status LeaderHandover LeaderHandoverEvent',
-    'cluster/heartbeat.hpp': 'HeartbeatState HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
-    'cluster/phi_accrual.hpp': 'PhiAccrualFailureDetector',
-    'cluster/multi_dc.hpp': 'CrossDcSettings DC_ROLE_PREFIX DEFAULT_DC member_dc same_dc partition_by_dc heartbeat_interval_for',
-    'cluster/sbr.hpp': 'DowningStrategy DowningDecision KeepMajorityStrategy StaticQuorumStrategy KeepOldestStrategy KeepReferee '
+    'cluster/state/gossip.hpp': 'Gossip GossipOverview version_id',
+    'cluster/compat/gossip_pdu.hpp': 'GossipPdu GossipDecision gossip_decide pick_gossip_target GossipStatus GossipEnvelope GossipMerge',
+    'cluster/compat/leader.hpp': 'elect_leader is_converged next_status LeaderHandover LeaderHandoverEvent',
+    'cluster/failure/heartbeat.hpp': 'HeartbeatState HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
+    'cluster/failure/phi_accrual.hpp': 'PhiAccrualFailureDetector',
+    'cluster/compat/multi_dc.hpp': 'CrossDcSettings member_dc same_dc partition_by_dc heartbeat_interval_for',
+    'cluster/sbr/sbr.hpp': 'DowningStrategy DowningDecision KeepMajorityStrategy StaticQuorumStrategy KeepOldestStrategy KeepReferee '
                        'DownAllStrategy LeaseMajorityStrategy RoleWeightedQuorum SplitBrainResolver NoSbr QuorumObserver '
                        'on_quorum_lost on_quorum_regained',
-    'cluster/sbr_runtime.hpp': 'SbrRuntime SbrAction',
-    'cluster/events.hpp': 'ClusterEvent MemberJoined MemberWeaklyUp MemberUp MemberLeft MemberExited MemberDowned MemberRemoved '
+    'cluster/sbr/runtime.hpp': 'SbrRuntime SbrAction',
+    'cluster/state/events.hpp': 'ClusterEvent MemberJoined MemberWeaklyUp MemberUp MemberLeft MemberExited MemberDowned MemberRemoved '
                           'UnreachableMember ReachableMember LeaderChanged RoleLeaderChanged ClusterShuttingDown Convergence '
                           'UnreachableDataCenter ReachableDataCenter',
-    'cluster/event_bus.hpp': 'ClusterEventBus SubscriptionHandle',
+    'node/event_bus.hpp': 'ClusterEventBus SubscriptionHandle',
     'wire/frame.hpp': 'ClusterFrame',
     'transport/transport.hpp': 'GossipTransport RemoteMessageSink deliver',
     'transport/inprocess.hpp': 'InProcessRegistry InProcessClusterTransport',

@@ -7,8 +7,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/heartbeat.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/failure/heartbeat.hpp>
 #include <optional>
 #include <queue>
 #include <set>

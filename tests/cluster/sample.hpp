@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <initializer_list>
 #include <memory>
-#include <muster/cluster/membership.hpp>
-#include <muster/cluster/multi_dc.hpp>
+#include <muster/cluster/compat/multi_dc.hpp>
+#include <muster/cluster/state/membership.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -2,7 +2,7 @@
 // Short ways to write members, splits and resolver scripts in tests.
 #include <algorithm>
 #include <functional>
-#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/cluster/sbr/runtime.hpp>
 #include <string>
 #include <utility>
 #include <vector>

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <muster/cluster/multi_dc.hpp>
+#include <muster/cluster/compat/multi_dc.hpp>
 
 namespace muster::conformance {
 namespace {

@@ -3,8 +3,8 @@
 /// Every function throws BadCase when the case is not of the schema.
 #include <boost/json.hpp>
 #include <chrono>
-#include <muster/cluster/gossip.hpp>
-#include <muster/cluster/membership.hpp>
+#include <muster/cluster/state/gossip.hpp>
+#include <muster/cluster/state/membership.hpp>
 #include <optional>
 #include <span>
 #include <stdexcept>

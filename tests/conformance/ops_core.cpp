@@ -3,9 +3,9 @@
 #include "registry.hpp"
 
 #include <algorithm>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/join_process.hpp>
-#include <muster/cluster/multi_dc.hpp>
+#include <muster/cluster/compat/multi_dc.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/core/join_process.hpp>
 #include <set>
 
 namespace muster::conformance {

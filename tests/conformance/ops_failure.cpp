@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <muster/cluster/heartbeat.hpp>
-#include <muster/cluster/sbr_runtime.hpp>
+#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/sbr/runtime.hpp>
 #include <set>
 
 namespace muster::conformance {

@@ -3,9 +3,9 @@
 #include "registry.hpp"
 
 #include <algorithm>
-#include <muster/cluster/app_version.hpp>
-#include <muster/cluster/events.hpp>
-#include <muster/cluster/gossip_targets.hpp>
+#include <muster/cluster/core/gossip_targets.hpp>
+#include <muster/cluster/state/app_version.hpp>
+#include <muster/cluster/state/events.hpp>
 #include <set>
 
 namespace muster::conformance {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <deque>
 #include <map>
-#include <muster/cluster/core.hpp>
+#include <muster/cluster/core/core.hpp>
 #include <muster/ensure.hpp>
 #include <muster/wire/envelope.hpp>
 #include <muster/wire/frame.hpp>

@@ -1,6 +1,6 @@
 // A peer that has fallen silent is given up at the limit that was asked for, not at the system's.
-#include "../../src/net/silence.hpp"
-#include "../../src/net/sockaddr.hpp"
+#include "net/silence.hpp"
+#include "net/sockaddr.hpp"
 #include "private_network.hpp"
 #include "suite.hpp"
 

@@ -3,7 +3,7 @@
 #include "world.hpp"
 
 #include <algorithm>
-#include <muster/cluster/lease.hpp>
+#include <muster/cluster/sbr/lease.hpp>
 #include <vector>
 
 namespace muster::test {

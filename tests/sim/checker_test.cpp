@@ -2,8 +2,8 @@
 #include <array>
 #include <cstring>
 #include <gtest/gtest.h>
-#include <muster/cluster/multi_dc.hpp>
-#include <muster/cluster/sbr.hpp>
+#include <muster/cluster/compat/multi_dc.hpp>
+#include <muster/cluster/sbr/sbr.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>
 

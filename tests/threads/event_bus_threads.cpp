@@ -8,7 +8,7 @@
 #include <deque>
 #include <gtest/gtest.h>
 #include <latch>
-#include <muster/cluster/event_bus.hpp>
+#include <muster/node/event_bus.hpp>
 #include <mutex>
 #include <stdexcept>
 #include <thread>

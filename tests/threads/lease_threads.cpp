@@ -1,6 +1,6 @@
 // The lease file's thread beside whoever asks it and whoever takes it away. Under ThreadSanitizer a missing
 // lock is a failure here.
-#include "../cluster/lease_support.hpp"
+#include "../node/lease_support.hpp"
 
 #include <atomic>
 #include <memory>

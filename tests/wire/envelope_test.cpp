@@ -1,12 +1,12 @@
 /// The gossip on the wire: nothing lost, little spent, everything checked, memory shared.
-#include "../../src/cluster/gossip_size.hpp"
+#include "cluster/core/gossip_size.hpp"
 #include "samples.hpp"
 
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <limits>
-#include <muster/cluster/gossip_check.hpp>
-#include <muster/cluster/gossip_limits.hpp>
+#include <muster/cluster/state/gossip_check.hpp>
+#include <muster/cluster/state/gossip_limits.hpp>
 
 namespace muster::wire {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/cluster/core.hpp>
-#include <muster/cluster/gossip_pdu.hpp>
-#include <muster/cluster/messages.hpp>
+#include <muster/cluster/compat/gossip_pdu.hpp>
+#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>
 #include <muster/unique_function.hpp>
 #include <optional>

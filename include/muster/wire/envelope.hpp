@@ -3,7 +3,7 @@
 /// built once per version and shared by all sends (protocol.md §6.1).
 #include <cstddef>
 #include <muster/buffer.hpp>
-#include <muster/cluster/gossip.hpp>
+#include <muster/cluster/state/gossip.hpp>
 #include <muster/error.hpp>
 #include <optional>
 #include <span>

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/cluster/messages.hpp>
+#include <muster/cluster/protocol/messages.hpp>
 #include <muster/error.hpp>
 #include <muster/wire/bytes.hpp>
 #include <muster/wire/reference.hpp>

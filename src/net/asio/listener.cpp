@@ -1,6 +1,6 @@
 #include "sockets.hpp"
 
-#include "../sockaddr.hpp"
+#include "net/sockaddr.hpp"
 
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>

@@ -1,6 +1,6 @@
 #include <muster/net/asio_runtime.hpp>
 
-#include "../../base/own_thread.hpp"
+#include "base/own_thread.hpp"
 #include "sockets.hpp"
 
 #include <cerrno>

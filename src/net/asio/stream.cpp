@@ -1,7 +1,7 @@
 #include "sockets.hpp"
 
-#include "../silence.hpp"
-#include "../sockaddr.hpp"
+#include "net/silence.hpp"
+#include "net/sockaddr.hpp"
 
 #include <array>
 #include <boost/asio/this_coro.hpp>

@@ -4,7 +4,7 @@
 #include <bit>
 #include <deque>
 #include <map>
-#include <muster/cluster/membership.hpp>
+#include <muster/cluster/state/membership.hpp>
 #include <muster/sim/world/checker.hpp>
 #include <optional>
 #include <set>

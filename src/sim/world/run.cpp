@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <map>
 #include <muster/buffer.hpp>
-#include <muster/cluster/lease.hpp>
+#include <muster/cluster/sbr/lease.hpp>
 #include <muster/sim/random.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>

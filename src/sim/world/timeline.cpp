@@ -1,6 +1,6 @@
 #include <muster/sim/world/recorder.hpp>
 
-#include "timeline/page.hpp"
+#include "sim/world/timeline/page.hpp"
 
 #include <algorithm>
 #include <boost/json.hpp>

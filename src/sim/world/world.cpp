@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <muster/cluster/membership.hpp>
+#include <muster/cluster/state/membership.hpp>
 #include <muster/ensure.hpp>
 #include <muster/sim/world/checker.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 /// What muster-node prints: one JSON object per line.
 #include <boost/json/object.hpp>
-#include <muster/cluster/events.hpp>
+#include <muster/cluster/state/events.hpp>
 #include <muster/node/daemon.hpp>
 #include <string>
 #include <string_view>

@@ -6,8 +6,8 @@
 #include <boost/json/object.hpp>
 #include <map>
 #include <memory>
-#include <muster/cluster/event_bus.hpp>
 #include <muster/net/task_group.hpp>
+#include <muster/node/event_bus.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -10,7 +10,7 @@
 #include <limits>
 #include <map>
 #include <memory>
-#include <muster/cluster/lease.hpp>
+#include <muster/cluster/sbr/lease.hpp>
 #include <muster/net/endpoint.hpp>
 #include <muster/setting_limits.hpp>
 #include <muster/utf8.hpp>

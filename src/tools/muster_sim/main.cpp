@@ -15,7 +15,7 @@
 #include <system_error>
 #include <vector>
 #ifdef MUSTER_MUTANTS
-#include "../../base/mutants.hpp"
+#include "base/mutants.hpp"
 #endif
 
 namespace muster::tools {

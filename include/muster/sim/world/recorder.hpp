@@ -8,7 +8,7 @@
 #include <iosfwd>
 #include <map>
 #include <muster/address.hpp>
-#include <muster/cluster/events.hpp>
+#include <muster/cluster/state/events.hpp>
 #include <muster/sim/runtime.hpp>
 #include <muster/time.hpp>
 #include <optional>

@@ -1,0 +1,40 @@
+#pragma once
+/// What nodes gossip, and what to do about it (protocol.md §6).
+#include <cstddef>
+#include <cstdint>
+#include <muster/cluster/protocol/messages.hpp>
+#include <muster/cluster/state/vector_clock.hpp>
+#include <optional>
+#include <span>
+#include <variant>
+
+namespace muster {
+
+/// Asks for an envelope: what the fields of a GossipStatus say, meant as "mine is older, send yours". §6.4
+/// does the same by answering with a Status, which is what muster sends; this spelling is understood.
+struct GossipMerge : GossipStatus {};
+
+using GossipPdu = std::variant<GossipStatus, GossipEnvelope, GossipMerge>;
+
+/// What the receiver does with a remote version.
+enum class GossipDecision : std::uint8_t {
+    Same,         ///< nothing
+    SendEnvelope, ///< local is newer
+    RequestMerge, ///< remote is newer: ask for its envelope
+    MergeBoth,    ///< concurrent
+};
+
+/// By clocks alone.
+GossipDecision gossip_decide(const VectorClock& local, const VectorClock& remote) noexcept;
+/// As gossip must be decided: equal clocks with different version_ids are concurrent (§2).
+GossipDecision gossip_decide(const Gossip& local, const VectorClock& remote,
+                             const Hash128& remote_version_id) noexcept;
+
+/// The next peer of a round robin: the first at or after position `cursor` (modulo the size) that is not
+/// self. nullptr: there is none. The daemon chooses by select_gossip_target instead.
+const Address* pick_gossip_target(std::span<const Address> peers, const Address& self,
+                                  std::size_t cursor) noexcept;
+const UniqueAddress* pick_gossip_target(std::span<const UniqueAddress> peers, const UniqueAddress& self,
+                                        std::size_t cursor) noexcept;
+
+} // namespace muster

@@ -1,0 +1,52 @@
+/// The resolver as a downing provider, and its model from one moment of the membership.
+#include <muster/cluster/sbr/sbr.hpp>
+
+#include <muster/cluster/sbr/blame.hpp>
+#include <muster/ensure.hpp>
+
+namespace muster {
+
+using std::chrono::milliseconds;
+
+SbrModel SbrModel::from_state(const MembershipState& state) {
+    SbrModel model(state.self, state.self_data_center);
+    for (const Member& member : state.members()) {
+        const bool down = member.status() == MemberStatus::Down && member.unique_address() != state.self;
+        down ? model.add_unreachable(member) : model.add(member);
+    }
+    for (const UniqueAddress& node : state.dc_reach_no_outside().all_unreachable_or_terminated()) {
+        const Member* member = model.find(node);
+        if (member != nullptr && node != state.self) model.add_unreachable(Member(*member));
+    }
+    model.set_reachability(state.latest().reachability());
+    model.set_seen_by(state.latest().seen_nodes());
+    return model;
+}
+
+SplitBrainResolver::SplitBrainResolver(std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings)
+    : strategy_(std::move(strategy)), settings_(std::move(settings)) {
+    MUSTER_ENSURE(strategy_ != nullptr, "a resolver needs a strategy; NoSbr is the one without");
+}
+
+result<SplitBrainResolver> SplitBrainResolver::make(SbrSettings settings) {
+    auto strategy = settings.make_strategy();
+    if (!strategy) return strategy.error();
+    return SplitBrainResolver(*std::move(strategy), std::move(settings));
+}
+
+milliseconds SplitBrainResolver::down_removal_margin(milliseconds configured) const noexcept {
+    return configured > milliseconds{0} ? configured : settings_.stable_after;
+}
+
+DowningDecision SplitBrainResolver::decide(const MembershipState& state) const {
+    const SbrModel model = SbrModel::from_state(state);
+    return model.unreachable().empty() ? DowningDecision::Stay : strategy_->decide(model).decision;
+}
+
+std::vector<UniqueAddress> SplitBrainResolver::nodes_to_down(const MembershipState& state) const {
+    const SbrModel model = SbrModel::from_state(state);
+    if (model.unreachable().empty()) return {};
+    return muster::nodes_to_down(*strategy_, model, verdict_of(*strategy_, model, settings_.indirect)).nodes;
+}
+
+} // namespace muster

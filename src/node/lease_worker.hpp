@@ -1,0 +1,34 @@
+#pragma once
+/// The thread behind a lease whose backend may block.
+#include <functional>
+#include <memory>
+#include <muster/cluster/sbr/lease.hpp>
+#include <string>
+
+namespace muster {
+
+/// Runs blocking operations one after the other on a thread of its own, which is started by the first one.
+/// Whatever hangs there, nobody else waits for it. Thread-safe.
+class LeaseWorker {
+public:
+    /// Runs on the thread; must not throw.
+    using Operation = std::function<LeaseAnswer()>;
+    /// `thread_name`: at most 15 bytes. `queue_max`: operations that wait, without the one under way.
+    LeaseWorker(std::string thread_name, std::size_t queue_max);
+    /// What waits or is under way is answered with Errc::cancelled, on the calling thread; an answer of the
+    /// operation under way is dropped when it comes. Waits for a `done` that is running just now on the
+    /// thread, and for nothing else.
+    ~LeaseWorker();
+    LeaseWorker(const LeaseWorker&) = delete;
+    LeaseWorker& operator=(const LeaseWorker&) = delete;
+
+    /// `what` names the operation in errors. `done` is called exactly once: on the thread, or before this
+    /// returns when the queue is full or the system has no thread for us.
+    void run(std::string what, Operation operation, Lease::Done done);
+
+private:
+    struct State; // shared with the thread
+    std::shared_ptr<State> state_;
+};
+
+} // namespace muster
