@@ -10,7 +10,8 @@
 #include <memory>
 #include <muster/cluster/core/core.hpp>
 #include <muster/cluster/core/gossip_targets.hpp>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
+#include <muster/cluster/failure/heartbeat_ring.hpp>
 #include <muster/cluster/sbr/runtime.hpp>
 #include <muster/cluster/state/events.hpp>
 #include <muster/cluster/state/membership.hpp>

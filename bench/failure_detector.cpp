@@ -2,8 +2,9 @@
 // the monitor, a resolver's decision?
 #include <benchmark/benchmark.h>
 #include <memory>
-#include <muster/cluster/failure/heartbeat.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <string>
 #include <vector>
 

@@ -1,11 +1,10 @@
-#include <muster/address.hpp>
-
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <charconv>
 #include <fmt/format.h>
 #include <iterator>
+#include <muster/address.hpp>
 #include <utility>
 
 namespace muster {

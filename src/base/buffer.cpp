@@ -1,5 +1,4 @@
 #include <muster/buffer.hpp>
-
 #include <muster/ensure.hpp>
 #include <new>
 

@@ -1,8 +1,7 @@
-#include <muster/ensure.hpp>
-
 #include <array>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <muster/ensure.hpp>
 #include <muster/line_writer.hpp>
 #include <unistd.h>
 

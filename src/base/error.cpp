@@ -1,9 +1,8 @@
-#include <muster/error.hpp>
-
 #include <boost/system/errc.hpp>
 #include <boost/throw_exception.hpp>
 #include <cerrno>
 #include <fmt/format.h>
+#include <muster/error.hpp>
 #include <string_view>
 
 namespace muster {

@@ -1,13 +1,11 @@
-#include <muster/line_writer.hpp>
-
 #include "own_thread.hpp"
-
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
 #include <ctime>
 #include <deque>
+#include <muster/line_writer.hpp>
 #include <mutex>
 #include <poll.h>
 #include <pthread.h>

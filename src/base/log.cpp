@@ -1,5 +1,3 @@
-#include <muster/log.hpp>
-
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -7,6 +5,7 @@
 #include <fmt/format.h>
 #include <iterator>
 #include <muster/line_writer.hpp>
+#include <muster/log.hpp>
 #include <netinet/in.h>
 #include <unistd.h>
 

@@ -1,10 +1,9 @@
-#include <muster/metrics.hpp>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <muster/ensure.hpp>
+#include <muster/metrics.hpp>
 #include <unordered_map>
 
 namespace muster {

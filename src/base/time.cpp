@@ -1,7 +1,6 @@
-#include <muster/time.hpp>
-
 #include <algorithm>
 #include <fmt/format.h>
+#include <muster/time.hpp>
 
 namespace muster {
 

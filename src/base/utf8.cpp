@@ -1,7 +1,6 @@
-#include <muster/utf8.hpp>
-
 #include <algorithm>
 #include <muster/setting_limits.hpp>
+#include <muster/utf8.hpp>
 
 namespace muster {
 

@@ -1,7 +1,6 @@
 // How a user tests an application on muster: whole nodes of it in a simulated world, in virtual time. A
 // minute with a partition takes some milliseconds, needs no network, and is the same in every run.
 #include "singleton.hpp"
-
 #include <gtest/gtest.h>
 #include <muster/sim/world.hpp>
 

@@ -1,7 +1,6 @@
 #include <muster/net/endpoint.hpp>
 
 #include "sockaddr.hpp"
-
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>

@@ -2,7 +2,6 @@
 
 #include "base/own_thread.hpp"
 #include "sockaddr.hpp"
-
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <condition_variable>

@@ -1,6 +1,5 @@
-#include <muster/net/task_group.hpp>
-
 #include <boost/asio/this_coro.hpp>
+#include <muster/net/task_group.hpp>
 #include <muster/net/waiter.hpp>
 
 namespace muster::net {

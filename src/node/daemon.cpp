@@ -1,8 +1,6 @@
 #include "daemon_impl.hpp"
-
 #include <algorithm>
 #include <exception>
-#include <muster/cluster/failure/heartbeat.hpp>
 #include <muster/ensure.hpp>
 #include <muster/setting_limits.hpp>
 

@@ -1,6 +1,5 @@
 /// The handle: from any thread to the Runtime's.
 #include "daemon_impl.hpp"
-
 #include <muster/net/runtime.hpp>
 #include <utility>
 

@@ -1,7 +1,6 @@
 /// The lease of lease-majority, beside what the resolver asks of it: whether it can work at all, what others
 /// have of it, its renewal.
 #include "daemon_impl.hpp"
-
 #include <algorithm>
 
 namespace muster {

@@ -1,6 +1,5 @@
 /// Coordinated shutdown (protocol.md §17): the phases are a value, the membership's part of them is here.
 #include "daemon_impl.hpp"
-
 #include <algorithm>
 #include <muster/ensure.hpp>
 

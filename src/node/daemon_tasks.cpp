@@ -1,6 +1,5 @@
 /// What waits: the daemon's coroutines. They sleep, and feed.
 #include "daemon_impl.hpp"
-
 #include <algorithm>
 
 namespace muster {

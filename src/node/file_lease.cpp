@@ -1,8 +1,7 @@
 /// FileLease: the one place of this layer that touches the world outside, by the caller's wish only.
-#include <muster/cluster/sbr/lease.hpp>
+#include <muster/node/file_lease.hpp>
 
 #include "lease_worker.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <chrono>
 #include <ctime>
 #include <fcntl.h>
+#include <muster/cluster/sbr/lease.hpp>
 #include <muster/ensure.hpp>
 #include <muster/setting_limits.hpp>
 #include <sys/file.h>

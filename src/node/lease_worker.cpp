@@ -1,7 +1,6 @@
 #include "lease_worker.hpp"
 
 #include "base/own_thread.hpp"
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>

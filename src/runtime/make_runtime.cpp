@@ -1,7 +1,6 @@
-#include <muster/runtime.hpp>
-
 #include <muster/ensure.hpp>
 #include <muster/net/asio_runtime.hpp>
+#include <muster/runtime.hpp>
 #include <muster/uring/runtime.hpp>
 #include <utility>
 

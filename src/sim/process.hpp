@@ -2,7 +2,6 @@
 /// One simulated process: a loop that runs when the Fabric gives it a turn.
 #include "fabric.hpp"
 #include "ledger.hpp"
-
 #include <muster/net/loop_context.hpp>
 #include <muster/net/waiter.hpp>
 

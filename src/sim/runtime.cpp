@@ -1,7 +1,6 @@
 #include <muster/sim/runtime.hpp>
 
 #include "socket.hpp"
-
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <fmt/format.h>

@@ -1,7 +1,6 @@
 #pragma once
 /// Streams and listeners of the simulated network.
 #include "process.hpp"
-
 #include <deque>
 #include <optional>
 

@@ -1,12 +1,11 @@
 #include "association.hpp"
 
+#include "base/mutants.hpp"
+#include "hub.hpp"
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
 #include <utility>
-
-#include "base/mutants.hpp"
-#include "hub.hpp"
 
 namespace muster::transport {
 namespace {

@@ -1,6 +1,10 @@
 #pragma once
 /// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a
 /// loss.
+#include "frame_reader.hpp"
+#include "lifeline.hpp"
+#include "message_queue.hpp"
+#include "outbox.hpp"
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -11,11 +15,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "frame_reader.hpp"
-#include "lifeline.hpp"
-#include "message_queue.hpp"
-#include "outbox.hpp"
 
 namespace muster::transport {
 

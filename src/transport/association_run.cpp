@@ -1,15 +1,14 @@
+#include "association.hpp"
+#include "base/mutants.hpp"
+#include "hub.hpp"
+#include "link_end.hpp"
+#include "turn_budget.hpp"
 #include <algorithm>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 #include <new>
 #include <utility>
-
-#include "association.hpp"
-#include "base/mutants.hpp"
-#include "hub.hpp"
-#include "link_end.hpp"
-#include "turn_budget.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;

@@ -1,12 +1,11 @@
 // Tells to the own address: from the outbox to the sink, without a connection.
+#include "association.hpp"
+#include "hub.hpp"
+#include "turn_budget.hpp"
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
-
-#include "association.hpp"
-#include "hub.hpp"
-#include "turn_budget.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;

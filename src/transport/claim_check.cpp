@@ -1,11 +1,10 @@
 #include "claim_check.hpp"
 
+#include "association.hpp"
+#include "hub.hpp"
 #include <fmt/format.h>
 #include <utility>
 #include <vector>
-
-#include "association.hpp"
-#include "hub.hpp"
 
 namespace muster::transport {
 

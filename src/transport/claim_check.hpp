@@ -1,14 +1,13 @@
 #pragma once
 /// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp
 /// decides).
+#include "claims.hpp"
 #include <map>
 #include <memory>
 #include <muster/net/runtime.hpp>
 #include <muster/net/task_group.hpp>
 #include <muster/unique_function.hpp>
 #include <optional>
-
-#include "claims.hpp"
 
 namespace muster::transport {
 

@@ -1,11 +1,10 @@
 #pragma once
 /// Cuts a byte stream, given as received slices, into frames: in place where a frame lies in one slice.
+#include "assembly_budget.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <muster/buffer.hpp>
 #include <span>
-
-#include "assembly_budget.hpp"
 
 namespace muster::transport {
 

@@ -1,5 +1,8 @@
 #include "hub.hpp"
 
+#include "association.hpp"
+#include "base/mutants.hpp"
+#include "inbound.hpp"
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cstring>
@@ -7,10 +10,6 @@
 #include <fmt/format.h>
 #include <new>
 #include <utility>
-
-#include "association.hpp"
-#include "base/mutants.hpp"
-#include "inbound.hpp"
 
 namespace muster::transport {
 namespace asio = boost::asio;

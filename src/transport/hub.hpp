@@ -1,5 +1,15 @@
 #pragma once
 /// Everything of one TcpClusterTransport: its associations, inbound links, listener and identity.
+#include "answer_route.hpp"
+#include "assembly_budget.hpp"
+#include "claim_check.hpp"
+#include "counters.hpp"
+#include "frame_reader.hpp"
+#include "handshake.hpp"
+#include "inbound_places.hpp"
+#include "lifeline.hpp"
+#include "link_end.hpp"
+#include "retained.hpp"
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -16,17 +26,6 @@
 #include <unordered_map>
 #include <utility>
 #include <vector>
-
-#include "answer_route.hpp"
-#include "assembly_budget.hpp"
-#include "claim_check.hpp"
-#include "counters.hpp"
-#include "frame_reader.hpp"
-#include "handshake.hpp"
-#include "inbound_places.hpp"
-#include "lifeline.hpp"
-#include "link_end.hpp"
-#include "retained.hpp"
 
 namespace muster::transport {
 

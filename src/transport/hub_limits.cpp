@@ -1,10 +1,9 @@
 // What strangers may have of a transport: answers, connections, memory.
-#include <algorithm>
-#include <fmt/format.h>
-
 #include "association.hpp"
 #include "hub.hpp"
 #include "inbound.hpp"
+#include <algorithm>
+#include <fmt/format.h>
 
 namespace muster::transport {
 

@@ -1,5 +1,7 @@
 #include "inbound.hpp"
 
+#include "hub.hpp"
+#include "link_end.hpp"
 #include <algorithm>
 #include <chrono>
 #include <exception>
@@ -7,9 +9,6 @@
 #include <new>
 #include <utility>
 #include <vector>
-
-#include "hub.hpp"
-#include "link_end.hpp"
 
 namespace muster::transport {
 namespace {

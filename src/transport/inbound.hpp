@@ -1,5 +1,11 @@
 #pragma once
 /// A connection that a peer opened to this node: proves who it is, then delivers what it sends.
+#include "answer_rate.hpp"
+#include "claims.hpp"
+#include "frame_reader.hpp"
+#include "retained.hpp"
+#include "speaker.hpp"
+#include "turn_budget.hpp"
 #include <cstdint>
 #include <memory>
 #include <muster/net/runtime.hpp>
@@ -8,13 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "answer_rate.hpp"
-#include "claims.hpp"
-#include "frame_reader.hpp"
-#include "retained.hpp"
-#include "speaker.hpp"
-#include "turn_budget.hpp"
 
 namespace muster::transport {
 

@@ -1,9 +1,8 @@
 #pragma once
 /// What threads other than the Runtime's may use of a transport, for as long as there is one.
+#include "counters.hpp"
 #include <muster/net/runtime.hpp>
 #include <mutex>
-
-#include "counters.hpp"
 
 namespace muster::transport {
 

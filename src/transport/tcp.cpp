@@ -1,5 +1,7 @@
 #include <muster/transport/tcp.hpp>
 
+#include "association.hpp"
+#include "hub.hpp"
 #include <algorithm>
 #include <fmt/format.h>
 #include <muster/net/runtime.hpp>
@@ -7,9 +9,6 @@
 #include <muster/utf8.hpp>
 #include <string_view>
 #include <utility>
-
-#include "association.hpp"
-#include "hub.hpp"
 
 namespace muster {
 

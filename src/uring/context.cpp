@@ -1,7 +1,6 @@
 #include "context.hpp"
 
 #include "probe.hpp"
-
 #include <array>
 #include <cerrno>
 #include <ctime>

@@ -3,7 +3,6 @@
 #include "operation.hpp"
 #include "receive_buffers.hpp"
 #include "ring.hpp"
-
 #include <boost/intrusive/list.hpp>
 #include <muster/net/loop_context.hpp>
 #include <muster/net/waiter.hpp>

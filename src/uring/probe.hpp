@@ -1,7 +1,6 @@
 #pragma once
 /// What probe() and making a Runtime share.
 #include "ring.hpp"
-
 #include <muster/error.hpp>
 
 namespace muster::uring {

@@ -2,7 +2,6 @@
 /// Waiting until a descriptor can be accepted from, or until its connect has ended.
 #include "context.hpp"
 #include "operation.hpp"
-
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <muster/net/waiter.hpp>

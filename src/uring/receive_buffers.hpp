@@ -1,7 +1,6 @@
 #pragma once
 /// The memory that the kernel receives into, shared by all connections of a loop, handed out without a copy.
 #include "ring.hpp"
-
 #include <atomic>
 #include <memory>
 #include <muster/buffer.hpp>

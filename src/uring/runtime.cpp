@@ -2,7 +2,6 @@
 
 #include "base/own_thread.hpp"
 #include "sockets.hpp"
-
 #include <boost/algorithm/string/join.hpp>
 #include <cerrno>
 #include <chrono>

@@ -3,7 +3,6 @@
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"
 #include "stream.hpp"
-
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>

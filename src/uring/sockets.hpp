@@ -2,7 +2,6 @@
 /// Making connections: connect, listen, accept.
 #include "context.hpp"
 #include "readiness.hpp"
-
 #include <muster/net/runtime.hpp>
 
 namespace muster::uring {

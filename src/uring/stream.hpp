@@ -2,7 +2,6 @@
 /// One TCP connection on the ring, and the handle that users hold.
 #include "context.hpp"
 #include "operation.hpp"
-
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <muster/net/runtime.hpp>

@@ -1,7 +1,6 @@
 #include <muster/wire/envelope.hpp>
 
 #include "fields.hpp"
-
 #include <algorithm>
 #include <cstring>
 #include <fmt/format.h>

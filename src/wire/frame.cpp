@@ -1,7 +1,6 @@
 #include <muster/wire/frame.hpp>
 
 #include "fields.hpp"
-
 #include <array>
 #include <fmt/format.h>
 #include <muster/ensure.hpp>

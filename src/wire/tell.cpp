@@ -1,7 +1,6 @@
-#include <muster/wire/frame.hpp>
-
 #include <cstring>
 #include <fmt/format.h>
+#include <muster/wire/frame.hpp>
 
 // Tells: parsed in place and written to memory of known length. No exception, no allocation, no temporary.
 

@@ -21,14 +21,16 @@ NAMES = {
     'cluster/state/membership.hpp': 'MembershipState add_or_update remove up_members unreachable_addresses member_count join leave down '
                               'apply_leader_actions',
     'cluster/state/gossip.hpp': 'Gossip GossipOverview version_id',
-    'cluster/compat/gossip_pdu.hpp': 'GossipPdu GossipDecision gossip_decide pick_gossip_target GossipStatus GossipEnvelope GossipMerge',
+    'cluster/compat/gossip_pdu.hpp': 'GossipDecision gossip_decide pick_gossip_target',
+    'cluster/protocol/gossip_pdu.hpp': 'GossipPdu GossipStatus GossipEnvelope GossipMerge',
     'cluster/compat/leader.hpp': 'elect_leader is_converged next_status LeaderHandover LeaderHandoverEvent',
-    'cluster/failure/heartbeat.hpp': 'HeartbeatState HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
+    'cluster/failure/heartbeat_state.hpp': 'HeartbeatState',
+    'cluster/failure/heartbeat_sender.hpp': 'HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
     'cluster/failure/phi_accrual.hpp': 'PhiAccrualFailureDetector',
     'cluster/compat/multi_dc.hpp': 'CrossDcSettings member_dc same_dc partition_by_dc heartbeat_interval_for',
-    'cluster/sbr/sbr.hpp': 'DowningStrategy DowningDecision KeepMajorityStrategy StaticQuorumStrategy KeepOldestStrategy KeepReferee '
-                       'DownAllStrategy LeaseMajorityStrategy RoleWeightedQuorum SplitBrainResolver NoSbr QuorumObserver '
-                       'on_quorum_lost on_quorum_regained',
+    'cluster/sbr/strategy.hpp': 'DowningStrategy DowningDecision KeepMajorityStrategy StaticQuorumStrategy KeepOldestStrategy KeepReferee '
+                                'DownAllStrategy LeaseMajorityStrategy RoleWeightedQuorum',
+    'cluster/sbr/provider.hpp': 'SplitBrainResolver NoSbr QuorumObserver on_quorum_lost on_quorum_regained',
     'cluster/sbr/runtime.hpp': 'SbrRuntime SbrAction',
     'cluster/state/events.hpp': 'ClusterEvent MemberJoined MemberWeaklyUp MemberUp MemberLeft MemberExited MemberDowned MemberRemoved '
                           'UnreachableMember ReachableMember LeaderChanged RoleLeaderChanged ClusterShuttingDown Convergence '

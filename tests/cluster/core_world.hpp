@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <muster/cluster/core/core.hpp>
-#include <muster/cluster/failure/heartbeat.hpp>
 #include <optional>
 #include <queue>
 #include <set>

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/cross_dc_heartbeats.hpp>
+#include <muster/cluster/failure/heartbeat_receivers.hpp>
+#include <muster/cluster/failure/heartbeat_ring.hpp>
 #include <muster/cluster/sbr/runtime.hpp>
 #include <set>
 

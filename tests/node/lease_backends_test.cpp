@@ -1,4 +1,6 @@
 #include <muster/cluster/sbr/lease.hpp>
+#include <muster/node/file_lease.hpp>
+#include <muster/node/in_memory_lease.hpp>
 
 #include "lease_support.hpp"
 

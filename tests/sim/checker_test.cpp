@@ -3,7 +3,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <muster/cluster/compat/multi_dc.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/record.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>
 

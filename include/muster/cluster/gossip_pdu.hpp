@@ -1,3 +1,4 @@
 #pragma once
 /// Moved: stays here until 1.0.
-#include <muster/cluster/compat/gossip_pdu.hpp> // IWYU pragma: export
+#include <muster/cluster/compat/gossip_pdu.hpp>   // IWYU pragma: export
+#include <muster/cluster/protocol/gossip_pdu.hpp> // IWYU pragma: export

@@ -4,11 +4,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <muster/cluster/compat/gossip_pdu.hpp>
 #include <muster/cluster/core/core.hpp>
+#include <muster/cluster/protocol/gossip_pdu.hpp>
 #include <muster/cluster/protocol/settings.hpp>
 #include <muster/cluster/sbr/lease.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/record.hpp>
+#include <muster/cluster/sbr/settings.hpp>
 #include <muster/cluster/state/membership.hpp>
 #include <muster/node/completion.hpp>
 #include <muster/node/coordinated_shutdown.hpp>

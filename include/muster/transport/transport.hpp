@@ -5,8 +5,8 @@
 #include <memory>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/cluster/compat/gossip_pdu.hpp>
 #include <muster/cluster/core/core.hpp>
+#include <muster/cluster/protocol/gossip_pdu.hpp>
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>
 #include <muster/unique_function.hpp>

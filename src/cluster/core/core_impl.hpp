@@ -1,6 +1,10 @@
 #pragma once
 /// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which
 /// state it owns.
+#include "gossip_size.hpp"
+#include "evidence_doubt.hpp"
+#include "join_proof.hpp"
+#include "tombstone_clock.hpp"
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -8,17 +12,12 @@
 #include <muster/cluster/core/core.hpp>
 #include <muster/cluster/core/gossip_targets.hpp>
 #include <muster/cluster/core/join_process.hpp>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "cluster/core/gossip_size.hpp"
-#include "evidence_doubt.hpp"
-#include "join_proof.hpp"
-#include "tombstone_clock.hpp"
 
 namespace muster {
 

@@ -1,8 +1,7 @@
 #include "evidence_doubt.hpp"
 
-#include <algorithm>
-
 #include "base/mutants.hpp"
+#include <algorithm>
 
 namespace muster {
 

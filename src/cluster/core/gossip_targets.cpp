@@ -1,6 +1,8 @@
 #include <muster/cluster/core/gossip_targets.hpp>
 
+#include "base/sorted_vector.hpp"
 #include <algorithm>
+#include <muster/cluster/state/member.hpp>
 #include <utility>
 
 namespace muster {
@@ -143,10 +145,7 @@ std::vector<std::string> other_data_centers(const MembershipState& state) {
         if (!state.is_own_dc(m) && (names.empty() || names.back() != m.data_center()))
             names.emplace_back(m.data_center());
     }
-    std::ranges::sort(names);
-    const auto twice = std::ranges::unique(names);
-    names.erase(twice.begin(), twice.end());
-    return names;
+    return sorted_unique(std::move(names));
 }
 
 std::vector<UniqueAddress> gossip_candidates(const MembershipState& state, GossipRolls rolls,
@@ -213,9 +212,7 @@ std::vector<UniqueAddress> exiting_gossip_targets(const MembershipState& state,
         std::ranges::copy_if(member->roles(), std::back_inserter(roles),
                              [](const auto& role) { return !role.starts_with(DC_ROLE_PREFIX); });
     }
-    std::ranges::sort(roles);
-    const auto twice = std::ranges::unique(roles);
-    roles.erase(twice.begin(), twice.end());
+    roles = sorted_unique(std::move(roles));
 
     std::vector<UniqueAddress> targets;
     const auto add_oldest = [&](auto&& counts) {
@@ -228,10 +225,7 @@ std::vector<UniqueAddress> exiting_gossip_targets(const MembershipState& state,
     };
     add_oldest([](const Member&) { return true; });
     for (const auto& role : roles) add_oldest([&](const Member& m) { return m.has_role(role); });
-    std::ranges::sort(targets);
-    const auto again = std::ranges::unique(targets);
-    targets.erase(again.begin(), again.end());
-    return targets;
+    return sorted_unique(std::move(targets));
 }
 
 } // namespace muster

@@ -1,6 +1,7 @@
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
 
 #include <algorithm>
+#include <muster/cluster/failure/heartbeat_ring.hpp>
 #include <type_traits>
 
 namespace muster {

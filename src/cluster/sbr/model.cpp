@@ -1,30 +1,13 @@
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/model.hpp>
 
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <iterator>
+#include <muster/cluster/sbr/strategy.hpp>
 
 namespace muster {
 
 namespace {
-
-bool sorted_contains(const std::vector<UniqueAddress>& sorted, const UniqueAddress& node) noexcept {
-    return std::binary_search(sorted.begin(), sorted.end(), node);
-}
-
-void sorted_insert(std::vector<UniqueAddress>& sorted, const UniqueAddress& node) {
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), node);
-    if (place == sorted.end() || *place != node) sorted.insert(place, node);
-}
-
-void sorted_erase(std::vector<UniqueAddress>& sorted, const UniqueAddress& node) {
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), node);
-    if (place != sorted.end() && *place == node) sorted.erase(place);
-}
-
-void sort_unique(std::vector<UniqueAddress>& nodes) {
-    std::sort(nodes.begin(), nodes.end());
-    nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-}
 
 bool by_node(const Member& member, const UniqueAddress& node) noexcept {
     return member.unique_address() < node;
@@ -94,7 +77,7 @@ std::size_t SbrModel::remove(std::span<const Member> members) {
     std::vector<UniqueAddress> gone;
     for (const Member& member : members)
         if (member.data_center() == self_data_center_) gone.push_back(member.unique_address());
-    sort_unique(gone);
+    gone = sorted_unique(std::move(gone));
     const auto is_gone = [&](const UniqueAddress& node) { return sorted_contains(gone, node); };
     std::erase_if(members_, [&](const Member& member) { return is_gone(member.unique_address()); });
     std::erase_if(unreachable_, is_gone);
@@ -117,7 +100,7 @@ void SbrModel::set_seen_by(std::vector<UniqueAddress> seen_by) {
     // Events list it in member order, and there are many of them.
     const auto out_of_order = [](const UniqueAddress& a, const UniqueAddress& b) { return !(a < b); };
     if (std::adjacent_find(seen_by_.begin(), seen_by_.end(), out_of_order) != seen_by_.end())
-        sort_unique(seen_by_);
+        seen_by_ = sorted_unique(std::move(seen_by_));
 }
 
 const Member* SbrModel::find(const UniqueAddress& node) const noexcept {
@@ -177,7 +160,7 @@ IndirectlyConnected SbrModel::indirectly_connected() const {
         found.by_seen.push_back(row.observer);
         found.by_seen.push_back(row.subject);
     }
-    sort_unique(found.by_seen);
+    found.by_seen = sorted_unique(std::move(found.by_seen));
     return found;
 }
 
@@ -275,6 +258,21 @@ NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model
                              verdict.decision != DowningDecision::ReverseDownIndirectlyConnected;
     if (singled_out) return {intersection(model.downable(), verdict.blamed), {}, false};
     return nodes_to_down(strategy, model, verdict.decision);
+}
+
+SbrModel SbrModel::from_state(const MembershipState& state) {
+    SbrModel model(state.self, state.self_data_center);
+    for (const Member& member : state.members()) {
+        const bool down = member.status() == MemberStatus::Down && member.unique_address() != state.self;
+        down ? model.add_unreachable(member) : model.add(member);
+    }
+    for (const UniqueAddress& node : state.dc_reach_no_outside().all_unreachable_or_terminated()) {
+        const Member* member = model.find(node);
+        if (member != nullptr && node != state.self) model.add_unreachable(Member(*member));
+    }
+    model.set_reachability(state.latest().reachability());
+    model.set_seen_by(state.latest().seen_nodes());
+    return model;
 }
 
 } // namespace muster

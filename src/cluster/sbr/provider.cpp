@@ -1,27 +1,14 @@
-/// The resolver as a downing provider, and its model from one moment of the membership.
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/provider.hpp>
 
 #include <muster/cluster/sbr/blame.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/settings.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {
 
 using std::chrono::milliseconds;
-
-SbrModel SbrModel::from_state(const MembershipState& state) {
-    SbrModel model(state.self, state.self_data_center);
-    for (const Member& member : state.members()) {
-        const bool down = member.status() == MemberStatus::Down && member.unique_address() != state.self;
-        down ? model.add_unreachable(member) : model.add(member);
-    }
-    for (const UniqueAddress& node : state.dc_reach_no_outside().all_unreachable_or_terminated()) {
-        const Member* member = model.find(node);
-        if (member != nullptr && node != state.self) model.add_unreachable(Member(*member));
-    }
-    model.set_reachability(state.latest().reachability());
-    model.set_seen_by(state.latest().seen_nodes());
-    return model;
-}
 
 SplitBrainResolver::SplitBrainResolver(std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings)
     : strategy_(std::move(strategy)), settings_(std::move(settings)) {

@@ -1,8 +1,9 @@
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/record.hpp>
 
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 
 namespace muster {
 

@@ -1,8 +1,7 @@
 /// The lease states of SbrRuntime (protocol.md §15.3, lease-majority): check, wait, acquire, act or reverse,
 /// release.
-#include <muster/cluster/sbr/runtime.hpp>
-
 #include <algorithm>
+#include <muster/cluster/sbr/runtime.hpp>
 #include <utility>
 
 namespace muster {

@@ -1,7 +1,8 @@
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/settings.hpp>
 
 #include <algorithm>
 #include <array>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/setting_limits.hpp>
 #include <muster/utf8.hpp>
 #include <utility>

@@ -1,7 +1,8 @@
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 
 #include "base/mutants.hpp"
 #include <algorithm>
+#include <muster/cluster/sbr/model.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {

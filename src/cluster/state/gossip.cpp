@@ -1,6 +1,7 @@
 #include <muster/cluster/state/gossip.hpp>
 
 #include "base/mutants.hpp"
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <bit>
 #include <functional>
@@ -20,14 +21,6 @@ constexpr std::int64_t counter_max = std::int64_t{1} << 62;
 Hash128 hash_of(const Tombstone& t) {
     // Without the time: two nodes that removed the same member at different times agree.
     return Hasher{"muster.tombstone"}.add(t.node.key()).finish();
-}
-
-std::vector<UniqueAddress> sorted_unique(std::span<const UniqueAddress> nodes) {
-    std::vector<UniqueAddress> sorted(nodes.begin(), nodes.end());
-    std::ranges::sort(sorted);
-    const auto twice = std::ranges::unique(sorted);
-    sorted.erase(twice.begin(), twice.end());
-    return sorted;
 }
 
 std::span<const Member>::iterator lower_bound(std::span<const Member> members, const UniqueAddress& node) {
@@ -337,7 +330,7 @@ Gossip Gossip::merge_seen(const SeenSet& same_members_seen) const {
 
 Gossip Gossip::mark_down(std::span<const UniqueAddress> nodes) const {
     std::vector<Member> downed;
-    for (const UniqueAddress& node : sorted_unique(nodes)) {
+    for (const UniqueAddress& node : sorted_unique(std::vector(nodes.begin(), nodes.end()))) {
         const Member* member = find(node);
         MUSTER_ENSURE(member != nullptr, "only a member can be marked Down");
         auto down = member->copy_with_status(MemberStatus::Down);
@@ -351,7 +344,7 @@ Gossip Gossip::mark_down(std::span<const UniqueAddress> nodes) const {
 
 Gossip Gossip::remove(std::span<const UniqueAddress> nodes, WallTime now) const {
     if (nodes.empty()) return *this;
-    const auto gone = sorted_unique(nodes);
+    const auto gone = sorted_unique(std::vector(nodes.begin(), nodes.end()));
     const auto is_gone = [&](const UniqueAddress& node) { return std::ranges::binary_search(gone, node); };
 
     Gossip next = *this;

@@ -1,6 +1,7 @@
 #include <muster/cluster/state/member.hpp>
 
 #include "base/mutants.hpp"
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
 
@@ -96,9 +97,7 @@ std::vector<MemberStatus> allowed_transitions(MemberStatus from) {
 Member::Member(UniqueAddress node, MemberStatus status, std::vector<std::string> roles,
                std::int32_t up_number, AppVersion app_version) {
     auto identity = boost::intrusive_ptr<Identity>(new Identity);
-    std::ranges::sort(roles);
-    const auto twice = std::ranges::unique(roles);
-    roles.erase(twice.begin(), twice.end());
+    roles = sorted_unique(std::move(roles));
     // Roles are sorted: of several dc- roles, which only a foreign configuration can have, the first counts.
     auto dc = std::ranges::find_if(roles, [](const auto& r) { return r.starts_with(DC_ROLE_PREFIX); });
     if (dc == roles.end()) {

@@ -1,6 +1,7 @@
 #include <muster/cluster/state/membership.hpp>
 
 #include "base/mutants.hpp"
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <muster/cluster/state/gossip_check.hpp>
 #include <muster/ensure.hpp>
@@ -154,10 +155,7 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
         if (!state.is_own_dc(m) && remove_unreachable.contains(m.status()))
             removed.push_back(m.unique_address());
     }
-    std::ranges::sort(removed);
-    const auto twice = std::ranges::unique(removed);
-    removed.erase(twice.begin(), twice.end());
-    return removed;
+    return sorted_unique(std::move(removed));
 }
 
 /// At the limit numbers repeat: one above it would make every further gossip of this cluster impossible.
@@ -257,10 +255,7 @@ std::vector<std::string> MembershipState::unreachable_data_centers() const {
         if (subject != nullptr && row.status == ReachabilityStatus::Unreachable)
             names.emplace_back(subject->data_center());
     }
-    std::ranges::sort(names);
-    const auto twice = std::ranges::unique(names);
-    names.erase(twice.begin(), twice.end());
-    return names;
+    return sorted_unique(std::move(names));
 }
 
 std::vector<UniqueAddress>

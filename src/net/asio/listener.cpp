@@ -1,7 +1,5 @@
-#include "sockets.hpp"
-
 #include "net/sockaddr.hpp"
-
+#include "sockets.hpp"
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>
 #include <netinet/in.h>

@@ -1,9 +1,7 @@
-#include <muster/net/asio_runtime.hpp>
-
 #include "base/own_thread.hpp"
 #include "sockets.hpp"
-
 #include <cerrno>
+#include <muster/net/asio_runtime.hpp>
 #include <muster/net/resolver.hpp>
 #include <sys/random.h>
 #include <thread>

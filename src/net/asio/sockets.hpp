@@ -4,7 +4,6 @@
 /// The object a user holds (a Connection) is a handle on a Stream, which the operations in flight share: they
 /// end in order when the handle goes first.
 #include "epoll_loop.hpp"
-
 #include <muster/buffer.hpp>
 #include <muster/net/runtime.hpp>
 #include <optional>

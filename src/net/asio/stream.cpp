@@ -1,8 +1,6 @@
-#include "sockets.hpp"
-
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"
-
+#include "sockets.hpp"
 #include <array>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>

@@ -2,7 +2,6 @@
 
 #include "checker_state.hpp"
 #include "text.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <utility>

@@ -1,7 +1,6 @@
 // What a Checker looks at each virtual second, and at the end.
 #include "checker_state.hpp"
 #include "text.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <muster/sim/random.hpp>

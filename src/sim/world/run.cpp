@@ -2,12 +2,11 @@
 // downed.
 #include "strangers.hpp"
 #include "text.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
 #include <muster/buffer.hpp>
-#include <muster/cluster/sbr/lease.hpp>
+#include <muster/node/in_memory_lease.hpp>
 #include <muster/sim/random.hpp>
 #include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/settings.hpp>
 #include <utility>
 
 namespace muster::sim {

@@ -1,5 +1,4 @@
 #include "text.hpp"
-
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>

@@ -1,6 +1,5 @@
 // Scenarios by name, and misfortunes in words.
 #include "text.hpp"
-
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>

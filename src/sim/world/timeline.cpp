@@ -1,11 +1,9 @@
-#include <muster/sim/world/recorder.hpp>
-
 #include "sim/world/timeline/page.hpp"
-
 #include <algorithm>
 #include <boost/json.hpp>
 #include <map>
 #include <muster/ensure.hpp>
+#include <muster/sim/world/recorder.hpp>
 #include <ostream>
 
 namespace muster::sim {

@@ -1,6 +1,5 @@
 // An application's tells: numbered by their sender, checked where they arrive.
 #include "checker_state.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -1,11 +1,9 @@
-#include <muster/sim/world.hpp>
-
 #include "text.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <muster/cluster/state/membership.hpp>
 #include <muster/ensure.hpp>
+#include <muster/sim/world.hpp>
 #include <muster/sim/world/checker.hpp>
 
 namespace muster::sim {

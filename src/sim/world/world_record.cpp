@@ -1,9 +1,7 @@
 // What a World writes into its Recorder.
-#include <muster/sim/world.hpp>
-
 #include "text.hpp"
-
 #include <fmt/format.h>
+#include <muster/sim/world.hpp>
 #include <muster/sim/world/recorder.hpp>
 #include <ostream>
 

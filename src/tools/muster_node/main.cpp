@@ -1,7 +1,6 @@
 /// muster-node: the ready-made node. `muster-node --help` and src/doc/muster-node.md describe it.
 #include "node_app.hpp"
 #include "options.hpp"
-
 #include <cstdio>
 #include <exception>
 #include <muster/line_writer.hpp>

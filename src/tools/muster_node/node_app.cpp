@@ -1,7 +1,6 @@
 #include "node_app.hpp"
 
 #include "json_lines.hpp"
-
 #include <algorithm>
 #include <array>
 #include <boost/asio/use_awaitable.hpp>

@@ -2,7 +2,6 @@
 /// muster-node behind its command line: the node, its commands and what it prints.
 #include "console.hpp"
 #include "options.hpp"
-
 #include <boost/json/object.hpp>
 #include <map>
 #include <memory>

@@ -12,6 +12,7 @@
 #include <memory>
 #include <muster/cluster/sbr/lease.hpp>
 #include <muster/net/endpoint.hpp>
+#include <muster/node/file_lease.hpp>
 #include <muster/setting_limits.hpp>
 #include <muster/utf8.hpp>
 #include <muster/version.hpp>

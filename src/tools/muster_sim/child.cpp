@@ -1,7 +1,6 @@
 #include "child.hpp"
 
 #include "report.hpp"
-
 #include <array>
 #include <cerrno>
 #include <csignal>

@@ -6,10 +6,15 @@
 #include <muster/cluster/compat/gossip_pdu.hpp>
 #include <muster/cluster/compat/leader.hpp>
 #include <muster/cluster/compat/multi_dc.hpp>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_sender.hpp>
+#include <muster/cluster/failure/heartbeat_state.hpp>
 #include <muster/cluster/failure/phi_accrual.hpp>
+#include <muster/cluster/protocol/gossip_pdu.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/provider.hpp>
 #include <muster/cluster/sbr/runtime.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/settings.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/node/event_bus.hpp>
 
 namespace muster {

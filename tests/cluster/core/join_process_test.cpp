@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <muster/cluster/core/join_process.hpp>
 #include <muster/cluster/protocol/config_compat.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/settings.hpp>
 
 namespace muster {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <muster/cluster/failure/failure_detector_registry.hpp>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_state.hpp>
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include "../sbr_support.hpp"
 #include <gtest/gtest.h>
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
 
 namespace {
 

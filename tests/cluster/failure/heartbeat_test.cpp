@@ -1,4 +1,7 @@
-#include <muster/cluster/failure/heartbeat.hpp>
+#include <muster/cluster/failure/cross_dc_heartbeats.hpp>
+#include <muster/cluster/failure/heartbeat_receivers.hpp>
+#include <muster/cluster/failure/heartbeat_ring.hpp>
+#include <muster/cluster/failure/heartbeat_sender.hpp>
 
 #include "../sbr_support.hpp"
 #include <algorithm>

@@ -9,7 +9,8 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <memory>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <optional>
 #include <string>
 #include <vector>

@@ -1,20 +1,12 @@
 #pragma once
-/// What nodes gossip, and what to do about it (protocol.md §6).
+/// What to do about what a node gossips, in the reference's words (protocol.md §6).
 #include <cstddef>
 #include <cstdint>
-#include <muster/cluster/protocol/messages.hpp>
+#include <muster/cluster/state/gossip.hpp>
 #include <muster/cluster/state/vector_clock.hpp>
-#include <optional>
 #include <span>
-#include <variant>
 
 namespace muster {
-
-/// Asks for an envelope: what the fields of a GossipStatus say, meant as "mine is older, send yours". §6.4
-/// does the same by answering with a Status, which is what muster sends; this spelling is understood.
-struct GossipMerge : GossipStatus {};
-
-using GossipPdu = std::variant<GossipStatus, GossipEnvelope, GossipMerge>;
 
 /// What the receiver does with a remote version.
 enum class GossipDecision : std::uint8_t {

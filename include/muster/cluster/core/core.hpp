@@ -19,23 +19,6 @@ namespace muster {
 
 class HeartbeatMonitor; // cluster/heartbeat.hpp
 
-/// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
-/// connection reports Established or Accepted once and then exactly one of the three ends; the core counts
-/// them to know whether any connection with that incarnation is open. Who dialled matters: an incarnation
-/// that was dialled at its address has proven to live there, one that connects only says so (protocol.md
-/// §5.6).
-enum class LinkEvent : std::uint8_t {
-    Established, ///< this node dialled the address, and exactly this incarnation shook hands
-    EndedWithoutGoodbye,
-    GoodbyeLink,      ///< idle, lane close, or given up in silence (a time-out): says nothing
-    GoodbyeStopping,  ///< the process says it stops
-    ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
-    OtherIncarnation, ///< a handshake at its address named another uid
-    Accepted,         ///< this incarnation, as it calls itself, connected to this node
-    Answered, ///< asked at its address who lives there, exactly this incarnation answered; no connection is
-              ///< left of it
-};
-
 class ClusterCore {
 public:
     /// `config` takes part in the join check of §5.5; by default nothing is compared.

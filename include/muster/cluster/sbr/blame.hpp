@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <map>
 #include <muster/address.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/settings.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/cluster/state/reachability.hpp>
 #include <muster/time.hpp>
 #include <optional>

@@ -7,7 +7,11 @@
 #include <muster/cluster/protocol/effects.hpp>
 #include <muster/cluster/sbr/blame.hpp>
 #include <muster/cluster/sbr/lease.hpp>
-#include <muster/cluster/sbr/sbr.hpp>
+#include <muster/cluster/sbr/model.hpp>
+#include <muster/cluster/sbr/provider.hpp>
+#include <muster/cluster/sbr/record.hpp>
+#include <muster/cluster/sbr/settings.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/cluster/state/events.hpp>
 #include <muster/time.hpp>
 #include <optional>

@@ -1,0 +1,70 @@
+#pragma once
+/// Who downs unreachable members (protocol.md §15.8).
+#include <chrono>
+#include <memory>
+#include <muster/cluster/sbr/settings.hpp>
+#include <string_view>
+#include <vector>
+
+namespace muster {
+
+/// Whoever downs unreachable members, or does not (protocol.md §15.8).
+class DowningProvider {
+public:
+    virtual ~DowningProvider() = default;
+    /// As in the setting cluster.downing-provider, which must be equal on all nodes.
+    virtual std::string_view name() const noexcept = 0;
+    /// How long higher layers wait after MemberRemoved of a downed member before they start its work
+    /// elsewhere (protocol.md §15.7). `configured` is cluster.down-removal-margin, 0 when off.
+    virtual std::chrono::milliseconds
+    down_removal_margin(std::chrono::milliseconds configured) const noexcept = 0;
+    /// What it would do about this state if nothing changed any more.
+    virtual DowningDecision decide(const MembershipState& state) const = 0;
+};
+
+/// The default provider: unreachable nodes stay until an operator acts.
+class NoSbr final : public DowningProvider {
+public:
+    std::string_view name() const noexcept override { return "none"; }
+    std::chrono::milliseconds
+    down_removal_margin(std::chrono::milliseconds configured) const noexcept override {
+        return configured;
+    }
+    DowningDecision decide(const MembershipState&) const override { return DowningDecision::Stay; }
+};
+
+/// The provider with a strategy.
+class SplitBrainResolver final : public DowningProvider {
+public:
+    SplitBrainResolver(std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings);
+    /// The error of SbrSettings::validate.
+    static result<SplitBrainResolver> make(SbrSettings settings);
+
+    std::string_view name() const noexcept override { return "split-brain-resolver"; }
+    /// The configured value, else stable-after.
+    std::chrono::milliseconds
+    down_removal_margin(std::chrono::milliseconds configured) const noexcept override;
+    /// Stay while everybody is reachable.
+    DowningDecision decide(const MembershipState& state) const override;
+    /// Whom that decision downs, in UniqueAddress order.
+    std::vector<UniqueAddress> nodes_to_down(const MembershipState& state) const;
+
+    const std::shared_ptr<const DowningStrategy>& strategy() const noexcept { return strategy_; }
+    const SbrSettings& settings() const noexcept { return settings_; }
+
+private:
+    std::shared_ptr<const DowningStrategy> strategy_;
+    SbrSettings settings_;
+};
+
+/// Told when this side, as it sees itself, stops and starts again to be one that would survive. Edge
+/// triggered: each call is a change. An application can stop taking writes at once instead of after
+/// stable-after.
+class QuorumObserver {
+public:
+    virtual ~QuorumObserver() = default;
+    virtual void on_quorum_lost() = 0;
+    virtual void on_quorum_regained() = 0;
+};
+
+} // namespace muster
