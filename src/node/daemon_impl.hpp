@@ -179,8 +179,8 @@ private:
         std::vector<ClusterEvent> events;
     };
     std::deque<Publication> publications_;
-    net::Signal published_;
-    net::Signal finished_;
+    net::Notifier published_;
+    net::Notifier finished_;
     net::TaskGroup tasks_; ///< everything periodic
     net::TaskGroup main_;  ///< run(), which owns this object while it runs
 

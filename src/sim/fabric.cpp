@@ -41,14 +41,14 @@ std::string_view to_string(TraceEvent::Kind kind) noexcept {
     return "unknown";
 }
 
-std::string_view to_string(Parcel::Kind kind) noexcept {
+std::string_view to_string(Segment::Kind kind) noexcept {
     switch (kind) {
-    case Parcel::Kind::Connect: return "connect";
-    case Parcel::Kind::Accept: return "accept";
-    case Parcel::Kind::Data: return "data";
-    case Parcel::Kind::Window: return "window";
-    case Parcel::Kind::Finish: return "finish";
-    case Parcel::Kind::Reset: return "reset";
+    case Segment::Kind::Connect: return "connect";
+    case Segment::Kind::Accept: return "accept";
+    case Segment::Kind::Data: return "data";
+    case Segment::Kind::Window: return "window";
+    case Segment::Kind::Finish: return "finish";
+    case Segment::Kind::Reset: return "reset";
     }
     return "unknown";
 }
@@ -64,10 +64,10 @@ std::string TraceEvent::to_line() const {
     const auto ns = when.time_since_epoch().count();
     std::string line = fmt::format("{}.{:09} {}", ns / 1'000'000'000, ns % 1'000'000'000, to_string(kind));
     if (kind == Kind::Scenario) return line;
-    const auto to = static_cast<std::uint32_t>(parcel.to);
-    if (kind == Kind::Turn) return line + fmt::format(" {} process {}", to, parcel.connection);
-    line += fmt::format(" {} {}>{} #{} {}", to_string(parcel.kind), static_cast<std::uint32_t>(parcel.from),
-                        to, parcel.connection, parcel.bytes);
+    const auto to = static_cast<std::uint32_t>(segment.to);
+    if (kind == Kind::Turn) return line + fmt::format(" {} process {}", to, segment.connection);
+    line += fmt::format(" {} {}>{} #{} {}", to_string(segment.kind), static_cast<std::uint32_t>(segment.from),
+                        to, segment.connection, segment.bytes);
     if (payload_hash != 0) line += fmt::format(" {:016x}", payload_hash);
     return line;
 }
@@ -176,7 +176,7 @@ bool Fabric::step() {
         if (process.paused() || process.closing()) continue;
         MUSTER_ENSURE(++turns_ <= options_.turns_per_instant_max, "what is simulated lets time pass");
         trace(TraceEvent::Kind::Turn,
-              Parcel{.kind = {}, .from = {}, .to = process.host(), .connection = process.number()});
+              Segment{.kind = {}, .from = {}, .to = process.host(), .connection = process.number()});
         process.turn();
         if (turn_observer_ && process.runtime()) turn_observer_(*process.runtime());
         return true;
@@ -239,33 +239,37 @@ std::vector<std::shared_ptr<Socket>> Fabric::all_sockets() const {
     return all;
 }
 
-Fate Fabric::decide(const Parcel& parcel, std::span<std::byte> payload) {
+Fate Fabric::decide(const Segment& segment, std::span<std::byte> payload) {
     const auto hash = [&] { return payload.empty() ? 0 : XXH3_64bits(payload.data(), payload.size()); };
-    trace(TraceEvent::Kind::Sent, parcel, hash(), payload);
+    trace(TraceEvent::Kind::Sent, segment, hash(), payload);
     Fate fate{.lost = true};
-    if (machine(parcel.from).up && machine(parcel.to).up)
-        fate = options_.links->decide(parcel, now_, network_random_);
+    if (machine(segment.from).up && machine(segment.to).up)
+        fate = options_.links->decide(segment, now_, network_random_);
     if (fate.lost)
-        trace(TraceEvent::Kind::Lost, parcel);
+        trace(TraceEvent::Kind::Lost, segment);
     else if (!payload.empty())
-        options_.links->corrupt(parcel, payload, network_random_);
+        options_.links->corrupt(segment, payload, network_random_);
     return fate;
 }
 
-void Fabric::trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t payload_hash,
+void Fabric::trace(TraceEvent::Kind kind, const Segment& segment, std::uint64_t payload_hash,
                    std::span<const std::byte> payload) {
     ++trace_count_;
-    const auto hosts = static_cast<std::uint64_t>(parcel.from) << 32 | static_cast<std::uint64_t>(parcel.to);
-    const auto kinds = static_cast<std::uint64_t>(kind) << 8 | static_cast<std::uint64_t>(parcel.kind);
+    const auto hosts =
+        static_cast<std::uint64_t>(segment.from) << 32 | static_cast<std::uint64_t>(segment.to);
+    const auto kinds = static_cast<std::uint64_t>(kind) << 8 | static_cast<std::uint64_t>(segment.kind);
     std::uint64_t hash = mix(trace_hash_, kinds);
     hash = mix(hash, static_cast<std::uint64_t>(now_.time_since_epoch().count()));
     hash = mix(hash, hosts);
-    hash = mix(hash, parcel.connection);
-    hash = mix(hash, parcel.bytes);
+    hash = mix(hash, segment.connection);
+    hash = mix(hash, segment.bytes);
     trace_hash_ = mix(hash, payload_hash);
     if (observer_)
-        observer_(TraceEvent{
-            .kind = kind, .when = now_, .parcel = parcel, .payload_hash = payload_hash, .payload = payload});
+        observer_(TraceEvent{.kind = kind,
+                             .when = now_,
+                             .segment = segment,
+                             .payload_hash = payload_hash,
+                             .payload = payload});
 }
 
 } // namespace muster::sim

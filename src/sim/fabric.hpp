@@ -74,8 +74,8 @@ public:
     std::vector<std::shared_ptr<Socket>> all_sockets() const;
 
     /// What becomes of one attempt to send; traced.
-    Fate decide(const Parcel& parcel, std::span<std::byte> payload);
-    void trace(TraceEvent::Kind kind, const Parcel& parcel, std::uint64_t payload_hash = 0,
+    Fate decide(const Segment& segment, std::span<std::byte> payload);
+    void trace(TraceEvent::Kind kind, const Segment& segment, std::uint64_t payload_hash = 0,
                std::span<const std::byte> payload = {});
     void set_observer(std::function<void(const TraceEvent&)> observer) { observer_ = std::move(observer); }
     void set_turn_observer(std::function<void(Runtime&)> observer) { turn_observer_ = std::move(observer); }

@@ -194,27 +194,27 @@ bool FaultyLinks::is_open(HostId from, HostId to) const {
     return !faults.cut && faults.loss < 1.0;
 }
 
-Fate FaultyLinks::decide(const Parcel& parcel, Instant now, Random& random) {
-    if (parcel.from == parcel.to) return {.lost = false, .delay = loopback_};
-    const LinkFaults faults = get(parcel.from, parcel.to);
+Fate FaultyLinks::decide(const Segment& segment, Instant now, Random& random) {
+    if (segment.from == segment.to) return {.lost = false, .delay = loopback_};
+    const LinkFaults faults = get(segment.from, segment.to);
     if (faults.cut || happens(faults.loss, random)) return {.lost = true};
     Fate fate{.lost = false, .delay = faults.delay.draw(random)};
     if (faults.bytes_per_second != 0) {
-        Instant& busy = busy_until_[{parcel.from, parcel.to}];
-        const Wide ns = static_cast<Wide>(parcel.bytes) * 1'000'000'000 / faults.bytes_per_second;
+        Instant& busy = busy_until_[{segment.from, segment.to}];
+        const Wide ns = static_cast<Wide>(segment.bytes) * 1'000'000'000 / faults.bytes_per_second;
         busy = std::max(busy, now) + Duration(static_cast<Duration::rep>(ns));
         fate.delay += busy - now;
     }
-    if (parcel.kind == Parcel::Kind::Data && happens(faults.reset, random)) {
+    if (segment.kind == Segment::Kind::Data && happens(faults.reset, random)) {
         fate.reset = true;
-        fate.bytes = static_cast<std::size_t>(random.below(parcel.bytes + 1));
+        fate.bytes = static_cast<std::size_t>(random.below(segment.bytes + 1));
     }
     return fate;
 }
 
-void FaultyLinks::corrupt(const Parcel& parcel, std::span<std::byte> payload, Random& random) {
-    if (parcel.from == parcel.to || payload.empty()) return;
-    if (!happens(get(parcel.from, parcel.to).corruption, random)) return;
+void FaultyLinks::corrupt(const Segment& segment, std::span<std::byte> payload, Random& random) {
+    if (segment.from == segment.to || payload.empty()) return;
+    if (!happens(get(segment.from, segment.to).corruption, random)) return;
     for (auto changes = random.between(1, 4); changes > 0; --changes) {
         const auto at = static_cast<std::size_t>(random.below(payload.size()));
         payload[at] ^= static_cast<std::byte>(random.between(1, 255));

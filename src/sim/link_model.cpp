@@ -4,16 +4,16 @@
 
 namespace muster::sim {
 
-void LinkModel::corrupt(const Parcel&, std::span<std::byte>, Random&) {}
+void LinkModel::corrupt(const Segment&, std::span<std::byte>, Random&) {}
 
-Fate UniformLinks::decide(const Parcel& parcel, Instant now, Random& random) {
-    if (parcel.from == parcel.to) return {.lost = false, .delay = options_.loopback};
+Fate UniformLinks::decide(const Segment& segment, Instant now, Random& random) {
+    if (segment.from == segment.to) return {.lost = false, .delay = options_.loopback};
     Duration delay = options_.latency_min;
     if (options_.latency_max > options_.latency_min)
         delay = Duration(random.between(options_.latency_min.count(), options_.latency_max.count()));
     if (options_.bytes_per_second != 0) {
-        Instant& busy = busy_until_[{parcel.from, parcel.to}];
-        const auto ns = parcel.bytes * 1'000'000'000ULL / options_.bytes_per_second;
+        Instant& busy = busy_until_[{segment.from, segment.to}];
+        const auto ns = segment.bytes * 1'000'000'000ULL / options_.bytes_per_second;
         busy = std::max(busy, now) + Duration(static_cast<Duration::rep>(ns));
         delay += busy - now;
     }

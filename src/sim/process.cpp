@@ -12,11 +12,11 @@ constexpr int settle_turns_max = 100;
 
 } // namespace
 
-Process::Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLedger> ledger)
-    : fabric_(fabric), host_(host), ledger_(std::move(ledger)),
-      executor_(ProcessExecutor(get_executor(), *ledger_)), parking_lot_(&net::ParkingLot::of(executor_)),
-      world_base_(fabric.now()), local_base_(fabric.now()) {
-    ledger_->begin(*this);
+Process::Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLeakCounter> leak_counter)
+    : fabric_(fabric), host_(host), leak_counter_(std::move(leak_counter)),
+      executor_(ProcessExecutor(get_executor(), *leak_counter_)),
+      parking_lot_(&net::ParkingLot::of(executor_)), world_base_(fabric.now()), local_base_(fabric.now()) {
+    leak_counter_->begin(*this);
     number_ = fabric_.enter(*this);
     lateness_ = Random(fabric_.options().seed ^ number_ << 32);
     asleep_ = prepare_sleep();
@@ -31,7 +31,7 @@ void Process::terminate() noexcept {
     if (std::exchange(asleep_, false)) awake();
     disarm();
     close();
-    ledger_->end();
+    leak_counter_->end();
 }
 
 void Process::turn() {

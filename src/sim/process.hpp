@@ -1,17 +1,17 @@
 #pragma once
 /// One simulated process: a loop that runs when the Fabric gives it a turn.
 #include "fabric.hpp"
-#include "ledger.hpp"
+#include "leak_counter.hpp"
 #include <muster/net/loop_context.hpp>
 #include <muster/net/waiter.hpp>
 
 namespace muster::sim {
 
 /// A net::LoopContext whose turns the Fabric calls. Between turns it counts as asleep, so whatever happens to
-/// it from outside (a parcel, a timer, a post) asks for a turn.
+/// it from outside (a segment, a timer, a post) asks for a turn.
 class Process final : public net::LoopContext {
 public:
-    Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLedger> ledger);
+    Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLeakCounter> leak_counter);
     ~Process() override;
 
     Fabric& fabric() noexcept { return fabric_; }
@@ -22,7 +22,7 @@ public:
     void set_runtime(Runtime& runtime) noexcept { runtime_ = &runtime; }
     net::ParkingLot& parking_lot() noexcept { return *parking_lot_; }
     const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
-    const std::shared_ptr<ProcessLedger>& ledger() const noexcept { return ledger_; }
+    const std::shared_ptr<ProcessLeakCounter>& leak_counter() const noexcept { return leak_counter_; }
 
     /// One turn: what is due and ready.
     void turn();
@@ -57,7 +57,7 @@ private:
     HostId host_;
     std::uint64_t number_ = 0;
     Runtime* runtime_ = nullptr;
-    std::shared_ptr<ProcessLedger> ledger_;
+    std::shared_ptr<ProcessLeakCounter> leak_counter_;
     boost::asio::any_io_executor executor_;
     net::ParkingLot* parking_lot_;
     Clock clock_;

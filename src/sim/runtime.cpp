@@ -16,15 +16,15 @@ namespace {
 class SimConnection final : public net::Connection {
 public:
     SimConnection(std::shared_ptr<Socket> socket, std::shared_ptr<Metrics> metrics,
-                  std::shared_ptr<ProcessLedger> ledger)
-        : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)),
+                  std::shared_ptr<ProcessLeakCounter> leak_counter)
+        : socket_(std::move(socket)), metrics_(std::move(metrics)), leak_counter_(std::move(leak_counter)),
           open_(metrics_->gauge("net.connections.open")) {
         open_.add(1);
-        ledger_->count_stream(1);
+        leak_counter_->count_stream(1);
     }
     ~SimConnection() override {
         open_.add(-1);
-        ledger_->count_stream(-1);
+        leak_counter_->count_stream(-1);
         socket_->abandon();
     }
     net::Task<result<Slice>> receive() override { return Socket::receive(socket_); }
@@ -39,49 +39,49 @@ public:
 private:
     std::shared_ptr<Socket> socket_;
     std::shared_ptr<Metrics> metrics_; // may outlive the Runtime with us
-    std::shared_ptr<ProcessLedger> ledger_;
+    std::shared_ptr<ProcessLeakCounter> leak_counter_;
     Gauge& open_;
 };
 
 class SimListener final : public net::Listener {
 public:
     SimListener(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics,
-                std::shared_ptr<ProcessLedger> ledger)
-        : socket_(std::move(socket)), metrics_(std::move(metrics)), ledger_(std::move(ledger)) {
-        ledger_->count_listener(1);
+                std::shared_ptr<ProcessLeakCounter> leak_counter)
+        : socket_(std::move(socket)), metrics_(std::move(metrics)), leak_counter_(std::move(leak_counter)) {
+        leak_counter_->count_listener(1);
     }
     ~SimListener() override {
-        ledger_->count_listener(-1);
+        leak_counter_->count_listener(-1);
         socket_->close();
     }
     net::Task<result<std::unique_ptr<net::Connection>>> accept() override {
-        return accept(socket_, metrics_, ledger_);
+        return accept(socket_, metrics_, leak_counter_);
     }
     void close() override { socket_->close(); }
     const net::Endpoint& local() const noexcept override { return socket_->at(); }
 
 private:
-    static net::Task<result<std::unique_ptr<net::Connection>>> accept(std::shared_ptr<ListenSocket> socket,
-                                                                      std::shared_ptr<Metrics> metrics,
-                                                                      std::shared_ptr<ProcessLedger> ledger) {
+    static net::Task<result<std::unique_ptr<net::Connection>>>
+    accept(std::shared_ptr<ListenSocket> socket, std::shared_ptr<Metrics> metrics,
+           std::shared_ptr<ProcessLeakCounter> leak_counter) {
         auto accepted = co_await ListenSocket::accept(socket);
         if (!accepted) {
             metrics->counter("net.accept.failed").add();
             co_return accepted.error();
         }
         metrics->counter("net.accept.opened").add();
-        co_return std::make_unique<SimConnection>(std::move(*accepted), metrics, ledger);
+        co_return std::make_unique<SimConnection>(std::move(*accepted), metrics, leak_counter);
     }
 
     std::shared_ptr<ListenSocket> socket_;
     std::shared_ptr<Metrics> metrics_;
-    std::shared_ptr<ProcessLedger> ledger_;
+    std::shared_ptr<ProcessLeakCounter> leak_counter_;
 };
 
 class SimRuntime final : public Runtime {
 public:
     SimRuntime(Fabric& fabric, HostId host, net::RuntimeOptions options)
-        : fabric_(fabric), process_(fabric, host, std::make_shared<ProcessLedger>(metrics_, chunks_)),
+        : fabric_(fabric), process_(fabric, host, std::make_shared<ProcessLeakCounter>(metrics_, chunks_)),
           random_(fabric.fork_random()),
           log_(
               options.log_sink ? std::move(options.log_sink) : stderr_log_sink(),
@@ -144,7 +144,7 @@ public:
     void resume() noexcept override { process_.resume(); }
     bool paused() const noexcept override { return process_.paused(); }
     void set_clock(Clock clock) noexcept override { process_.set_clock(clock); }
-    std::shared_ptr<const Ledger> ledger() const override { return process_.ledger(); }
+    std::shared_ptr<const LeakCounter> leak_counter() const override { return process_.leak_counter(); }
     bool settle() override { return process_.settle(); }
 
 private:
@@ -213,7 +213,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::End
     if (cancellation.cancelled() != asio::cancellation_type::none)
         co_return Error{Errc::cancelled, "connect", {}, {}};
     const auto metrics = metrics_;
-    const auto ledger = process_.ledger();
+    const auto leak_counter = process_.leak_counter();
     if (options.deadline <= process_.now()) co_return Error{Errc::timed_out, to.to_string(), {}, {}};
     auto names = route(to);
     if (!names) {
@@ -230,7 +230,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::End
         co_return connected.error();
     }
     metrics->counter("net.connect.opened").add();
-    co_return std::make_unique<SimConnection>(std::move(socket), metrics, ledger);
+    co_return std::make_unique<SimConnection>(std::move(socket), metrics, leak_counter);
 }
 
 result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net::ListenOptions options) {
@@ -255,7 +255,7 @@ result<std::unique_ptr<net::Listener>> SimRuntime::listen(net::Endpoint at, net:
         std::make_shared<ListenSocket>(process_, at, static_cast<std::size_t>(std::max(options.backlog, 1)));
     std::erase_if(listeners_, [](const auto& listener) { return listener.expired(); });
     listeners_.push_back(socket);
-    return std::make_unique<SimListener>(std::move(socket), metrics_, process_.ledger());
+    return std::make_unique<SimListener>(std::move(socket), metrics_, process_.leak_counter());
 }
 
 } // namespace
@@ -316,7 +316,7 @@ void Network::stop() noexcept { fabric_->stop(); }
 
 void Network::at(Instant when, UniqueFunction<void()> action) {
     fabric_->schedule(when, [fabric = fabric_.get(), action = std::move(action)]() mutable {
-        fabric->trace(TraceEvent::Kind::Scenario, Parcel{});
+        fabric->trace(TraceEvent::Kind::Scenario, Segment{});
         action();
     });
 }

@@ -23,8 +23,8 @@ public:
         void* block = ::operator new(sizeof(SentBuffer) + size);
         return new (block) SentBuffer(static_cast<std::byte*>(block) + sizeof(SentBuffer), size);
     }
-    void received_by(std::shared_ptr<ProcessLedger> ledger) noexcept {
-        receiver_ = std::move(ledger);
+    void received_by(std::shared_ptr<ProcessLeakCounter> leak_counter) noexcept {
+        receiver_ = std::move(leak_counter);
         receiver_->count_received(1, size());
     }
 
@@ -37,7 +37,7 @@ private:
         ::operator delete(static_cast<void*>(this));
     }
 
-    std::shared_ptr<ProcessLedger> receiver_;
+    std::shared_ptr<ProcessLeakCounter> receiver_;
 };
 
 bool is_cancelled(const asio::cancellation_state& state) noexcept {
@@ -62,7 +62,7 @@ Socket::~Socket() {
     fabric_.leave(*this);
 }
 
-Parcel Socket::parcel(Parcel::Kind kind, std::size_t bytes) const noexcept {
+Segment Socket::segment_of(Segment::Kind kind, std::size_t bytes) const noexcept {
     return {.kind = kind,
             .from = names_.local_host,
             .to = names_.remote_host,
@@ -75,23 +75,23 @@ Error Socket::error(Errc code) const { return Error{code, names_.remote.to_strin
 // ---- sending
 // -------------------------------------------------------------------------------------------------
 
-void Socket::transmit(Segment segment) {
+void Socket::transmit(Transmission segment) {
     if (!stalled_.empty()) return stalled_.push_back(std::move(segment));
     if (!attempt(segment)) stall(std::move(segment));
 }
 
 /// Hands one segment to the network. False when it was lost.
-bool Socket::attempt(Segment& segment) {
+bool Socket::attempt(Transmission& segment) {
     std::span<std::byte> payload;
     if (!segment.payload.empty()) {
         // Nobody else sees the bytes before they arrive.
         payload = {segment.payload.owner()->data(), segment.payload.size()};
     }
-    const Fate fate = fabric_.decide(parcel(segment.kind, segment.payload.size()), payload);
+    const Fate fate = fabric_.decide(segment_of(segment.kind, segment.payload.size()), payload);
     if (fate.lost) return false;
     // A stream keeps its order, whatever delay each of its segments has.
     next_arrival_ = std::max(next_arrival_, fabric_.now() + fate.delay);
-    if (fate.reset && segment.kind == Parcel::Kind::Data) {
+    if (fate.reset && segment.kind == Segment::Kind::Data) {
         const std::size_t bytes = std::min(fate.bytes, segment.payload.size());
         segment.payload = segment.payload.sub(0, bytes);
         fabric_.schedule(next_arrival_,
@@ -104,26 +104,26 @@ bool Socket::attempt(Segment& segment) {
 }
 
 /// The connection breaks in the middle of a segment, whose first part still arrives.
-void Socket::tear(const Segment& segment) {
+void Socket::tear(const Transmission& segment) {
     if (!segment.payload.empty()) land(segment);
-    fabric_.trace(TraceEvent::Kind::Broken, parcel(Parcel::Kind::Reset));
+    fabric_.trace(TraceEvent::Kind::Broken, segment_of(Segment::Kind::Reset));
     const auto peer = peer_.lock();
     if (peer) peer->break_connection();
     break_connection();
 }
 
 /// A segment reaches the peer's machine.
-void Socket::land(const Segment& segment) {
+void Socket::land(const Transmission& segment) {
     if (!fabric_.machine(names_.remote_host).up) return stall(segment);
-    fabric_.trace(TraceEvent::Kind::Arrived, parcel(segment.kind, segment.payload.size()));
+    fabric_.trace(TraceEvent::Kind::Arrived, segment_of(segment.kind, segment.payload.size()));
     if (swallowed_) return;
     const auto peer = peer_.lock();
     if (peer && !peer->shut_) return peer->arrive(segment);
     // A machine knows nothing of the connection any more.
-    if (segment.kind == Parcel::Kind::Data || segment.kind == Parcel::Kind::Accept) answer_reset();
+    if (segment.kind == Segment::Kind::Data || segment.kind == Segment::Kind::Accept) answer_reset();
 }
 
-void Socket::stall(Segment segment) {
+void Socket::stall(Transmission segment) {
     if (error_) return;
     if (stalled_.empty()) {
         stalled_since_ = fabric_.now();
@@ -162,7 +162,7 @@ void Socket::retry() {
 /// Once and without repetition: when it is lost, the peer has a half-open connection.
 void Socket::send_reset() {
     if (peer_.expired()) return;
-    const Parcel reset = parcel(Parcel::Kind::Reset);
+    const Segment reset = segment_of(Segment::Kind::Reset);
     const Fate fate = fabric_.decide(reset, {});
     if (fate.lost) return;
     next_arrival_ = std::max(next_arrival_, fabric_.now() + fate.delay);
@@ -175,7 +175,7 @@ void Socket::send_reset() {
 
 /// The peer's machine refuses what we sent.
 void Socket::answer_reset() {
-    Parcel reset = parcel(Parcel::Kind::Reset);
+    Segment reset = segment_of(Segment::Kind::Reset);
     std::swap(reset.from, reset.to);
     const Fate fate = fabric_.decide(reset, {});
     if (fate.lost) {
@@ -196,7 +196,7 @@ void Socket::answer_reset() {
 void Socket::knock() {
     fabric_.cancel(std::exchange(retry_, net::TimerId::None));
     ++knocks_;
-    const Fate fate = fabric_.decide(parcel(Parcel::Kind::Connect), {});
+    const Fate fate = fabric_.decide(segment_of(Segment::Kind::Connect), {});
     if (fate.lost) return knock_later();
     fabric_.schedule(fabric_.now() + fate.delay, [self = shared_from_this()] { self->knocked(); });
 }
@@ -212,7 +212,7 @@ void Socket::knock_later() {
 void Socket::knocked() {
     if (shut_ || answered_) return;
     if (!fabric_.machine(names_.remote_host).up) return knock_later();
-    fabric_.trace(TraceEvent::Kind::Arrived, parcel(Parcel::Kind::Connect));
+    fabric_.trace(TraceEvent::Kind::Arrived, segment_of(Segment::Kind::Connect));
     const Proxy on_the_way = proxy();
     if (on_the_way == Proxy::Swallows) return swallow();
     ListenSocket* listener = fabric_.find_listener(names_.remote_host, names_.remote);
@@ -226,7 +226,7 @@ void Socket::knocked() {
     answered_ = true;
     peer_ = other;
     other->peer_ = weak_from_this();
-    other->transmit({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
+    other->transmit({.kind = Segment::Kind::Accept, .payload = {}, .bytes = 0});
 }
 
 /// The worse of the two that a connection passes.
@@ -240,7 +240,7 @@ void Socket::swallow() {
     swallowed_ = true;
     fabric_.schedule(fabric_.now(), [self = shared_from_this()] {
         if (!self->shut_ && !self->error_)
-            self->arrive({.kind = Parcel::Kind::Accept, .payload = {}, .bytes = 0});
+            self->arrive({.kind = Segment::Kind::Accept, .payload = {}, .bytes = 0});
     });
 }
 
@@ -270,14 +270,14 @@ net::Task<result<void>> Socket::connect(std::shared_ptr<Socket> self, Instant de
 // ---- arriving
 // ------------------------------------------------------------------------------------------------
 
-void Socket::arrive(const Segment& segment) {
+void Socket::arrive(const Transmission& segment) {
     if (error_) return; // broken: what was behind the break on its way is lost
     switch (segment.kind) {
-    case Parcel::Kind::Accept:
+    case Segment::Kind::Accept:
         connecting_ = false;
         writable_.complete({});
         return;
-    case Parcel::Kind::Data:
+    case Segment::Kind::Data:
         // Nobody will read it: what a kernel does for a socket without a process.
         if (orphaned_) {
             send_reset();
@@ -286,16 +286,16 @@ void Socket::arrive(const Segment& segment) {
         received_.push_back(segment.payload);
         readable_.complete({});
         return;
-    case Parcel::Kind::Window:
+    case Segment::Kind::Window:
         credit_ += segment.bytes;
         writable_.complete({});
         return;
-    case Parcel::Kind::Finish:
+    case Segment::Kind::Finish:
         peer_finished_ = true;
         readable_.complete({});
         return;
-    case Parcel::Kind::Connect:
-    case Parcel::Kind::Reset: return; // have ways of their own
+    case Segment::Kind::Connect:
+    case Segment::Kind::Reset: return; // have ways of their own
     }
 }
 
@@ -331,7 +331,7 @@ void Socket::close(net::Close how) {
 void Socket::finish_sending() {
     if (!send_closed_ || sending_ || finished_ || shut_ || error_) return;
     finished_ = true;
-    transmit({.kind = Parcel::Kind::Finish, .payload = {}, .bytes = 0});
+    transmit({.kind = Segment::Kind::Finish, .payload = {}, .bytes = 0});
 }
 
 void Socket::abort() {
@@ -347,7 +347,7 @@ void Socket::abort() {
 
 void Socket::abandon() {
     if (!send_closed_ || sending_) return abort();
-    // What was sent still gets there: parcels on their way, and those that wait to be repeated, share us.
+    // What was sent still gets there: segments on their way, and those that wait to be repeated, share us.
     orphaned_ = true;
     received_.clear();
     readable_.complete(error(Errc::closed));
@@ -365,10 +365,10 @@ bool Socket::take(Slice& out) {
     if (received_.empty()) return false;
     out = std::move(received_.front());
     received_.pop_front();
-    if (process_) static_cast<SentBuffer*>(out.owner())->received_by(process_->ledger());
+    if (process_) static_cast<SentBuffer*>(out.owner())->received_by(process_->leak_counter());
     unacknowledged_ += out.size();
     if (unacknowledged_ >= fabric_.options().window_bytes / 4 && !error_)
-        transmit({.kind = Parcel::Kind::Window, .payload = {}, .bytes = std::exchange(unacknowledged_, 0)});
+        transmit({.kind = Segment::Kind::Window, .payload = {}, .bytes = std::exchange(unacknowledged_, 0)});
     return true;
 }
 
@@ -415,7 +415,7 @@ bool Socket::push(std::span<const Slice> parts, std::size_t& part, std::size_t& 
             }
         }
         credit_ -= size;
-        transmit({.kind = Parcel::Kind::Data,
+        transmit({.kind = Segment::Kind::Data,
                   .payload = Slice::adopt(buffer, {buffer->data(), size}),
                   .bytes = size});
     }

@@ -6,7 +6,7 @@
 
 namespace muster::sim {
 
-/// One end of a connection. A user's Connection is a handle on it; operations and parcels on their way share
+/// One end of a connection. A user's Connection is a handle on it; operations and segments on their way share
 /// it.
 class Socket final : public std::enable_shared_from_this<Socket> {
 public:
@@ -46,18 +46,18 @@ public:
     bool open() const noexcept { return !shut_; }
 
 private:
-    struct Segment {
-        Parcel::Kind kind{};
+    struct Transmission {
+        Segment::Kind kind{};
         Slice payload;
         std::size_t bytes = 0; ///< of payload, or of window given back
     };
 
-    Parcel parcel(Parcel::Kind kind, std::size_t bytes = 0) const noexcept;
-    void transmit(Segment segment);
-    bool attempt(Segment& segment);
-    void land(const Segment& segment);
-    void tear(const Segment& segment);
-    void stall(Segment segment);
+    Segment segment_of(Segment::Kind kind, std::size_t bytes = 0) const noexcept;
+    void transmit(Transmission segment);
+    bool attempt(Transmission& segment);
+    void land(const Transmission& segment);
+    void tear(const Transmission& segment);
+    void stall(Transmission segment);
     void retry_stalled();
     void send_reset();
     void answer_reset();
@@ -68,7 +68,7 @@ private:
     Proxy proxy() const;
     void swallow();
 
-    void arrive(const Segment& segment);
+    void arrive(const Transmission& segment);
     void fail(Error error);
     void abort();
     bool take(Slice& out);
@@ -88,7 +88,7 @@ private:
     // Sending.
     std::size_t credit_; ///< bytes the peer has room for
     Instant next_arrival_{};
-    std::deque<Segment> stalled_; ///< lost and waiting to be repeated, with what came after it
+    std::deque<Transmission> stalled_; ///< lost and waiting to be repeated, with what came after it
     Instant stalled_since_{};
     Duration backoff_{};
     net::TimerId retry_ = net::TimerId::None;

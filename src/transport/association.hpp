@@ -155,7 +155,7 @@ private:
     std::optional<Instant> dial_once_until_; // set: the attempt is one of StrangerDials
     std::uint32_t failures_ = 0;             // attempts in a row
     std::uint32_t short_links_ = 0;          // in a row: a peer that takes connections and drops them
-    net::Signal* wake_ = nullptr;            // of run(), while it runs
+    net::Notifier* wake_ = nullptr;          // of run(), while it runs
     std::shared_ptr<OutboundLink> link_;
     std::optional<UniqueAddress> known_;
     std::optional<UniqueAddress> replaced_; // known_ before, until another uid has answered at its address

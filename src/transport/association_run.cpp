@@ -45,7 +45,7 @@ struct Association::Batch {
 };
 
 net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> hub) {
-    net::Signal wake{hub->runtime()};
+    net::Notifier wake{hub->runtime()};
     wake_ = &wake;
     outbox_.wake();
     if (address_ == hub->self().address()) {

@@ -261,8 +261,8 @@ void InboundLink::turned_away() {
 bool InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
     if (!frame.in_place || !frame.owner)
         return hand_over(tell, frame.owner ? Slice{tell.payload, frame.owner} : Slice::copy_of(tell.payload));
-    if (!lease_ || lease_->source() != frame.owner) [[unlikely]]
-        lease(*frame.owner);
+    if (!hold_ || hold_->source() != frame.owner) [[unlikely]]
+        hold(*frame.owner);
     if (hub_.retained()->exhausted()) [[unlikely]] {
         hub_.counters().tells_copied.add();
         return hand_over(tell, Slice::copy_of(tell.payload));
@@ -316,23 +316,23 @@ void InboundLink::discard_frames() {
     unreadable_ = next != FrameReader::Next::NeedMore;
 }
 
-void InboundLink::lease(Buffer& source) {
-    if (lease_ && lease_->repoint(&source)) return;
-    drop_lease();
-    lease_ = ReceiveLease::create(hub_.retained(), source);
-    view_ = Slice::adopt(lease_, {});
+void InboundLink::hold(Buffer& source) {
+    if (hold_ && hold_->repoint(&source)) return;
+    drop_hold();
+    hold_ = ReceiveHold::create(hub_.retained(), source);
+    view_ = Slice::adopt(hold_, {});
 }
 
-/// Before a wait: the lease stays for the next buffer unless somebody holds it.
+/// Before a wait: the hold stays for the next buffer unless somebody holds it.
 void InboundLink::let_go_of_buffer() noexcept {
-    if (lease_ && !lease_->repoint(nullptr)) drop_lease();
+    if (hold_ && !hold_->repoint(nullptr)) drop_hold();
 }
 
 /// Who retained a payload keeps the buffer, counted.
-void InboundLink::drop_lease() noexcept {
-    if (!lease_) return;
-    lease_->charge();
-    lease_ = nullptr;
+void InboundLink::drop_hold() noexcept {
+    if (!hold_) return;
+    hold_->charge();
+    hold_ = nullptr;
     view_ = Slice{};
 }
 
@@ -507,7 +507,7 @@ void InboundLink::ended() {
     const bool timed_out = !was_open_ && deadline_ && deadline_->expired() && phase_ != Phase::Closing;
     deadline_.reset();
     discard_frames();
-    drop_lease();
+    drop_hold();
     if (was_open_) hub_.counters().inbound.add(-1);
     if (hub_.tasks().stopping()) return;
     const std::string why = error_ ? error_->message() : std::string{};

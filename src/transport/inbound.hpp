@@ -78,9 +78,9 @@ private:
     bool hand_over(const wire::TellView& tell, const Slice& payload);
     void discard(Slice bytes);
     void discard_frames();
-    void lease(Buffer& source);
+    void hold(Buffer& source);
     void let_go_of_buffer() noexcept;
-    void drop_lease() noexcept;
+    void drop_hold() noexcept;
     void malformed(std::string detail);
     void linger();
     void ended();
@@ -113,14 +113,14 @@ private:
     /// whoever brings the verdict.
     struct PendingClaim {
         explicit PendingClaim(net::Runtime& runtime) : settled(runtime) {}
-        net::Signal settled;
+        net::Notifier settled;
         std::optional<Verdict> verdict;
         std::optional<UniqueAddress> owner;
     };
     std::shared_ptr<PendingClaim> claim_;
 
-    ReceiveLease* lease_ = nullptr;
-    Slice view_; ///< holds our reference on lease_; looks at the payload being delivered
+    ReceiveHold* hold_ = nullptr;
+    Slice view_; ///< holds our reference on hold_; looks at the payload being delivered
 };
 
 } // namespace muster::transport

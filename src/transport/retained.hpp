@@ -22,13 +22,13 @@ private:
     std::atomic<std::size_t> bytes_{0};
 };
 
-/// Stands between a receive buffer and the payloads cut from it: who retains a payload retains the lease, so
+/// Stands between a receive buffer and the payloads cut from it: who retains a payload retains the hold, so
 /// that the transport learns of it when it is done with the buffer.
-class ReceiveLease final : public Buffer {
+class ReceiveHold final : public Buffer {
 public:
     /// The caller holds the first reference.
-    static ReceiveLease* create(std::shared_ptr<RetainedBytes> retained, Buffer& source) {
-        return new ReceiveLease(std::move(retained), source);
+    static ReceiveHold* create(std::shared_ptr<RetainedBytes> retained, Buffer& source) {
+        return new ReceiveHold(std::move(retained), source);
     }
     Buffer* source() const noexcept { return source_; }
     /// The only holder moves on to another receive buffer, or to none. False when somebody retained a
@@ -51,11 +51,11 @@ public:
     }
 
 private:
-    ReceiveLease(std::shared_ptr<RetainedBytes> retained, Buffer& source)
+    ReceiveHold(std::shared_ptr<RetainedBytes> retained, Buffer& source)
         : Buffer(source.data(), source.size()), retained_(std::move(retained)), source_(&source) {
         source.retain();
     }
-    ~ReceiveLease() = default;
+    ~ReceiveHold() = default;
     void recycle() noexcept override {
         if (charged_) retained_->remove(charged_);
         if (source_) source_->release();

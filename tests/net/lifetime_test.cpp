@@ -17,9 +17,9 @@ INSTANTIATE_TEST_SUITE_P(Net, Exhaustion, ::testing::ValuesIn(real_backends()), 
 
 /// What a coroutine owns in practice: an object that owns the very things the coroutine waits for.
 struct Owner {
-    explicit Owner(Runtime& runtime) : group(runtime), signal(runtime) {}
+    explicit Owner(Runtime& runtime) : group(runtime), notifier(runtime) {}
     TaskGroup group;
-    Signal signal;
+    Notifier notifier;
     std::unique_ptr<Connection> connection;
     std::unique_ptr<Listener> listener;
 };
@@ -65,9 +65,9 @@ TEST_P(Lifetime, TheRuntimeDiesWithEveryOperationInFlight) {
         co_await runtime.sleep_for(1h);
         ADD_FAILURE();
     };
-    // It owns the signal it waits for, and the group it belongs to.
+    // It owns the notifier it waits for, and the group it belongs to.
     auto wait = [](std::shared_ptr<Owner> o, std::shared_ptr<int>) -> Task<void> {
-        co_await o->signal.wait();
+        co_await o->notifier.wait();
         ADD_FAILURE();
     };
     auto join = [](std::shared_ptr<Owner> o, std::shared_ptr<int>) -> Task<void> {
@@ -97,7 +97,7 @@ TEST_P(Lifetime, HandlesMayOutliveTheRuntime) {
     Pair pair;
     std::unique_ptr<Listener> listener;
     auto group = std::make_unique<TaskGroup>(runtime());
-    auto signal = std::make_unique<Signal>(runtime());
+    auto notifier = std::make_unique<Notifier>(runtime());
     auto body = [&]() -> Task<void> {
         pair = co_await connect_pair();
         auto listening = runtime().listen(Endpoint::loopback_v4(0), ListenOptions{});
@@ -105,14 +105,14 @@ TEST_P(Lifetime, HandlesMayOutliveTheRuntime) {
         listener = std::move(*listening);
     };
     run(body());
-    auto wait = [&]() -> Task<void> { co_await signal->wait(); };
+    auto wait = [&]() -> Task<void> { co_await notifier->wait(); };
     group->spawn(wait());
     runtime().post([this] { stage().stop(); });
     stage().run();
     stage().destroy();
     // Destroyed without a Runtime: nothing to do but to give memory back.
     group.reset();
-    signal.reset();
+    notifier.reset();
 }
 
 TEST_P(Lifetime, ARuntimeThatNeverRanIsDestroyed) {

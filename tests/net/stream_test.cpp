@@ -505,7 +505,7 @@ TEST_P(Streams, AThousandConnectionsEcho) {
                 group.spawn(echo(std::move(*connection)));
             }
         };
-        Signal met(runtime());
+        Notifier met(runtime());
         int arrived = 0;
         auto client = [&](int i) -> Task<void> {
             const ConnectOptions options;

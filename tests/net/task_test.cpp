@@ -11,11 +11,11 @@ using namespace boost::asio::experimental::awaitable_operators;
 namespace {
 
 using Tasks = RuntimeSuite;
-using Signals = RuntimeSuite;
+using Notifiers = RuntimeSuite;
 using Cancellation = RuntimeSuite;
 
 INSTANTIATE_TEST_SUITE_P(Net, Tasks, ::testing::ValuesIn(backends()), backend_name);
-INSTANTIATE_TEST_SUITE_P(Net, Signals, ::testing::ValuesIn(backends()), backend_name);
+INSTANTIATE_TEST_SUITE_P(Net, Notifiers, ::testing::ValuesIn(backends()), backend_name);
 INSTANTIATE_TEST_SUITE_P(Net, Cancellation, ::testing::ValuesIn(backends()), backend_name);
 
 } // namespace
@@ -223,20 +223,20 @@ TEST_P(Tasks, AGroupDestroyedUnjoinedIsOurOwnBug) {
         "joined before it is destroyed");
 }
 
-TEST_P(Signals, NotifyWakesTheWaiter) {
+TEST_P(Notifiers, NotifyWakesTheWaiter) {
     auto body = [&]() -> Task<void> {
-        Signal signal(runtime());
+        Notifier notifier(runtime());
         TaskGroup group(runtime());
         bool woken = false;
         auto task = [&]() -> Task<void> {
-            auto waited = co_await signal.wait();
+            auto waited = co_await notifier.wait();
             EXPECT_TRUE(waited.has_value());
             woken = true;
         };
         group.spawn(task());
         co_await runtime().sleep_for(1ms);
         EXPECT_FALSE(woken);
-        signal.notify();
+        notifier.notify();
         EXPECT_FALSE(woken); // through the executor
         co_await group.join();
         EXPECT_TRUE(woken);
@@ -244,38 +244,38 @@ TEST_P(Signals, NotifyWakesTheWaiter) {
     run(body());
 }
 
-TEST_P(Signals, ANotifyBeforeTheWaitIsRememberedOnce) {
+TEST_P(Notifiers, ANotifyBeforeTheWaitIsRememberedOnce) {
     auto body = [&]() -> Task<void> {
-        Signal signal(runtime());
-        signal.notify();
-        signal.notify();
-        auto first = co_await signal.wait();
+        Notifier notifier(runtime());
+        notifier.notify();
+        notifier.notify();
+        auto first = co_await notifier.wait();
         EXPECT_TRUE(first.has_value());
-        auto second = co_await signal.wait_until(runtime().monotonic_now() + 2ms);
+        auto second = co_await notifier.wait_until(runtime().monotonic_now() + 2ms);
         CO_ASSERT(!second);
         EXPECT_EQ(second.error().code, Errc::timed_out);
     };
     run(body());
 }
 
-TEST_P(Signals, ABurstCostsOneResumption) {
+TEST_P(Notifiers, ABurstCostsOneResumption) {
     auto body = [&]() -> Task<void> {
-        Signal signal(runtime());
+        Notifier notifier(runtime());
         TaskGroup group(runtime());
         int woken = 0;
         auto task = [&]() -> Task<void> {
             for (;;) {
-                auto waited = co_await signal.wait();
+                auto waited = co_await notifier.wait();
                 if (!waited) co_return;
                 ++woken;
             }
         };
         group.spawn(task());
         co_await runtime().sleep_for(1ms);
-        for (int i = 0; i < 10; ++i) signal.notify();
+        for (int i = 0; i < 10; ++i) notifier.notify();
         co_await runtime().sleep_for(1ms);
         EXPECT_EQ(woken, 1);
-        signal.notify();
+        notifier.notify();
         co_await runtime().sleep_for(1ms);
         EXPECT_EQ(woken, 2);
         group.cancel();
@@ -284,20 +284,20 @@ TEST_P(Signals, ABurstCostsOneResumption) {
     run(body());
 }
 
-TEST_P(Signals, ANotifyWhileATimeoutIsOnItsWayIsKept) {
+TEST_P(Notifiers, ANotifyWhileATimeoutIsOnItsWayIsKept) {
     auto body = [&]() -> Task<void> {
-        Signal signal(runtime());
+        Notifier notifier(runtime());
         const Instant deadline = runtime().monotonic_now() + 2ms;
         // Fires right after the wait's own timer, which was set first.
         TaskGroup group(runtime());
         auto task = [&]() -> Task<void> {
-            auto waited = co_await signal.wait_until(deadline);
-            if (!waited) waited = co_await signal.wait_until(runtime().monotonic_now() + 1s);
+            auto waited = co_await notifier.wait_until(deadline);
+            if (!waited) waited = co_await notifier.wait_until(runtime().monotonic_now() + 1s);
             EXPECT_TRUE(waited.has_value());
         };
         group.spawn(task());
         auto late = [&]() -> Task<void> {
-            runtime().schedule(deadline, [&] { signal.notify(); });
+            runtime().schedule(deadline, [&] { notifier.notify(); });
             co_return;
         };
         group.spawn(late());
@@ -306,37 +306,37 @@ TEST_P(Signals, ANotifyWhileATimeoutIsOnItsWayIsKept) {
     run(body());
 }
 
-TEST_P(Signals, WaitUntilTimesOutAtItsDeadline) {
+TEST_P(Notifiers, WaitUntilTimesOutAtItsDeadline) {
     auto body = [&]() -> Task<void> {
-        Signal signal(runtime());
+        Notifier notifier(runtime());
         const Instant deadline = runtime().monotonic_now() + 3ms;
-        auto waited = co_await signal.wait_until(deadline);
+        auto waited = co_await notifier.wait_until(deadline);
         CO_ASSERT(!waited);
         EXPECT_EQ(waited.error().code, Errc::timed_out);
         EXPECT_GE(runtime().monotonic_now(), deadline);
-        waited = co_await signal.wait_until(deadline); // in the past
+        waited = co_await notifier.wait_until(deadline); // in the past
         CO_ASSERT(!waited);
         EXPECT_EQ(waited.error().code, Errc::timed_out);
-        signal.notify();
-        waited = co_await signal.wait_until(deadline); // what was notified counts more
+        notifier.notify();
+        waited = co_await notifier.wait_until(deadline); // what was notified counts more
         EXPECT_TRUE(waited.has_value());
     };
     run(body());
 }
 
-TEST_P(Signals, DestroyingItEndsTheWait) {
+TEST_P(Notifiers, DestroyingItEndsTheWait) {
     auto body = [&]() -> Task<void> {
-        auto signal = std::make_unique<Signal>(runtime());
+        auto notifier = std::make_unique<Notifier>(runtime());
         TaskGroup group(runtime());
         Errc code{};
         auto task = [&]() -> Task<void> {
-            auto waited = co_await signal->wait();
+            auto waited = co_await notifier->wait();
             CO_ASSERT(!waited);
             code = waited.error().code;
         };
         group.spawn(task());
         co_await runtime().sleep_for(1ms);
-        signal.reset();
+        notifier.reset();
         co_await group.join();
         EXPECT_EQ(code, Errc::closed);
     };
@@ -363,7 +363,7 @@ TEST_P(Cancellation, EndsEveryOperation) {
             fill.push_back(std::move(*connection));
         }
         const std::string text(32U << 20, 'x');
-        Signal signal(runtime());
+        Notifier notifier(runtime());
         std::map<std::string, Errc> codes;
         auto accept = [&]() -> Task<void> {
             auto r = co_await (*listener)->accept();
@@ -388,7 +388,7 @@ TEST_P(Cancellation, EndsEveryOperation) {
             if (!r) codes["sleep"] = r.error().code;
         };
         auto wait = [&]() -> Task<void> {
-            auto r = co_await signal.wait();
+            auto r = co_await notifier.wait();
             if (!r) codes["wait"] = r.error().code;
         };
         TaskGroup group(runtime());
@@ -434,9 +434,9 @@ TEST_P(Cancellation, AnswersOperationsThatStartAfterIt) {
             codes.push_back(received ? Errc{} : received.error().code);
             auto sent = co_await send_text(*pair.client, "x");
             codes.push_back(sent ? Errc{} : sent.error().code);
-            Signal signal(runtime());
-            signal.notify();
-            auto waited = co_await signal.wait();
+            Notifier notifier(runtime());
+            notifier.notify();
+            auto waited = co_await notifier.wait();
             codes.push_back(waited ? Errc{} : waited.error().code);
         };
         group.spawn(task());
@@ -473,8 +473,8 @@ TEST_P(Cancellation, TheFirstOfTwoEndsTheOther) {
         auto accepting = (*listener)->accept() || runtime().sleep_for(1ms);
         const auto third = co_await std::move(accepting);
         EXPECT_EQ(third.index(), 1U);
-        Signal signal(runtime());
-        auto waiting = signal.wait() || runtime().sleep_for(1ms);
+        Notifier notifier(runtime());
+        auto waiting = notifier.wait() || runtime().sleep_for(1ms);
         const auto fourth = co_await std::move(waiting);
         EXPECT_EQ(fourth.index(), 1U);
     };

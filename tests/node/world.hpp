@@ -20,9 +20,9 @@ using namespace std::chrono_literals;
 /// Links that can be cut between groups of machines.
 class CuttableLinks final : public sim::LinkModel {
 public:
-    sim::Fate decide(const sim::Parcel& parcel, Instant now, sim::Random& random) override {
-        auto fate = uniform_.decide(parcel, now, random);
-        fate.lost = cut_.contains({parcel.from, parcel.to});
+    sim::Fate decide(const sim::Segment& segment, Instant now, sim::Random& random) override {
+        auto fate = uniform_.decide(segment, now, random);
+        fate.lost = cut_.contains({segment.from, segment.to});
         return fate;
     }
     /// Nothing passes between the two sides any more, in either direction.

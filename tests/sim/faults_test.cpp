@@ -11,8 +11,8 @@ namespace {
 using Shape = DelayDistribution::Shape;
 
 constexpr HostId a{0}, b{1}, c{2};
-constexpr Parcel data(HostId from, HostId to, std::size_t bytes = 100) {
-    return {.kind = Parcel::Kind::Data, .from = from, .to = to, .bytes = bytes};
+constexpr Segment data(HostId from, HostId to, std::size_t bytes = 100) {
+    return {.kind = Segment::Kind::Data, .from = from, .to = to, .bytes = bytes};
 }
 
 std::vector<std::int64_t> drawn(const DelayDistribution& delay, std::size_t count) {
@@ -210,7 +210,7 @@ TEST(FaultyLinks, LossIsItsShareOfAttempts) {
     EXPECT_NEAR(lost, 8'000, 150);
 }
 
-TEST(FaultyLinks, ANarrowLinkSendsOneParcelAfterTheOther) {
+TEST(FaultyLinks, ANarrowLinkSendsOneSegmentAfterTheOther) {
     FaultyLinks links({.bytes_per_second = 1'000'000});
     Random random(1);
     const Instant now(1s);

@@ -9,7 +9,7 @@ namespace muster::sim::test {
 namespace {
 
 using namespace std::chrono_literals;
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 
 struct Case {
     std::size_t nodes, leavers, deaths;
@@ -43,17 +43,17 @@ Scenario scenario_of(const Case& c, std::uint64_t seed) {
     s.unstable_guard = c.guard;
     s.stable_after = 20s; // the default
     s.tells_per_second = 0;
-    s.faults = 150s;
+    s.fault_time = 150s;
     s.quiet = 20s;
     // The highest leave, the next ones die.
     for (std::size_t i = 0; i < c.leavers; ++i)
-        s.misfortunes.push_back({.at = 40s, .kind = Kind::Leave, .nodes = {c.nodes - 1 - i}, .others = {}});
+        s.faults.push_back({.at = 40s, .kind = Kind::Leave, .nodes = {c.nodes - 1 - i}, .others = {}});
     for (std::size_t i = 0; i < c.deaths; ++i)
-        s.misfortunes.push_back({.at = 40s + c.delay,
-                                 .kind = seed % 2 == 0 ? Kind::Crash : Kind::PowerOff,
-                                 .nodes = {c.nodes - 1 - c.leavers - i},
-                                 .others = {}});
-    std::ranges::stable_sort(s.misfortunes, {}, &Misfortune::at);
+        s.faults.push_back({.at = 40s + c.delay,
+                            .kind = seed % 2 == 0 ? Kind::Crash : Kind::PowerOff,
+                            .nodes = {c.nodes - 1 - c.leavers - i},
+                            .others = {}});
+    std::ranges::stable_sort(s.faults, {}, &Fault::at);
     return s;
 }
 

@@ -61,23 +61,18 @@ TEST_F(FiveBehindProxies, AProxyThatAcceptsWhatItCannotForwardIsSilenceAndNoDeat
                 << n << " and " << other << " hear each other all the time";
 }
 
-Scenario five(std::vector<Misfortune> misfortunes) {
+Scenario five(std::vector<Fault> faults) {
     Scenario s;
     s.nodes = 5;
-    s.misfortunes = std::move(misfortunes);
+    s.faults = std::move(faults);
     s.quiet = 20s;
     return s;
 }
 
 TEST(Strangers, WithAMembersAddressGetNobodyInAndNobodyOut) {
-    const Scenario s =
-        five({{.at = 30s, .kind = Misfortune::Kind::Claimant, .nodes = {0, 3}, .others = {}, .length = 40s},
-              {.at = 50s,
-               .kind = Misfortune::Kind::Claimant,
-               .nodes = {1},
-               .others = {},
-               .length = 40s,
-               .amount = 1}});
+    const Scenario s = five(
+        {{.at = 30s, .kind = Fault::Kind::Claimant, .nodes = {0, 3}, .others = {}, .length = 40s},
+         {.at = 50s, .kind = Fault::Kind::Claimant, .nodes = {1}, .others = {}, .length = 40s, .amount = 1}});
     EXPECT_EQ(s.protected_nodes().size(), 5U);
     const Outcome outcome = run(s);
     EXPECT_TRUE(outcome.ok()) << *outcome.broken << ": " << outcome.detail;
@@ -85,7 +80,7 @@ TEST(Strangers, WithAMembersAddressGetNobodyInAndNobodyOut) {
 
 TEST(Strangers, WithAddressesThatLeadNowhereAreNotAdmitted) {
     const Scenario s = five({{.at = 30s,
-                              .kind = Misfortune::Kind::WrongAddress,
+                              .kind = Fault::Kind::WrongAddress,
                               .nodes = {0, 2},
                               .others = {},
                               .length = 40s,
@@ -96,7 +91,7 @@ TEST(Strangers, WithAddressesThatLeadNowhereAreNotAdmitted) {
 }
 
 TEST(Proxies, ThatRestartAndThatStallKeepTheOthers) {
-    using enum Misfortune::Kind;
+    using enum Fault::Kind;
     const Scenario s = five({{.at = 30s, .kind = ProxyRestart, .nodes = {4}, .others = {}, .length = 40s}});
     EXPECT_EQ(s.protected_nodes(), (std::vector<std::size_t>{0, 1, 2, 3}));
     for (const auto kind : {ProxyRestart, ProxyStall})

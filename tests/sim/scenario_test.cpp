@@ -10,12 +10,12 @@ namespace muster::sim::test {
 namespace {
 
 using namespace std::chrono_literals;
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 
-Scenario with(std::vector<Misfortune> misfortunes, std::size_t nodes = 5) {
+Scenario with(std::vector<Fault> faults, std::size_t nodes = 5) {
     Scenario s;
     s.nodes = nodes;
-    s.misfortunes = std::move(misfortunes);
+    s.faults = std::move(faults);
     return s;
 }
 
@@ -39,7 +39,7 @@ TEST(DrawnScenario, HasSevenNodesAndThreeMinutesInTheMedianAndSixtyNodesInTwoPer
     for (std::uint64_t seed = 0; seed < 4001; ++seed) {
         const Scenario s = Scenario::draw(seed);
         nodes.push_back(s.nodes);
-        times.push_back(s.faults + s.quiet);
+        times.push_back(s.fault_time + s.quiet);
     }
     std::ranges::sort(nodes);
     std::ranges::sort(times);
@@ -50,13 +50,13 @@ TEST(DrawnScenario, HasSevenNodesAndThreeMinutesInTheMedianAndSixtyNodesInTwoPer
     EXPECT_EQ(nodes.back(), 60U);
 }
 
-TEST(DrawnScenario, HasEveryKindOfMisfortuneAndEveryStrategy) {
+TEST(DrawnScenario, HasEveryKindOfFaultAndEveryStrategy) {
     std::map<Kind, int> kinds;
     std::map<std::string, int> strategies;
     int decided = 0;
     for (std::uint64_t seed = 0; seed < 2000; ++seed) {
         const Scenario s = Scenario::draw(seed);
-        for (const Misfortune& m : s.misfortunes) ++kinds[m.kind];
+        for (const Fault& m : s.faults) ++kinds[m.kind];
         ++strategies[s.strategy];
         decided += s.protected_nodes().empty() ? 0 : 1;
     }
@@ -65,37 +65,35 @@ TEST(DrawnScenario, HasEveryKindOfMisfortuneAndEveryStrategy) {
     EXPECT_GT(decided, 700) << "a world that promises nobody anything shows little";
 }
 
-/// The kinds of its misfortunes, in order.
+/// The kinds of its faults, in order.
 std::vector<Kind> kinds_of(const Scenario& s) {
     std::vector<Kind> kinds;
-    for (const Misfortune& m : s.misfortunes) kinds.push_back(m.kind);
+    for (const Fault& m : s.faults) kinds.push_back(m.kind);
     return kinds;
 }
 bool is_late_welcome(const Scenario& s) {
     return kinds_of(s) == std::vector{Kind::Slow, Kind::Start, Kind::OneWay} &&
-           s.misfortunes[0].nodes == s.misfortunes[2].others;
+           s.faults[0].nodes == s.faults[2].others;
 }
 bool is_broken_stream(const Scenario& s) {
     const auto kinds = kinds_of(s);
     return kinds.size() > 2 && kinds[0] == Kind::Narrow && kinds[1] == Kind::Flood && kinds[2] == Kind::Reset;
 }
 bool is_outage_before_death(const Scenario& s) {
-    return s.misfortunes.size() == 2 && s.misfortunes[1].kind == Kind::PowerOff &&
-           s.misfortunes[0].length >= 15s && s.strategy == "none";
+    return s.faults.size() == 2 && s.faults[1].kind == Kind::PowerOff && s.faults[0].length >= 15s &&
+           s.strategy == "none";
 }
 bool are_staggered_deaths(const Scenario& s) {
-    return s.misfortunes.size() > 1 && s.strategy != "none" &&
-           std::ranges::all_of(s.misfortunes, [&](const Misfortune& m) {
+    return s.faults.size() > 1 && s.strategy != "none" && std::ranges::all_of(s.faults, [&](const Fault& m) {
                const bool death = m.kind == Kind::Crash || m.kind == Kind::PowerOff;
                return death && m.length == 0s && m.nodes.size() == 1 &&
-                      m.at - s.misfortunes[0].at <= s.stable_after * static_cast<int>(s.nodes);
+                      m.at - s.faults[0].at <= s.stable_after * static_cast<int>(s.nodes);
            });
 }
 bool is_removed_from_afar(const Scenario& s) {
-    const auto downed = std::ranges::find(s.misfortunes, Kind::Down, &Misfortune::kind);
-    if (s.misfortunes.empty() || s.misfortunes[0].kind != Kind::Partition || downed == s.misfortunes.end())
-        return false;
-    const Misfortune& cut = s.misfortunes[0];
+    const auto downed = std::ranges::find(s.faults, Kind::Down, &Fault::kind);
+    if (s.faults.empty() || s.faults[0].kind != Kind::Partition || downed == s.faults.end()) return false;
+    const Fault& cut = s.faults[0];
     return s.data_centers == 2 && cut.nodes.size() + cut.others.size() == s.nodes &&
            downed->at < cut.at + cut.length && downed->nodes[0] % 2 != downed->nodes[1] % 2;
 }
@@ -119,10 +117,10 @@ TEST(DrawnScenario, BringsProxiesStrangersAndLeavesBesideDeaths) {
     for (std::uint64_t seed = 1; seed <= 500; ++seed) {
         const Scenario s = Scenario::draw(seed);
         const auto has = [&](Kind kind) {
-            return std::ranges::find(s.misfortunes, kind, &Misfortune::kind) != s.misfortunes.end();
+            return std::ranges::find(s.faults, kind, &Fault::kind) != s.faults.end();
         };
         for (std::size_t i = 0; i < kinds.size(); ++i) count[i] += has(kinds[i]) ? 1 : 0;
-        const bool only_these = std::ranges::all_of(s.misfortunes, [](const Misfortune& m) {
+        const bool only_these = std::ranges::all_of(s.faults, [](const Fault& m) {
             return m.kind == Kind::Leave || m.kind == Kind::Crash || m.kind == Kind::PowerOff;
         });
         leaves_beside_deaths +=
@@ -132,10 +130,10 @@ TEST(DrawnScenario, BringsProxiesStrangersAndLeavesBesideDeaths) {
     EXPECT_GE(leaves_beside_deaths, 15);
 }
 
-// ---- misfortunes in words
+// ---- faults in words
 
-Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {},
-              std::vector<std::size_t> others = {}) {
+Fault of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0, Duration length = {},
+         std::vector<std::size_t> others = {}) {
     return {.at = 20s,
             .kind = kind,
             .nodes = std::move(nodes),
@@ -144,7 +142,7 @@ Misfortune of(Kind kind, std::vector<std::size_t> nodes, std::int64_t amount = 0
             .amount = amount};
 }
 
-TEST(DescribedMisfortune, NamesWhomItBefallsAndHowMuchInUnits) {
+TEST(DescribedFault, NamesWhomItBefallsAndHowMuchInUnits) {
     EXPECT_EQ(describe(of(Kind::Slow, {2, 4}, 220'000'000)), "slow: nodes 2, 4; 220 ms");
     EXPECT_EQ(describe(of(Kind::Lossy, {4}, 800)), "lossy: node 4; 80 % of what is sent there");
     EXPECT_EQ(describe(of(Kind::Narrow, {0}, 2'000'000)), "narrow: node 0; 2.0 MB/s");
@@ -162,7 +160,7 @@ TEST(DescribedMisfortune, NamesWhomItBefallsAndHowMuchInUnits) {
               "broken connections: node 6; 5 % of what is sent there");
 }
 
-TEST(DescribedMisfortune, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
+TEST(DescribedFault, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
     EXPECT_EQ(describe(of(Kind::Pause, {9, 0, 1, 2, 3, 7, 8})), "pause: nodes 0 to 3, 7 to 9");
     EXPECT_EQ(describe(of(Kind::Partition, {5, 6})), "partition: nodes 5, 6 and all others");
     EXPECT_EQ(describe(of(Kind::OneWay, {5}, 0, 9s, {1, 2})), "one-way: nothing from node 5 to nodes 1, 2");
@@ -171,7 +169,7 @@ TEST(DescribedMisfortune, NamesRunsOfNodesByTheirEndsAndWhomTheyAreCutOffFrom) {
     EXPECT_EQ(describe(of(Kind::Start, {1})), "first start: node 1");
 }
 
-TEST(DescribedMisfortune, SaysWhenAndForHowLong) {
+TEST(DescribedFault, SaysWhenAndForHowLong) {
     EXPECT_EQ(describe_with_times(of(Kind::Slow, {2, 4}, 220'000'000, 60s)),
               "at 20 s for 60 s, slow: nodes 2, 4; 220 ms");
     EXPECT_EQ(describe_with_times(of(Kind::Crash, {3})), "at 20 s, crash: node 3");
@@ -184,9 +182,9 @@ TEST(DescribedMisfortune, SaysWhenAndForHowLong) {
               "at 20 s, rolling restart: nodes 0 to 2; one every 10 s");
 }
 
-TEST(DescribedMisfortune, EachThatIsDrawnHasWordsForItsAmount) {
+TEST(DescribedFault, EachThatIsDrawnHasWordsForItsAmount) {
     for (std::uint64_t seed = 0; seed < 300; ++seed)
-        for (const Misfortune& m : Scenario::draw(seed).misfortunes) {
+        for (const Fault& m : Scenario::draw(seed).faults) {
             const std::string text = describe(m);
             EXPECT_EQ(text.find("000000"), std::string::npos) << text;
             EXPECT_NE(text.find("node"), std::string::npos) << text;
@@ -240,12 +238,12 @@ TEST(Expectation, KeepOldestProtectsTheSideOfTheFounder) {
     auto s = with({{.at = 30s, .kind = Kind::Crash, .nodes = {2, 3, 4}, .others = {}}});
     s.strategy = "keep-oldest";
     EXPECT_EQ(s.protected_nodes(), (std::vector<std::size_t>{0, 1}));
-    s.misfortunes[0].nodes = {0};
+    s.faults[0].nodes = {0};
     EXPECT_TRUE(s.protected_nodes().empty());
 }
 
 TEST(Expectation, HeartbeatsAreRegularWhenAllSilencesAreLong) {
-    const auto regular = [](Misfortune m, std::size_t nodes = 5) {
+    const auto regular = [](Fault m, std::size_t nodes = 5) {
         return with({std::move(m)}, nodes).has_regular_heartbeats();
     };
     EXPECT_TRUE(with({}).has_regular_heartbeats());
@@ -265,7 +263,7 @@ TEST(Expectation, HeartbeatsAreRegularWhenAllSilencesAreLong) {
         << "not everybody monitors it";
 }
 
-TEST(Expectation, OnlyCleanMisfortunesPromiseOneSide) {
+TEST(Expectation, OnlyCleanFaultsPromiseOneSide) {
     EXPECT_FALSE(with({{.at = 30s, .kind = Kind::Partition, .nodes = {3, 4}, .others = {}, .length = 60s}})
                      .may_split());
     EXPECT_TRUE(with({{.at = 30s,
@@ -320,12 +318,11 @@ TEST(ScenarioJson, SaysWhichFieldIsWrong) {
     EXPECT_EQ(subject(R"({"nods": 3})"), "nods");
     EXPECT_EQ(subject(R"({"strategy": "hope"})"), "strategy");
     EXPECT_EQ(subject(R"({"quiet_ms": -1})"), "quiet_ms");
-    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flood-gate", "nodes": [0]}]})"), "misfortunes[0].kind");
-    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "crash", "nodes": [3]}]})"), "misfortunes[0] (crash)");
-    EXPECT_EQ(subject(R"({"misfortunes": [{"kind": "flip-flop", "nodes": [1], "length_ms": 5}]})"),
-              "misfortunes[0] (flip-flop)");
-    EXPECT_EQ(subject(R"({"nodes": 4, "misfortunes": [{"kind": "crash", "nodes": [3], "at_ms": 5}]})"),
-              "none");
+    EXPECT_EQ(subject(R"({"faults": [{"kind": "flood-gate", "nodes": [0]}]})"), "faults[0].kind");
+    EXPECT_EQ(subject(R"({"faults": [{"kind": "crash", "nodes": [3]}]})"), "faults[0] (crash)");
+    EXPECT_EQ(subject(R"({"faults": [{"kind": "flip-flop", "nodes": [1], "length_ms": 5}]})"),
+              "faults[0] (flip-flop)");
+    EXPECT_EQ(subject(R"({"nodes": 4, "faults": [{"kind": "crash", "nodes": [3], "at_ms": 5}]})"), "none");
 }
 
 // ---- running
@@ -353,21 +350,21 @@ TEST(RunScenario, EachNamedOneHolds) {
 TEST(Shrink, LeavesWhatMatters) {
     Scenario failing = Scenario::draw(12);
     failing.nodes = 20;
-    failing.misfortunes = {};
+    failing.faults = {};
     for (std::size_t n = 0; n < 8; ++n)
-        failing.misfortunes.push_back(
+        failing.faults.push_back(
             {.at = 20s, .kind = Kind::Pause, .nodes = {n, n + 1}, .others = {}, .length = 4s});
-    failing.misfortunes.insert(failing.misfortunes.begin() + 3,
-                               {.at = 20s, .kind = Kind::Crash, .nodes = {5, 7, 9}, .others = {}});
+    failing.faults.insert(failing.faults.begin() + 3,
+                          {.at = 20s, .kind = Kind::Crash, .nodes = {5, 7, 9}, .others = {}});
     const auto fails = [](const Scenario& s) {
         return s.nodes >= 2 &&
-               std::ranges::any_of(s.misfortunes, [](const Misfortune& m) { return m.kind == Kind::Crash; });
+               std::ranges::any_of(s.faults, [](const Fault& m) { return m.kind == Kind::Crash; });
     };
     const Scenario small = shrink(failing, fails, 1000);
     EXPECT_EQ(small.nodes, 2U);
-    ASSERT_EQ(small.misfortunes.size(), 1U);
-    EXPECT_EQ(small.misfortunes[0].kind, Kind::Crash);
-    EXPECT_EQ(small.misfortunes[0].nodes.size(), 1U);
+    ASSERT_EQ(small.faults.size(), 1U);
+    EXPECT_EQ(small.faults[0].kind, Kind::Crash);
+    EXPECT_EQ(small.faults[0].nodes.size(), 1U);
     EXPECT_TRUE(small.validate().has_value());
 }
 

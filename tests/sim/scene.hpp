@@ -93,16 +93,16 @@ inline Pair connect(Network& network, Node& from, Node& to, std::uint16_t port =
 /// Loses what the test says.
 class ScriptedLinks final : public LinkModel {
 public:
-    Fate decide(const Parcel& parcel, Instant, Random&) override {
-        const bool lost = lose && lose(parcel);
-        return {.lost = lost, .delay = delay ? delay(parcel) : Duration(100us)};
+    Fate decide(const Segment& segment, Instant, Random&) override {
+        const bool lost = lose && lose(segment);
+        return {.lost = lost, .delay = delay ? delay(segment) : Duration(100us)};
     }
-    void corrupt(const Parcel& parcel, std::span<std::byte> payload, Random& random) override {
-        if (spoil) spoil(parcel, payload, random);
+    void corrupt(const Segment& segment, std::span<std::byte> payload, Random& random) override {
+        if (spoil) spoil(segment, payload, random);
     }
-    std::function<bool(const Parcel&)> lose;
-    std::function<Duration(const Parcel&)> delay;
-    std::function<void(const Parcel&, std::span<std::byte>, Random&)> spoil;
+    std::function<bool(const Segment&)> lose;
+    std::function<Duration(const Segment&)> delay;
+    std::function<void(const Segment&, std::span<std::byte>, Random&)> spoil;
 };
 
 } // namespace muster::sim::test

@@ -39,8 +39,8 @@ TEST(SimStream, SendTakesOneWindowThenWaitsForTheReader) {
     ASSERT_TRUE(pair.server);
     std::size_t on_the_way = 0;
     network.on_trace([&](const TraceEvent& event) {
-        if (event.kind == TraceEvent::Kind::Sent && event.parcel.kind == Parcel::Kind::Data)
-            on_the_way += event.parcel.bytes;
+        if (event.kind == TraceEvent::Kind::Sent && event.segment.kind == Segment::Kind::Data)
+            on_the_way += event.segment.bytes;
     });
     const std::string text(1'000'000, 'x');
     auto sender = [&]() -> Task<void> {
@@ -96,8 +96,8 @@ TEST(SimStream, WhatIsLostIsRepeatedInOrder) {
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
     int attempts = 0;
-    links->lose = [&](const Parcel& parcel) {
-        return parcel.kind == Parcel::Kind::Data && ++attempts % 3 != 0;
+    links->lose = [&](const Segment& segment) {
+        return segment.kind == Segment::Kind::Data && ++attempts % 3 != 0;
     };
     const Instant start = network.now();
     std::string expected;
@@ -120,7 +120,7 @@ TEST(SimStream, WhatIsLostIsRepeatedInOrder) {
     EXPECT_GT(network.now() - start, 500ms);
 }
 
-TEST(SimStream, ASlowParcelHoldsUpItsStreamButNoOther) {
+TEST(SimStream, ASlowSegmentHoldsUpItsStreamButNoOther) {
     auto links = std::make_shared<ScriptedLinks>();
     NetworkOptions options;
     options.links = links;
@@ -130,8 +130,8 @@ TEST(SimStream, ASlowParcelHoldsUpItsStreamButNoOther) {
     auto fast = connect(network, a, b, 2);
     ASSERT_TRUE(slow.server && fast.server);
     bool first = true;
-    links->delay = [&](const Parcel& parcel) -> Duration {
-        if (parcel.kind == Parcel::Kind::Data && std::exchange(first, false)) return 1s;
+    links->delay = [&](const Segment& segment) -> Duration {
+        if (segment.kind == Segment::Kind::Data && std::exchange(first, false)) return 1s;
         return 1ms;
     };
     const Instant start = network.now();
@@ -165,7 +165,7 @@ TEST(SimStream, ALostResetLeavesTheOtherSideHalfOpen) {
     Node a(network, "a"), b(network, "b");
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
-    links->lose = [](const Parcel&) { return true; };
+    links->lose = [](const Segment&) { return true; };
     pair.client->close(net::Close::Abort);
     network.run_until_idle();
     links->lose = nullptr;
@@ -188,7 +188,7 @@ TEST(SimStream, APartitionOutlastedByTcpHealsWithoutLoss) {
     Node a(network, "a"), b(network, "b");
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
-    links->lose = [](const Parcel& parcel) { return parcel.from != parcel.to; };
+    links->lose = [](const Segment& segment) { return segment.from != segment.to; };
     auto sender = [&]() -> Task<void> {
         auto sent = co_await send_text(*pair.client, "patience");
         EXPECT_TRUE(sent.has_value());
@@ -213,7 +213,7 @@ TEST(SimStream, APartitionThatLastsTimesOut) {
     Node a(network, "a"), b(network, "b");
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
-    links->lose = [](const Parcel&) { return true; };
+    links->lose = [](const Segment&) { return true; };
     Errc end{};
     auto body = [&]() -> Task<void> {
         auto sent = co_await send_text(*pair.client, "lost");
@@ -234,8 +234,8 @@ TEST(SimStream, ConnectingThroughLossSucceedsAfterARetry) {
     Network network(options);
     Node a(network, "a"), b(network, "b");
     int attempts = 0;
-    links->lose = [&](const Parcel& parcel) {
-        return parcel.kind == Parcel::Kind::Connect && ++attempts <= 2;
+    links->lose = [&](const Segment& segment) {
+        return segment.kind == Segment::Kind::Connect && ++attempts <= 2;
     };
     const Instant start = network.now();
     auto pair = connect(network, a, b);
@@ -252,8 +252,8 @@ TEST(SimStream, ConnectionsCanBeBrokenAndBytesSpoiled) {
     auto broken = connect(network, a, b);
     auto whole = connect(network, a, c);
     ASSERT_TRUE(broken.server && whole.server);
-    links->spoil = [](const Parcel& parcel, std::span<std::byte> payload, Random& random) {
-        payload[random.below(parcel.bytes)] ^= std::byte{1};
+    links->spoil = [](const Segment& segment, std::span<std::byte> payload, Random& random) {
+        payload[random.below(segment.bytes)] ^= std::byte{1};
     };
     std::string got;
     Errc client{}, server{};
@@ -284,7 +284,9 @@ TEST(SimStream, GracefulCloseOutlivesTheHandleAndTheProcessesLoss) {
     auto pair = connect(network, a, b);
     ASSERT_TRUE(pair.server);
     int attempts = 0;
-    links->lose = [&](const Parcel& parcel) { return parcel.kind == Parcel::Kind::Data && ++attempts <= 3; };
+    links->lose = [&](const Segment& segment) {
+        return segment.kind == Segment::Kind::Data && ++attempts <= 3;
+    };
     auto sender = [&]() -> Task<void> {
         auto sent = co_await send_text(*pair.client, "last words");
         EXPECT_TRUE(sent.has_value());

@@ -151,20 +151,20 @@ TEST_F(Views, ATerminatedRowStaysUnreachable) {
 
 class Traces : public ::testing::Test {
 protected:
-    static Parcel parcel(std::size_t bytes, Parcel::Kind kind = Parcel::Kind::Data) {
+    static Segment segment(std::size_t bytes, Segment::Kind kind = Segment::Kind::Data) {
         return {.kind = kind, .from = HostId{4}, .to = HostId{5}, .connection = 9, .bytes = bytes};
     }
-    void happens(TraceEvent::Kind kind, Duration at, const Parcel& what,
+    void happens(TraceEvent::Kind kind, Duration at, const Segment& what,
                  std::span<const std::byte> payload = {}) {
         recorder.add_trace(
-            {.kind = kind, .when = began + at, .parcel = what, .payload = payload},
+            {.kind = kind, .when = began + at, .segment = what, .payload = payload},
             [](HostId host) -> std::optional<std::size_t> { return static_cast<std::size_t>(host) - 4; });
     }
     void send(Duration at, std::span<const std::byte> payload) {
-        happens(TraceEvent::Kind::Sent, at, parcel(payload.size()), payload);
+        happens(TraceEvent::Kind::Sent, at, segment(payload.size()), payload);
     }
-    void arrive(Duration at, std::size_t bytes) { happens(TraceEvent::Kind::Arrived, at, parcel(bytes)); }
-    void lose(Duration at, std::size_t bytes) { happens(TraceEvent::Kind::Lost, at, parcel(bytes)); }
+    void arrive(Duration at, std::size_t bytes) { happens(TraceEvent::Kind::Arrived, at, segment(bytes)); }
+    void lose(Duration at, std::size_t bytes) { happens(TraceEvent::Kind::Lost, at, segment(bytes)); }
     static std::vector<std::byte> frame(wire::FrameKind kind, std::size_t body_bytes) {
         std::vector<std::byte> bytes(4 + body_bytes);
         bytes[3] = static_cast<std::byte>(body_bytes);
@@ -178,7 +178,7 @@ protected:
     Recorder recorder;
 };
 
-TEST_F(Traces, AParcelThatArrivesIsAMessageSinceItWasSent) {
+TEST_F(Traces, ASegmentThatArrivesIsAMessageSinceItWasSent) {
     const auto bytes = frame(wire::FrameKind::Heartbeat, 20);
     send(1ms, bytes);
     EXPECT_TRUE(recorder.entries().empty());
@@ -255,9 +255,9 @@ TEST_F(Traces, WhatABrokenConnectionHadOnItsWayIsNoMessage) {
 }
 
 TEST_F(Traces, WhatTcpDoesForItselfIsLeftOut) {
-    for (const auto kind : {Parcel::Kind::Accept, Parcel::Kind::Window}) {
-        happens(TraceEvent::Kind::Sent, 0ms, parcel(0, kind));
-        happens(TraceEvent::Kind::Arrived, 1ms, parcel(0, kind));
+    for (const auto kind : {Segment::Kind::Accept, Segment::Kind::Window}) {
+        happens(TraceEvent::Kind::Sent, 0ms, segment(0, kind));
+        happens(TraceEvent::Kind::Arrived, 1ms, segment(0, kind));
     }
     EXPECT_TRUE(recorder.entries().empty());
 }

@@ -36,14 +36,14 @@ private:
 /// Auto-reset event for one waiting coroutine: notify() before wait() is remembered once. Runtime's thread
 /// only. The waiter resumes through the executor, after what is ready now: a burst of notify() costs one
 /// resumption.
-class Signal {
+class Notifier {
 public:
-    explicit Signal(Runtime& runtime);
-    ~Signal();
-    Signal(const Signal&) = delete;
-    Signal& operator=(const Signal&) = delete;
+    explicit Notifier(Runtime& runtime);
+    ~Notifier();
+    Notifier(const Notifier&) = delete;
+    Notifier& operator=(const Notifier&) = delete;
     void notify() noexcept;
-    /// Errors: cancelled; closed when the Signal is destroyed meanwhile.
+    /// Errors: cancelled; closed when the Notifier is destroyed meanwhile.
     Task<result<void>> wait();
     /// Errors: as wait(), and timed_out at `deadline`.
     Task<result<void>> wait_until(Instant deadline);

@@ -11,7 +11,7 @@
 
 namespace muster::sim {
 
-/// How long a parcel travels: never less than `min`. Drawn in integers, so alike on every compiler and
+/// How long a segment travels: never less than `min`. Drawn in integers, so alike on every compiler and
 /// machine.
 struct DelayDistribution {
     enum class Shape : std::uint8_t {
@@ -35,12 +35,12 @@ struct LinkFaults {
     std::uint64_t bytes_per_second = 0; ///< 0: no limit
     double loss = 0.0; ///< [0, 1] of attempts; TCP repeats them, so this costs time, not bytes
     double reset =
-        0.0; ///< [0, 1] of Data parcels: the connection breaks in their middle, both ends read reset
-    double corruption = 0.0; ///< [0, 1] of Data parcels in which one to four bytes change
+        0.0; ///< [0, 1] of Data segments: the connection breaks in their middle, both ends read reset
+    double corruption = 0.0; ///< [0, 1] of Data segments in which one to four bytes change
     bool cut = false;        ///< nothing arrives, and nobody is told: a silent partition
     bool operator==(const LinkFaults&) const = default;
 
-    /// The worse of both in each respect: what a parcel meets that has to pass two troubled places.
+    /// The worse of both in each respect: what a segment meets that has to pass two troubled places.
     static LinkFaults worse(const LinkFaults& a, const LinkFaults& b);
 };
 
@@ -83,8 +83,8 @@ public:
     /// Told of each machine at an end of a link whose faults are set, before the change takes effect.
     void on_fault(std::function<void(HostId)> told) { told_ = std::move(told); }
 
-    Fate decide(const Parcel& parcel, Instant now, Random& random) override;
-    void corrupt(const Parcel& parcel, std::span<std::byte> payload, Random& random) override;
+    Fate decide(const Segment& segment, Instant now, Random& random) override;
+    void corrupt(const Segment& segment, std::span<std::byte> payload, Random& random) override;
 
 private:
     using Pair = std::pair<HostId, HostId>;

@@ -14,7 +14,7 @@ namespace muster::sim {
 enum class HostId : std::uint32_t {};
 
 /// One thing on its way between two machines.
-struct Parcel {
+struct Segment {
     enum class Kind : std::uint8_t {
         Connect, ///< SYN
         Accept,  ///< SYN-ACK
@@ -30,7 +30,7 @@ struct Parcel {
     std::size_t bytes = 0; ///< payload
 };
 
-/// Loss is not the loss of a packet, but of the attempt to get the parcel across: everything but Reset is
+/// Loss is not the loss of a packet, but of the attempt to get the segment across: everything but Reset is
 /// tried again after a growing delay, as TCP does, and what comes later on the same stream waits behind it.
 struct Fate {
     bool lost = false;
@@ -45,9 +45,9 @@ struct Fate {
 class LinkModel {
 public:
     virtual ~LinkModel() = default;
-    virtual Fate decide(const Parcel& parcel, Instant now, Random& random) = 0;
-    /// May change the payload of a Data parcel that arrives.
-    virtual void corrupt(const Parcel& parcel, std::span<std::byte> payload, Random& random);
+    virtual Fate decide(const Segment& segment, Instant now, Random& random) = 0;
+    /// May change the payload of a Data segment that arrives.
+    virtual void corrupt(const Segment& segment, std::span<std::byte> payload, Random& random);
 };
 
 /// Every pair of machines alike, nothing is lost.
@@ -61,7 +61,7 @@ public:
     };
     UniformLinks() = default;
     explicit UniformLinks(Options options) : options_(options) {}
-    Fate decide(const Parcel& parcel, Instant now, Random& random) override;
+    Fate decide(const Segment& segment, Instant now, Random& random) override;
 
 private:
     Options options_;

@@ -38,18 +38,18 @@ struct NetworkOptions {
 /// One entry of the run's trace.
 struct TraceEvent {
     enum class Kind : std::uint8_t {
-        Sent,     ///< a parcel was accepted by the network
+        Sent,     ///< a segment was accepted by the network
         Lost,     ///< an attempt failed
-        Arrived,  ///< a parcel reached its machine
+        Arrived,  ///< a segment reached its machine
         Turn,     ///< a process ran; `to` is its machine, `connection` the process number
         Scenario, ///< an action given to Network::at() ran
         Broken    ///< the network broke a connection
     };
     Kind kind{};
     Instant when{};
-    Parcel parcel;
-    std::uint64_t payload_hash = 0;     ///< of Data parcels
-    std::span<const std::byte> payload; ///< of Data parcels that are Sent, to be looked at during the call
+    Segment segment;
+    std::uint64_t payload_hash = 0;     ///< of Data segments
+    std::span<const std::byte> payload; ///< of Data segments that are Sent, to be looked at during the call
     /// "3600.000100 arrived data 0>1 #3 120 b5f1.."
     std::string to_line() const;
 };
@@ -72,7 +72,7 @@ struct Clock {
 
 /// Counts what one process holds, while it runs and after its end. When its teardown has run nothing may be
 /// left: what is, has leaked.
-class Ledger {
+class LeakCounter {
 public:
     struct Balance {
         /// Coroutines that were spawned on its executor and operations that use it, which have not ended: a
@@ -86,7 +86,7 @@ public:
         std::size_t buffer_bytes = 0; ///< of these
         bool operator==(const Balance&) const = default;
     };
-    virtual ~Ledger() = default;
+    virtual ~LeakCounter() = default;
     virtual Balance balance() const = 0;
     /// The process's own, also after its end.
     virtual const Metrics& metrics() const noexcept = 0;
@@ -106,7 +106,7 @@ public:
     virtual void set_clock(Clock clock) noexcept = 0;
 
     /// May be kept beyond the Runtime's end.
-    virtual std::shared_ptr<const Ledger> ledger() const = 0;
+    virtual std::shared_ptr<const LeakCounter> leak_counter() const = 0;
     /// Runs what is ready in this process until nothing is: as a main() that lets everything end before it
     /// destroys the Runtime. No time passes. False when there is still something ready after 100 turns. Not
     /// from inside a handler of the process.

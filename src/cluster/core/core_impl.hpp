@@ -1,8 +1,8 @@
 #pragma once
 /// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which
 /// state it owns.
-#include "gossip_size.hpp"
 #include "evidence_doubt.hpp"
+#include "gossip_size.hpp"
 #include "join_proof.hpp"
 #include "tombstone_clock.hpp"
 #include <cstdint>

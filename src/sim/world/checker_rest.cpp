@@ -235,8 +235,8 @@ void Checker::at_rest() {
 namespace {
 
 /// "2 timers, 1 stream"; empty: nothing.
-std::string what_is_left(const Ledger& ledger) {
-    const Ledger::Balance b = ledger.balance();
+std::string what_is_left(const LeakCounter& leak_counter) {
+    const LeakCounter::Balance b = leak_counter.balance();
     std::vector<std::string> parts;
     const auto add = [&parts](std::int64_t count, std::string_view one, std::string_view many) {
         if (count != 0) parts.push_back(fmt::format("{} {}", count, count == 1 ? one : many));
@@ -248,18 +248,18 @@ std::string what_is_left(const Ledger& ledger) {
     add(size(b.listeners), "listener", "listeners");
     add(size(b.buffers), "buffer", "buffers");
     if (b.buffers != 0) parts.back() += fmt::format(" of {} bytes", b.buffer_bytes);
-    add(ledger.metrics().value("transport.associations"), "association", "associations");
+    add(leak_counter.metrics().value("transport.associations"), "association", "associations");
     return join(parts, ", ");
 }
 
 } // namespace
 
-void Checker::left_behind(std::size_t node, const Ledger& ledger, bool settled) {
+void Checker::left_behind(std::size_t node, const LeakCounter& leak_counter, bool settled) {
     State& s = *state_;
     const auto lives = s.world[node].lives;
     if (!settled)
         s.note("leak", fmt::format("node {}, life {}, has ended and does not come to rest", node, lives));
-    if (const auto left = what_is_left(ledger); !left.empty())
+    if (const auto left = what_is_left(leak_counter); !left.empty())
         s.note("leak", fmt::format("node {}, life {}, has ended and left {}", node, lives, left));
 }
 
@@ -269,7 +269,7 @@ void Checker::at_end() {
     auto& network = s.world.network();
     for (const std::size_t node : s.world.running())
         s.note("leak", fmt::format("node {}, life {}, still runs, with {}", node, s.world[node].lives,
-                                   what_is_left(*s.world[node].runtime->ledger())));
+                                   what_is_left(*s.world[node].runtime->leak_counter())));
     s.throw_found();
     network.run_until([&network] { return network.connections() == 0 && network.events() == 0; },
                       s.world.now() + network_idle_max);

@@ -9,7 +9,7 @@
 namespace muster::sim {
 namespace {
 
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -31,7 +31,7 @@ public:
         if (Random own(s_.seed ^ 0x70696e706f696e74ULL); own.chance(14, 100)) {
             random_ = own;
             draw_pointed();
-            std::ranges::stable_sort(s_.misfortunes, {}, &Misfortune::at);
+            std::ranges::stable_sort(s_.faults, {}, &Fault::at);
             return std::move(s_);
         } else if (plan < 5) {
             // nothing befalls anybody
@@ -41,7 +41,7 @@ public:
             draw_wild();
         }
         draw_more();
-        std::ranges::stable_sort(s_.misfortunes, {}, &Misfortune::at);
+        std::ranges::stable_sort(s_.faults, {}, &Fault::at);
         return std::move(s_);
     }
 
@@ -62,12 +62,12 @@ private:
     }
     void add(Kind kind, Duration at, std::vector<std::size_t> nodes, Duration length = {},
              std::int64_t amount = 0) {
-        s_.misfortunes.push_back({.at = at,
-                                  .kind = kind,
-                                  .nodes = std::move(nodes),
-                                  .others = {},
-                                  .length = length,
-                                  .amount = amount});
+        s_.faults.push_back({.at = at,
+                             .kind = kind,
+                             .nodes = std::move(nodes),
+                             .others = {},
+                             .length = length,
+                             .amount = amount});
     }
     std::size_t any_node() { return static_cast<std::size_t>(random_.below(s_.nodes)); }
     /// `count` of `pool`, in index order.
@@ -119,7 +119,7 @@ private:
         static constexpr std::array lengths = {Weighted<int>{20, 60}, Weighted<int>{20, 90},
                                                Weighted<int>{30, 120}, Weighted<int>{20, 150},
                                                Weighted<int>{10, 240}};
-        s_.faults = seconds(pick(lengths));
+        s_.fault_time = seconds(pick(lengths));
     }
 
     void draw_network() {
@@ -166,7 +166,7 @@ private:
         for (const std::size_t candidate : order) {
             if (victims.size() == wanted) break;
             victims.push_back(candidate);
-            trial.misfortunes = {{.at = seconds(50), .kind = Kind::Crash, .nodes = victims, .others = {}}};
+            trial.faults = {{.at = seconds(50), .kind = Kind::Crash, .nodes = victims, .others = {}}};
             if (!any && trial.protected_nodes().empty()) victims.pop_back();
         }
         if (victims.size() == s_.nodes) victims.pop_back();
@@ -174,28 +174,28 @@ private:
     }
 
     void late_founder() {
-        s_.misfortunes.push_back(
+        s_.faults.push_back(
             {.at = between(seconds(5), seconds(30)), .kind = Kind::Start, .nodes = {0}, .others = {}});
     }
 
     /// A process that takes nothing more is killed with much on its way to it, and another one starts at its
     /// address.
     void flooded_death(std::size_t victim) {
-        Misfortune flood{
+        Fault flood{
             .at = between(seconds(20), seconds(40)), .kind = Kind::Flood, .nodes = {victim}, .others = {}};
         make_flood(flood);
         std::swap(flood.nodes[0], flood.nodes[1]);
         flood.length = seconds(20);
         const Duration stop = flood.at + between(seconds(1), seconds(5));
         const Duration death = stop + between(seconds(2), seconds(10));
-        s_.misfortunes.push_back(
+        s_.faults.push_back(
             {.at = stop, .kind = Kind::Pause, .nodes = {victim}, .others = {}, .length = seconds(15)});
-        s_.misfortunes.push_back({.at = death,
-                                  .kind = Kind::Crash,
-                                  .nodes = {victim},
-                                  .others = {},
-                                  .length = between(milliseconds(50), seconds(3))});
-        s_.misfortunes.push_back(std::move(flood));
+        s_.faults.push_back({.at = death,
+                             .kind = Kind::Crash,
+                             .nodes = {victim},
+                             .others = {},
+                             .length = between(milliseconds(50), seconds(3))});
+        s_.faults.push_back(std::move(flood));
     }
 
     /// What the detectors learn from an outage must not blind them.
@@ -203,14 +203,14 @@ private:
         const Duration at = between(seconds(15), seconds(30));
         const Duration length = between(seconds(15), seconds(30));
         const Duration death = at + length + between(seconds(10), seconds(20));
-        s_.faults = death + seconds(60);
+        s_.fault_time = death + seconds(60);
         const Kind kind = random_.chance(1, 2) ? Kind::Pause : Kind::Partition;
-        s_.misfortunes.push_back({.at = at, .kind = kind, .nodes = {victim}, .others = {}, .length = length});
-        s_.misfortunes.push_back({.at = death, .kind = Kind::PowerOff, .nodes = {victim}, .others = {}});
+        s_.faults.push_back({.at = at, .kind = kind, .nodes = {victim}, .others = {}, .length = length});
+        s_.faults.push_back({.at = death, .kind = Kind::PowerOff, .nodes = {victim}, .others = {}});
     }
 
     Duration tame_time() {
-        return between(seconds(20), std::max<Duration>(s_.faults - seconds(15), seconds(21)));
+        return between(seconds(20), std::max<Duration>(s_.fault_time - seconds(15), seconds(21)));
     }
 
     void add_tame(std::vector<std::size_t> nodes) {
@@ -223,8 +223,8 @@ private:
             Weighted<Kind>{4, Kind::Stutter},    Weighted<Kind>{3, Kind::Flood},
             Weighted<Kind>{2, Kind::Lossy},      Weighted<Kind>{2, Kind::Narrow},
         };
-        Misfortune m{.at = tame_time(), .kind = pick(kinds), .nodes = std::move(nodes), .others = {}};
-        const Duration left = s_.faults - m.at;
+        Fault m{.at = tame_time(), .kind = pick(kinds), .nodes = std::move(nodes), .others = {}};
+        const Duration left = s_.fault_time - m.at;
         const bool brief = random_.chance(1, 2);
         switch (m.kind) {
         case Kind::Crash:
@@ -240,7 +240,7 @@ private:
                            ? between(milliseconds(100), milliseconds(1500))
                            : between(seconds(36), std::min<Duration>(seconds(60), left));
             break;
-        case Kind::Start: m.at = between(seconds(3), s_.faults); break;
+        case Kind::Start: m.at = between(seconds(3), s_.fault_time); break;
         case Kind::Slow: m.amount = between(milliseconds(20), milliseconds(300)).count(); break;
         case Kind::Narrow: m.amount = random_.between(1'000'000, 10'000'000); break;
         case Kind::Lossy: m.amount = random_.between(1, 20); break;
@@ -254,24 +254,24 @@ private:
             m.kind == Kind::Stutter)
             m.length = between(seconds(1), left);
         if (m.nodes.empty() || (m.kind == Kind::Start && already_starts(m.nodes))) return;
-        s_.misfortunes.push_back(std::move(m));
+        s_.faults.push_back(std::move(m));
     }
 
     bool already_starts(const std::vector<std::size_t>& nodes) const {
-        return std::ranges::any_of(s_.misfortunes, [&](const Misfortune& m) {
+        return std::ranges::any_of(s_.faults, [&](const Fault& m) {
             return m.kind == Kind::Start && std::ranges::any_of(nodes, [&](std::size_t n) {
                        return std::ranges::find(m.nodes, n) != m.nodes.end();
                    });
         });
     }
 
-    void make_flood(Misfortune& m) {
+    void make_flood(Fault& m) {
         const std::size_t from = m.nodes.front();
         std::size_t to = any_node();
         if (to == from) to = (from + 1) % s_.nodes;
         m.nodes = {from, to};
         m.amount = random_.between(20, 200);
-        m.length = between(seconds(1), std::min<Duration>(seconds(20), s_.faults - m.at));
+        m.length = between(seconds(1), std::min<Duration>(seconds(20), s_.fault_time - m.at));
         s_.association_bytes_max = 64 * 1024;
     }
 
@@ -306,11 +306,11 @@ private:
         // Two handshakes each way, InitJoin, and its answer take ten delays; in the eleventh the Join is on
         // its way. It is given up ten seconds later; what was lost is repeated 6.2 and 12.6 s later.
         const Duration welcomed = start + 10 * delay;
-        s_.faults = std::max<Duration>(s_.faults, start + seconds(70));
+        s_.fault_time = std::max<Duration>(s_.fault_time, start + seconds(70));
         add(Kind::Slow, start - seconds(1), {joiner}, seconds(65), delay.count());
         add(Kind::Start, start, {joiner});
         add(Kind::OneWay, welcomed, {0}, between(seconds(9), seconds(11)));
-        s_.misfortunes.back().others = {joiner};
+        s_.faults.back().others = {joiner};
     }
 
     /// Connections break again and again while more waits for them than the network takes.
@@ -351,9 +351,9 @@ private:
         const Duration cut = between(seconds(15), seconds(25));
         const Duration length = between(milliseconds(2500), seconds(7));
         const Duration healed = cut + length;
-        s_.faults = std::max<Duration>(s_.faults, healed + seconds(50));
+        s_.fault_time = std::max<Duration>(s_.fault_time, healed + seconds(50));
         add(Kind::Partition, cut, centers[0], length);
-        s_.misfortunes.back().others = centers[1];
+        s_.faults.back().others = centers[1];
         add(Kind::Down, cut + between(seconds(0), milliseconds(500)), {0, 1});
         for (std::size_t joiner = 6; joiner < s_.nodes; ++joiner)
             add(Kind::Start,
@@ -373,7 +373,7 @@ private:
             only_proxies();
         } else if (plan < 10) {
             add_proxy(some_of(everybody(), 1 + random_.below(2)),
-                      between(seconds(10), s_.faults - seconds(1)), random_.chance(1, 2));
+                      between(seconds(10), s_.fault_time - seconds(1)), random_.chance(1, 2));
         } else if (plan < 18) {
             add_strangers();
         } else {
@@ -382,7 +382,7 @@ private:
     }
 
     void add_proxy(std::vector<std::size_t> nodes, Duration at, bool brief) {
-        const Duration longest = std::max<Duration>(s_.faults - at, seconds(1));
+        const Duration longest = std::max<Duration>(s_.fault_time - at, seconds(1));
         const Duration length = brief || longest < seconds(40)
                                     ? between(milliseconds(50), std::min<Duration>(seconds(4), longest))
                                     : between(seconds(36), longest);
@@ -391,23 +391,23 @@ private:
 
     /// One after the other, far enough apart that each is alone to blame.
     void only_proxies() {
-        s_.misfortunes.clear();
+        s_.faults.clear();
         const auto victims = draw_victims();
-        s_.misfortunes.clear();
+        s_.faults.clear();
         if (victims.empty()) return;
         Duration at = between(seconds(25), seconds(35));
         for (auto count = 1 + random_.below(3); count > 0; --count) {
-            s_.faults = std::max<Duration>(s_.faults, at + seconds(60));
+            s_.fault_time = std::max<Duration>(s_.fault_time, at + seconds(60));
             const bool several = random_.chance(1, 4);
             add_proxy(some_of(victims, several ? victims.size() : 1), at, random_.chance(2, 3));
-            at = s_.misfortunes.back().at + s_.misfortunes.back().length + between(seconds(45), seconds(60));
+            at = s_.faults.back().at + s_.faults.back().length + between(seconds(45), seconds(60));
         }
     }
 
     void add_strangers() {
         for (auto count = 1 + random_.below(3); count > 0; --count) {
-            const Duration at = between(seconds(5), s_.faults - seconds(5));
-            const Duration length = between(seconds(1), s_.faults - at);
+            const Duration at = between(seconds(5), s_.fault_time - seconds(5));
+            const Duration length = between(seconds(1), s_.fault_time - at);
             const bool claims = random_.chance(1, 2);
             add(claims ? Kind::Claimant : Kind::WrongAddress, at, {any_node()}, length,
                 claims ? random_.between(0, 1) : random_.between(1, 6));
@@ -416,7 +416,7 @@ private:
 
     /// Some leave while others die: who stays is lost no more than if nobody had left (protocol.md §11.1).
     void leaves_beside_crashes() {
-        s_.misfortunes.clear();
+        s_.faults.clear();
         s_.nodes = 3 + static_cast<std::size_t>(random_.below(9));
         s_.seed_nodes = std::min<std::size_t>(s_.nodes, 2);
         s_.data_centers = 1;
@@ -434,7 +434,7 @@ private:
         const auto crashes =
             std::min<std::size_t>(1 + static_cast<std::size_t>(random_.below(2)), s_.nodes - leavers);
         const Duration leave = between(seconds(25), seconds(45));
-        s_.faults = std::max<Duration>(s_.faults, leave + seconds(100));
+        s_.fault_time = std::max<Duration>(s_.fault_time, leave + seconds(100));
         for (std::size_t i = 0; i < leavers; ++i)
             add(Kind::Leave, leave + between(seconds(0), milliseconds(random_.chance(1, 2) ? 0 : 500)),
                 {order[i]});
@@ -466,11 +466,11 @@ private:
             Weighted<Kind>{3, Kind::Stutter},        Weighted<Kind>{3, Kind::ClockDrift},
             Weighted<Kind>{3, Kind::Flood},          Weighted<Kind>{4, Kind::Start},
         };
-        Misfortune m{.at = between(seconds(random_.chance(1, 3) ? 0 : 10), s_.faults - seconds(1)),
-                     .kind = poisoned && random_.chance(1, 2) ? Kind::Corrupt : pick(kinds),
-                     .nodes = std::move(nodes),
-                     .others = {}};
-        const Duration left = s_.faults - m.at;
+        Fault m{.at = between(seconds(random_.chance(1, 3) ? 0 : 10), s_.fault_time - seconds(1)),
+                .kind = poisoned && random_.chance(1, 2) ? Kind::Corrupt : pick(kinds),
+                .nodes = std::move(nodes),
+                .others = {}};
+        const Duration left = s_.fault_time - m.at;
         const Duration any_length =
             between(milliseconds(50), random_.chance(1, 3) ? std::min<Duration>(left, seconds(5)) : left);
         m.length = any_length;
@@ -505,11 +505,11 @@ private:
             m.length = Duration{};
         if ((m.kind == Kind::Down || m.kind == Kind::Flood) && m.nodes.size() != 2) return;
         if (m.nodes.empty()) return;
-        s_.misfortunes.push_back(std::move(m));
+        s_.faults.push_back(std::move(m));
     }
 
     /// Some of the rest: the others still reach both sides.
-    void draw_others(Misfortune& m) {
+    void draw_others(Fault& m) {
         std::vector<std::size_t> rest;
         for (std::size_t i = 0; i < s_.nodes; ++i)
             if (std::ranges::find(m.nodes, i) == m.nodes.end()) rest.push_back(i);

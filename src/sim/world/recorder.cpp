@@ -11,21 +11,21 @@ namespace {
 using Kind = Recorder::Entry::Kind;
 using Phase = Recorder::Entry::Phase;
 
-std::string describe(const Parcel& parcel, const std::string& frames) {
-    switch (parcel.kind) {
-    case Parcel::Kind::Connect: return "connects";
-    case Parcel::Kind::Finish: return "closes connection #" + std::to_string(parcel.connection);
-    case Parcel::Kind::Reset: return "resets connection #" + std::to_string(parcel.connection);
+std::string describe(const Segment& segment, const std::string& frames) {
+    switch (segment.kind) {
+    case Segment::Kind::Connect: return "connects";
+    case Segment::Kind::Finish: return "closes connection #" + std::to_string(segment.connection);
+    case Segment::Kind::Reset: return "resets connection #" + std::to_string(segment.connection);
     default:
-        return (frames.empty() ? "a part of a frame" : frames) + ", " + std::to_string(parcel.bytes) +
+        return (frames.empty() ? "a part of a frame" : frames) + ", " + std::to_string(segment.bytes) +
                " bytes";
     }
 }
 
 /// Accept and Window are TCP's own and say nothing about nodes.
-bool is_of_interest(const Parcel& parcel) noexcept {
-    return parcel.from != parcel.to && parcel.kind != Parcel::Kind::Accept &&
-           parcel.kind != Parcel::Kind::Window;
+bool is_of_interest(const Segment& segment) noexcept {
+    return segment.from != segment.to && segment.kind != Segment::Kind::Accept &&
+           segment.kind != Segment::Kind::Window;
 }
 
 } // namespace
@@ -160,12 +160,12 @@ std::string Recorder::FrameReader::read(std::span<const std::byte> bytes) {
 }
 
 void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
-    const Parcel& parcel = event.parcel;
+    const Segment& segment = event.segment;
     const auto is = [&](TraceEvent::Kind kind) { return event.kind == kind; };
     if (!is(TraceEvent::Kind::Sent) && !is(TraceEvent::Kind::Lost) && !is(TraceEvent::Kind::Arrived)) return;
-    if (!is_of_interest(parcel)) return;
-    const auto from = node_of(parcel.from);
-    const auto to = node_of(parcel.to);
+    if (!is_of_interest(segment)) return;
+    const auto from = node_of(segment.from);
+    const auto to = node_of(segment.to);
     if (!from || !to) return;
     Entry message{.kind = Kind::Message, .when = event.when, .node = *from, .other = *to};
     if (!has_room(Kind::Message)) {
@@ -174,11 +174,11 @@ void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
         return;
     }
     if (is(TraceEvent::Kind::Arrived)) return add_arrival(event, std::move(message));
-    Stream& stream = streams_[{parcel.connection, parcel.from}];
+    Stream& stream = streams_[{segment.connection, segment.from}];
     if (is(TraceEvent::Kind::Sent)) {
         stream.frames_before = stream.frames;
         stream.on_the_way.push_back(
-            {event.when, parcel, describe(parcel, stream.frames.read(event.payload))});
+            {event.when, segment, describe(segment, stream.frames.read(event.payload))});
     } else if (!stream.on_the_way.empty()) {
         // The same bytes are tried again: they begin where this attempt began.
         stream.frames = stream.frames_before;
@@ -190,15 +190,15 @@ void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
 }
 
 void Recorder::add_arrival(const TraceEvent& event, Entry message) {
-    const Parcel& parcel = event.parcel;
-    auto& on_the_way = streams_[{parcel.connection, parcel.from}].on_the_way;
+    const Segment& segment = event.segment;
+    auto& on_the_way = streams_[{segment.connection, segment.from}].on_the_way;
     // What a connection that broke had on its way before this never arrives.
     const auto is_this = [&](const Sent& sent) {
-        return sent.parcel.kind == parcel.kind && sent.parcel.bytes >= parcel.bytes;
+        return sent.segment.kind == segment.kind && sent.segment.bytes >= segment.bytes;
     };
     const auto sent = std::find_if(on_the_way.begin(), on_the_way.end(), is_this);
     if (sent == on_the_way.end()) {
-        message.text = describe(parcel, {});
+        message.text = describe(segment, {});
     } else {
         message.when = sent->when;
         message.length = event.when - sent->when;
@@ -206,8 +206,8 @@ void Recorder::add_arrival(const TraceEvent& event, Entry message) {
         on_the_way.erase(on_the_way.begin(), sent + 1);
     }
     add(std::move(message));
-    if (parcel.kind == Parcel::Kind::Finish || parcel.kind == Parcel::Kind::Reset)
-        streams_.erase({parcel.connection, parcel.from});
+    if (segment.kind == Segment::Kind::Finish || segment.kind == Segment::Kind::Reset)
+        streams_.erase({segment.connection, segment.from});
 }
 
 } // namespace muster::sim

@@ -1,4 +1,4 @@
-// Runs a Scenario: the misfortunes, the application's tells, and an operator who starts again what was
+// Runs a Scenario: the faults, the application's tells, and an operator who starts again what was
 // downed.
 #include "strangers.hpp"
 #include "text.hpp"
@@ -19,7 +19,7 @@ namespace muster::sim {
 namespace {
 
 using namespace std::chrono_literals;
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 
 /// Processes of the first boot start that far apart.
 constexpr Duration boot_step = 50ms;
@@ -99,10 +99,10 @@ public:
 
     void run() {
         boot();
-        for (const Misfortune& m : s_.misfortunes) world_->after(m.at, [this, &m] { begin(m); });
+        for (const Fault& m : s_.faults) world_->after(m.at, [this, &m] { begin(m); });
         every(operator_interval, [this] { operate(); });
         if (s_.tells_per_second > 0) every(1s, [this] { tell_some(); });
-        world_->run_for(s_.faults);
+        world_->run_for(s_.fault_time);
         calm();
         world_->run_for(s_.quiet);
         if (!world_->run_until_agreed(patience))
@@ -186,7 +186,7 @@ private:
 
     void boot() {
         std::vector<bool> later(s_.nodes, false);
-        for (const Misfortune& m : s_.misfortunes)
+        for (const Fault& m : s_.faults)
             if (m.kind == Kind::Start)
                 for (const std::size_t n : m.nodes) later[n] = true;
         for (std::size_t n = 0; n < s_.nodes; ++n)
@@ -229,9 +229,9 @@ private:
 
     void start_after(std::size_t node, Duration delay) { planned_[node] = world_->now() + delay; }
 
-    // --- misfortunes
+    // --- faults
 
-    void begin(const Misfortune& m) {
+    void begin(const Fault& m) {
         if (is_calm_) return;
         note(m);
         const Duration since_disturbed = world_->now() - std::exchange(disturbed_at_, world_->now());
@@ -268,7 +268,7 @@ private:
     }
 
     /// For the timeline: what the World does not write by itself.
-    void note(const Misfortune& m) {
+    void note(const Fault& m) {
         switch (m.kind) {
         case Kind::Pause:
         case Kind::ClockDrift: return;
@@ -282,7 +282,7 @@ private:
         }
     }
 
-    void kill(const Misfortune& m) {
+    void kill(const Fault& m) {
         for (const std::size_t n : m.nodes) {
             m.kind == Kind::Crash ? world_->crash(n) : world_->power_off(n);
             planned_.erase(n);
@@ -319,7 +319,7 @@ private:
         world_->after(250ms, [this, from, to, per_second, until] { flood(from, to, per_second, until); });
     }
 
-    void roll(const Misfortune& m) {
+    void roll(const Fault& m) {
         Duration at = 0s;
         for (const std::size_t n : m.nodes) {
             world_->after(at, [this, n] {
@@ -340,7 +340,7 @@ private:
 
     // --- proxies
 
-    void break_proxies(const Misfortune& m, Duration since_disturbed) {
+    void break_proxies(const Fault& m, Duration since_disturbed) {
         const bool alone =
             since_disturbed >= undisturbed_min && planned_.empty() && proxies_.empty() && world_->agreed();
         for (const std::size_t n : m.nodes) proxies_[n].push_back(&m);
@@ -361,14 +361,14 @@ private:
         const auto found = proxies_.find(node);
         Proxy proxy = Proxy::Transparent;
         if (found != proxies_.end())
-            for (const Misfortune* m : found->second)
+            for (const Fault* m : found->second)
                 proxy = std::max(proxy, m->kind == Kind::ProxyStall ? Proxy::Swallows : Proxy::Refuses);
         world_->set_proxy(node, proxy);
     }
 
     /// A node whose own proxy restarts blames nobody for it, and one that accepts what it cannot forward is
     /// no proof of any death (protocol.md §12.7).
-    void expect_no_blame(const Misfortune& m) {
+    void expect_no_blame(const Fault& m) {
         const bool stalls = m.kind == Kind::ProxyStall;
         world_->after(std::min(m.length, stalls ? silent_for : refused_for),
                       [this, &m, stalls, begun = begun_] {
@@ -391,7 +391,7 @@ private:
 
     // --- strangers
 
-    void admit_strangers(const Misfortune& m) {
+    void admit_strangers(const Fault& m) {
         for (const std::size_t n : m.nodes) {
             const std::int64_t count = m.kind == Kind::Claimant ? 1 : m.amount;
             for (std::int64_t i = 0; i < count; ++i) {
@@ -440,7 +440,7 @@ private:
         return strangers_->start(address, stranger_config(asked), (*world_)[asked].address);
     }
 
-    // --- misfortunes of links: what holds at a time is made of all that have begun and not ended
+    // --- faults of links: what holds at a time is made of all that have begun and not ended
 
     /// Until one side is gone: the stable time, silence, evidence, a tick, the removal, the patience with a
     /// lease. A node that is alone finds that out by asking nine others at a time (protocol.md §12.2), and
@@ -451,7 +451,7 @@ private:
         return 2 * s_.stable_after + 32s + rounds * 5s;
     }
 
-    void begin_link_faults(const Misfortune& m) {
+    void begin_link_faults(const Fault& m) {
         active_.push_back(&m);
         apply_links();
         const bool clean = m.kind == Kind::Partition && m.others.empty() && active_.size() == 1;
@@ -465,7 +465,7 @@ private:
         });
     }
 
-    void flip(const Misfortune& m, Instant until, bool on) {
+    void flip(const Fault& m, Instant until, bool on) {
         if (world_->now() >= until || is_calm_) return;
         flipped_on_[&m] = on;
         apply_links();
@@ -477,7 +477,7 @@ private:
         for (const std::size_t n : nodes) result.push_back(world_->host(n));
         return result;
     }
-    std::vector<HostId> others_of(const Misfortune& m) const {
+    std::vector<HostId> others_of(const Fault& m) const {
         if (!m.others.empty()) return hosts(m.others);
         std::vector<HostId> result;
         for (std::size_t n = 0; n < s_.nodes; ++n)
@@ -493,7 +493,7 @@ private:
             const auto [found, fresh] = at.try_emplace(host, faults);
             if (!fresh) found->second = LinkFaults::worse(found->second, faults);
         };
-        for (const Misfortune* m : active_) {
+        for (const Fault* m : active_) {
             if (m->kind == Kind::Partition) links.cut(hosts(m->nodes), others_of(*m));
             if (m->kind == Kind::OneWay) links.cut_one_way(hosts(m->nodes), others_of(*m));
             if (m->kind == Kind::FlipFlop && flipped_on_[m])
@@ -510,7 +510,7 @@ private:
         for (const auto& [host, faults] : out) links.set_egress(host, faults);
     }
 
-    std::optional<LinkFaults> host_faults(const Misfortune& m) const {
+    std::optional<LinkFaults> host_faults(const Fault& m) const {
         LinkFaults faults = links_at(s_.distance);
         const auto amount = static_cast<double>(m.amount);
         switch (m.kind) {
@@ -536,7 +536,7 @@ private:
         world_->checker().united();
         world_->heal();
         // Who was to come, comes now.
-        for (const Misfortune& m : s_.misfortunes)
+        for (const Fault& m : s_.faults)
             if (m.kind == Kind::Start)
                 for (const std::size_t n : m.nodes)
                     if ((*world_)[n].lives == 0) start(n);
@@ -625,7 +625,7 @@ private:
         }
     }
     Instant calm_for(Duration duration) const {
-        return Instant(world_->now() - world_->elapsed()) + s_.faults + duration;
+        return Instant(world_->now() - world_->elapsed()) + s_.fault_time + duration;
     }
 
     /// Who leaves waits for members that it cannot reach, and whoever could down them lives in another
@@ -725,16 +725,16 @@ private:
     std::shared_ptr<InMemoryLeaseStore> leases_;
     std::optional<World> world_;
     std::optional<Strangers> strangers_;
-    std::map<std::size_t, std::vector<const Misfortune*>> proxies_; ///< that are broken, by node
+    std::map<std::size_t, std::vector<const Fault*>> proxies_; ///< that are broken, by node
     Instant disturbed_at_{};
-    std::uint64_t begun_ = 0; ///< misfortunes
+    std::uint64_t begun_ = 0; ///< faults
     std::vector<Address> seeds_instead_;
     std::map<std::size_t, Instant> planned_;     ///< starts to come
     std::map<std::size_t, Duration> back_after_; ///< after the end of a graceful leave
     std::set<std::size_t> gone_;                 ///< that shall stay away
     std::map<std::size_t, Instant> merged_at_;
-    std::vector<const Misfortune*> active_;
-    std::map<const Misfortune*, bool> flipped_on_; // looked up only
+    std::vector<const Fault*> active_;
+    std::map<const Fault*, bool> flipped_on_;      // looked up only
     std::map<std::size_t, Instant> outside_since_; ///< running and no member
     bool is_calm_ = false;
     bool telling_ = true;

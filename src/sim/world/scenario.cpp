@@ -9,7 +9,7 @@
 namespace muster::sim {
 namespace {
 
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -55,7 +55,7 @@ constexpr std::size_t all_monitored_max = 10;
 Duration settled_min(const Scenario& s) { return s.stable_after + seconds(s.classic ? 30 : 22); }
 
 /// Whether it does nothing that anybody could be downed for, whatever else happens.
-bool is_harmless(const Misfortune& m) {
+bool is_harmless(const Fault& m) {
     switch (m.kind) {
     case Kind::Start:
     case Kind::Reset:
@@ -77,7 +77,7 @@ bool is_harmless(const Misfortune& m) {
 /// Whether those whom it befalls are either as well as ever or gone, for everybody alike, when the resolvers
 /// decide: between the two a member can be taken for indirectly connected, and takes healthy ones with it
 /// (protocol.md §15.4).
-bool is_clean(const Scenario& s, const Misfortune& m) {
+bool is_clean(const Scenario& s, const Fault& m) {
     if (is_harmless(m)) return true;
     switch (m.kind) {
     case Kind::Crash:
@@ -101,12 +101,12 @@ constexpr Duration noticed_min = seconds(3);
 /// strategy promises a side (protocol.md §15.4), unless it asks who has seen the current gossip, as classic
 /// ones do not.
 bool loses_witnesses(const Scenario& s) {
-    const auto is_loss = [](const Misfortune& m) {
+    const auto is_loss = [](const Fault& m) {
         return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause ||
                m.kind == Kind::Partition || m.kind == Kind::ProxyRestart || m.kind == Kind::ProxyStall;
     };
-    for (const Misfortune& first : s.misfortunes)
-        for (const Misfortune& second : s.misfortunes) {
+    for (const Fault& first : s.faults)
+        for (const Fault& second : s.faults) {
             const Duration apart = second.at - first.at;
             if (is_harmless(first) || is_harmless(second) || !is_loss(first) || !is_loss(second)) continue;
             if (apart >= noticed_min && apart < settled_min(s)) return true;
@@ -118,7 +118,7 @@ bool loses_witnesses(const Scenario& s) {
 /// take for one (protocol.md §15.5).
 bool is_one_death(const Scenario& s) {
     std::size_t deaths = 0;
-    for (const Misfortune& m : s.misfortunes) {
+    for (const Fault& m : s.faults) {
         if (is_harmless(m) || (m.kind == Kind::Leave && m.length == Duration::zero())) continue;
         if ((m.kind != Kind::Crash && m.kind != Kind::PowerOff) || m.length != Duration::zero()) return false;
         deaths += m.nodes.size();
@@ -170,7 +170,7 @@ bool others_win(const Scenario& s, const std::vector<bool>& lost, const std::vec
 bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
     std::vector<bool> leaves(s.nodes, false);
     std::vector<bool> lost(s.nodes, false);
-    for (const Misfortune& m : s.misfortunes) {
+    for (const Fault& m : s.faults) {
         const bool for_good = m.kind == Kind::Leave && m.length == Duration::zero();
         for (const std::size_t n : m.nodes) (for_good ? leaves : lost)[n] = true;
     }
@@ -183,21 +183,21 @@ bool untouched_win(const Scenario& s, const std::vector<bool>& touched) {
 
 } // namespace
 
-std::string_view to_string(Misfortune::Kind kind) noexcept {
+std::string_view to_string(Fault::Kind kind) noexcept {
     for (const auto& [value, name] : kind_names)
         if (value == kind) return name;
     return {};
 }
 
-std::optional<Misfortune::Kind> parse_misfortune_kind(std::string_view text) noexcept {
+std::optional<Fault::Kind> parse_fault_kind(std::string_view text) noexcept {
     for (const auto& [value, name] : kind_names)
         if (name == text) return value;
     return std::nullopt;
 }
 
 bool Scenario::corrupts() const {
-    return std::ranges::any_of(misfortunes,
-                               [](const Misfortune& m) { return m.kind == Kind::Corrupt && m.amount > 0; });
+    return std::ranges::any_of(faults,
+                               [](const Fault& m) { return m.kind == Kind::Corrupt && m.amount > 0; });
 }
 
 std::vector<std::size_t> Scenario::protected_nodes() const {
@@ -207,7 +207,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     bool clean = true;
     // Somebody who is still to come does not count for the majority yet.
     Duration complete = seconds(15);
-    for (const Misfortune& m : misfortunes) {
+    for (const Fault& m : faults) {
         harmless = harmless && (is_harmless(m) || m.kind == Kind::Leave);
         clean = clean && is_clean(*this, m);
         if (m.kind == Kind::Flood || m.kind == Kind::Reset || m.kind == Kind::Claimant ||
@@ -218,7 +218,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
         const bool founder = std::ranges::find(m.nodes, 0U) != m.nodes.end();
         if (m.kind == Kind::Start && founder) complete = std::max<Duration>(complete, m.at + seconds(20));
     }
-    for (const Misfortune& m : misfortunes)
+    for (const Fault& m : faults)
         if (!is_harmless(m) && m.at < complete) clean = false;
 
     if (classic && loses_witnesses(*this)) clean = false;
@@ -236,20 +236,18 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
 
 bool Scenario::may_split() const {
     if (corrupts()) return true;
-    const bool downs =
-        std::ranges::any_of(misfortunes, [](const Misfortune& m) { return m.kind == Kind::Down; });
+    const bool downs = std::ranges::any_of(faults, [](const Fault& m) { return m.kind == Kind::Down; });
     if (strategy == "none" && !downs) return false;
-    return std::ranges::any_of(
-               misfortunes,
-               [&](const Misfortune& m) { return !is_clean(*this, m) && m.kind != Kind::Down; }) ||
-           (downs && !std::ranges::all_of(misfortunes, [](const Misfortune& m) {
+    return std::ranges::any_of(faults,
+                               [&](const Fault& m) { return !is_clean(*this, m) && m.kind != Kind::Down; }) ||
+           (downs && !std::ranges::all_of(faults, [](const Fault& m) {
                 return is_harmless(m) || m.kind == Kind::Down || m.kind == Kind::Crash;
             }));
 }
 
 bool Scenario::has_regular_heartbeats() const {
     if (nodes > all_monitored_max) return false;
-    return std::ranges::all_of(misfortunes, [](const Misfortune& m) {
+    return std::ranges::all_of(faults, [](const Fault& m) {
         switch (m.kind) {
         case Kind::Start:
         case Kind::Crash:
@@ -284,10 +282,10 @@ result<void> Scenario::validate() const {
         exiting_tasks < Duration::zero())
         return wrong("durations", "use 0 or more milliseconds");
     if (faults + quiet > std::chrono::hours(1000))
-        return wrong("faults and quiet", "use 1000 virtual hours at most");
-    for (std::size_t i = 0; i < misfortunes.size(); ++i) {
-        const Misfortune& m = misfortunes[i];
-        const auto subject = fmt::format("misfortunes[{}] ({})", i, to_string(m.kind));
+        return wrong("fault_time and quiet", "use 1000 virtual hours at most");
+    for (std::size_t i = 0; i < faults.size(); ++i) {
+        const Fault& m = faults[i];
+        const auto subject = fmt::format("faults[{}] ({})", i, to_string(m.kind));
         if (m.nodes.empty()) return wrong(subject, "name at least one node");
         for (const auto* list : {&m.nodes, &m.others})
             if (std::ranges::any_of(*list, [&](std::size_t n) { return n >= nodes; }))

@@ -26,7 +26,7 @@ json::array to_array(const std::vector<std::size_t>& numbers) {
     return result;
 }
 
-json::object to_object(const Misfortune& m) {
+json::object to_object(const Fault& m) {
     json::object o{{"at_ms", to_ms(m.at)}, {"kind", to_string(m.kind)}, {"nodes", to_array(m.nodes)}};
     if (!m.others.empty()) o["others"] = to_array(m.others);
     if (m.length != Duration{}) o["length_ms"] = to_ms(m.length);
@@ -51,11 +51,11 @@ json::object to_object(const Scenario& s) {
     o["tells_per_second"] = s.tells_per_second;
     if (s.association_bytes_max != 0) o["association_bytes_max"] = s.association_bytes_max;
     if (s.exiting_tasks != Duration{}) o["exiting_tasks_ms"] = to_ms(s.exiting_tasks);
-    o["faults_ms"] = to_ms(s.faults);
+    o["fault_time_ms"] = to_ms(s.fault_time);
     o["quiet_ms"] = to_ms(s.quiet);
-    json::array misfortunes;
-    for (const Misfortune& m : s.misfortunes) misfortunes.push_back(to_object(m));
-    o["misfortunes"] = std::move(misfortunes);
+    json::array faults;
+    for (const Fault& m : s.faults) faults.push_back(to_object(m));
+    o["faults"] = std::move(faults);
     return o;
 }
 
@@ -144,8 +144,8 @@ private:
     std::vector<std::string> known_;
 };
 
-Misfortune misfortune_from(const json::value& value, const std::string& where) {
-    Misfortune m;
+Fault fault_from(const json::value& value, const std::string& where) {
+    Fault m;
     std::string kind;
     Fields fields(value, where);
     fields.duration("at_ms", m.at);
@@ -155,7 +155,7 @@ Misfortune misfortune_from(const json::value& value, const std::string& where) {
     fields.duration("length_ms", m.length);
     fields.integer("amount", m.amount);
     fields.done();
-    const auto parsed = parse_misfortune_kind(kind);
+    const auto parsed = parse_fault_kind(kind);
     if (!parsed) bad(where + ".kind", fmt::format("there is no '{}'", kind));
     m.kind = *parsed;
     return m;
@@ -179,17 +179,17 @@ Scenario scenario_from(const json::value& value) {
     fields.integer("tells_per_second", s.tells_per_second);
     fields.integer("association_bytes_max", s.association_bytes_max);
     fields.duration("exiting_tasks_ms", s.exiting_tasks);
-    fields.duration("faults_ms", s.faults);
+    fields.duration("fault_time_ms", s.fault_time);
     fields.duration("quiet_ms", s.quiet);
     const auto named =
         std::ranges::find(distance_names, distance, &std::pair<Scenario::Distance, std::string_view>::second);
     if (named == distance_names.end()) bad("distance", "there are: lan, metro, wan, heavy-tail");
     s.distance = named->first;
-    if (const json::array* list = fields.list("misfortunes"))
+    if (const json::array* list = fields.list("faults"))
         for (std::size_t i = 0; i < list->size(); ++i)
-            s.misfortunes.push_back(misfortune_from((*list)[i], fmt::format("misfortunes[{}]", i)));
+            s.faults.push_back(fault_from((*list)[i], fmt::format("faults[{}]", i)));
     fields.done();
-    std::ranges::stable_sort(s.misfortunes, {}, &Misfortune::at);
+    std::ranges::stable_sort(s.faults, {}, &Fault::at);
     return s;
 }
 

@@ -1,4 +1,4 @@
-// Scenarios by name, and misfortunes in words.
+// Scenarios by name, and faults in words.
 #include "text.hpp"
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 namespace muster::sim {
 namespace {
 
-using Kind = Misfortune::Kind;
+using Kind = Fault::Kind;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -33,7 +33,7 @@ std::size_t share(const Scenario& s, std::size_t percent) {
 }
 void add(Scenario& s, Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {},
          std::int64_t amount = 0) {
-    s.misfortunes.push_back({at, kind, std::move(nodes), {}, length, amount});
+    s.faults.push_back({at, kind, std::move(nodes), {}, length, amount});
 }
 
 constexpr std::array named_scenarios = {
@@ -59,7 +59,7 @@ constexpr std::array named_scenarios = {
     Named{"mass-join", [](Scenario& s) { add(s, seconds(20), Kind::Start, range(1, s.nodes)); }},
     Named{"rolling-restart",
           [](Scenario& s) {
-              s.faults = seconds(40) + seconds(12) * static_cast<std::int64_t>(s.nodes);
+              s.fault_time = seconds(40) + seconds(12) * static_cast<std::int64_t>(s.nodes);
               add(s, seconds(30), Kind::RollingRestart, range(0, s.nodes), seconds(10));
           }},
     Named{"seeds-down-at-boot",
@@ -92,7 +92,7 @@ constexpr std::array named_scenarios = {
           }},
 };
 
-// --- misfortunes in words
+// --- faults in words
 
 std::string percent(std::int64_t parts, double of) {
     return short_number(static_cast<double>(parts) / of * 100.0) + " %";
@@ -106,11 +106,11 @@ std::string byte_rate(std::int64_t bytes) {
 }
 
 /// "nodes 3, 4" of what `all` would be nobody.
-std::string name_others(const Misfortune& m, std::string_view all) {
+std::string name_others(const Fault& m, std::string_view all) {
     return m.others.empty() ? std::string(all) : name_nodes(m.others);
 }
 
-std::string name_return(const Misfortune& m, std::string_view what) {
+std::string name_return(const Fault& m, std::string_view what) {
     return m.length > Duration::zero() ? fmt::format("; {} after {}", what, short_time(m.length))
                                        : std::string();
 }
@@ -121,7 +121,7 @@ std::string name_one(const std::vector<std::size_t>& nodes, std::size_t at) {
 
 } // namespace
 
-std::string describe(const Misfortune& m) {
+std::string describe(const Fault& m) {
     const auto who = name_nodes(m.nodes);
     const Duration amount(m.amount);
     switch (m.kind) {
@@ -161,8 +161,8 @@ std::string describe(const Misfortune& m) {
     return who;
 }
 
-std::string describe_with_times(const Misfortune& m) {
-    using enum Misfortune::Kind;
+std::string describe_with_times(const Fault& m) {
+    using enum Fault::Kind;
     const bool says_length =
         m.kind == Crash || m.kind == PowerOff || m.kind == Leave || m.kind == RollingRestart;
     const bool lasts = m.length > Duration::zero() && !says_length;
@@ -190,7 +190,7 @@ result<Scenario> Scenario::named(std::string_view name, std::size_t nodes, std::
     s.seed = seed;
     s.nodes = nodes;
     found->make(s);
-    std::ranges::stable_sort(s.misfortunes, {}, &Misfortune::at);
+    std::ranges::stable_sort(s.faults, {}, &Fault::at);
     return s;
 }
 

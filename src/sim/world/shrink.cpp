@@ -1,4 +1,4 @@
-// Smaller scenarios that still fail: fewer misfortunes, then fewer nodes, then less time, then plainer
+// Smaller scenarios that still fail: fewer faults, then fewer nodes, then less time, then plainer
 // settings.
 #include <algorithm>
 #include <muster/sim/world/scenario.hpp>
@@ -17,7 +17,7 @@ public:
 
     Scenario shrink() {
         for (bool better = true; better && left_ > 0;) {
-            better = drop_misfortunes();
+            better = drop_faults();
             better = drop_victims() || better;
             better = drop_nodes() || better;
             better = shorten() || better;
@@ -36,14 +36,14 @@ private:
     }
 
     /// Zeller's ddmin without complements: leaves out ever smaller runs of them.
-    bool drop_misfortunes() {
+    bool drop_faults() {
         bool any = false;
-        for (std::size_t run = std::max<std::size_t>(best_.misfortunes.size() / 2, 1);; run /= 2) {
-            for (std::size_t at = 0; at < best_.misfortunes.size();) {
+        for (std::size_t run = std::max<std::size_t>(best_.faults.size() / 2, 1);; run /= 2) {
+            for (std::size_t at = 0; at < best_.faults.size();) {
                 Scenario candidate = best_;
-                const auto first = candidate.misfortunes.begin() + static_cast<std::ptrdiff_t>(at);
-                const std::size_t count = std::min(run, candidate.misfortunes.size() - at);
-                candidate.misfortunes.erase(first, first + static_cast<std::ptrdiff_t>(count));
+                const auto first = candidate.faults.begin() + static_cast<std::ptrdiff_t>(at);
+                const std::size_t count = std::min(run, candidate.faults.size() - at);
+                candidate.faults.erase(first, first + static_cast<std::ptrdiff_t>(count));
                 if (try_out(std::move(candidate)))
                     any = true;
                 else
@@ -55,14 +55,12 @@ private:
 
     bool drop_victims() {
         bool any = false;
-        for (std::size_t i = 0; i < best_.misfortunes.size(); ++i) {
-            if (best_.misfortunes[i].kind == Misfortune::Kind::Down ||
-                best_.misfortunes[i].kind == Misfortune::Kind::Flood)
+        for (std::size_t i = 0; i < best_.faults.size(); ++i) {
+            if (best_.faults[i].kind == Fault::Kind::Down || best_.faults[i].kind == Fault::Kind::Flood)
                 continue;
-            for (std::size_t at = 0;
-                 at < best_.misfortunes[i].nodes.size() && best_.misfortunes[i].nodes.size() > 1;) {
+            for (std::size_t at = 0; at < best_.faults[i].nodes.size() && best_.faults[i].nodes.size() > 1;) {
                 Scenario candidate = best_;
-                auto& nodes = candidate.misfortunes[i].nodes;
+                auto& nodes = candidate.faults[i].nodes;
                 nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(at));
                 if (try_out(std::move(candidate)))
                     any = true;
@@ -78,12 +76,12 @@ private:
         Scenario result = s;
         --result.nodes;
         result.seed_nodes = std::min(result.seed_nodes, result.nodes);
-        for (Misfortune& m : result.misfortunes)
+        for (Fault& m : result.faults)
             for (auto* list : {&m.nodes, &m.others}) {
                 std::erase(*list, node);
                 for (std::size_t& n : *list) n -= n > node ? 1 : 0;
             }
-        std::erase_if(result.misfortunes, [](const Misfortune& m) { return m.nodes.empty(); });
+        std::erase_if(result.faults, [](const Fault& m) { return m.nodes.empty(); });
         return result;
     }
 
@@ -96,15 +94,15 @@ private:
 
     bool shorten() {
         bool any = false;
-        for (std::size_t i = 0; i < best_.misfortunes.size(); ++i) {
+        for (std::size_t i = 0; i < best_.faults.size(); ++i) {
             Scenario candidate = best_;
-            candidate.misfortunes[i].length = milliseconds(candidate.misfortunes[i].length / milliseconds(2));
+            candidate.faults[i].length = milliseconds(candidate.faults[i].length / milliseconds(2));
             any = try_out(std::move(candidate)) || any;
         }
         Duration end = seconds(20);
-        for (const Misfortune& m : best_.misfortunes) end = std::max(end, m.at + m.length);
+        for (const Fault& m : best_.faults) end = std::max(end, m.at + m.length);
         Scenario candidate = best_;
-        candidate.faults = std::min(candidate.faults, end);
+        candidate.fault_time = std::min(candidate.fault_time, end);
         any = try_out(std::move(candidate)) || any;
         candidate = best_;
         candidate.quiet = milliseconds(candidate.quiet / milliseconds(2));

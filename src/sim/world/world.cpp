@@ -163,14 +163,14 @@ void World::end(Node& node, End how) {
     node.subscription.unsubscribe();
     node.application.reset();
     node.node.reset();
-    const auto ledger = node.runtime->ledger();
+    const auto leak_counter = node.runtime->leak_counter();
     if (how == End::Stopped) {
         // Who stops in order has ended everything before its Runtime goes. What is killed ends with it.
         const bool settled = node.runtime->settle();
-        if (options_.check) checker_->left_behind(node.index, *ledger, settled);
+        if (options_.check) checker_->left_behind(node.index, *leak_counter, settled);
     }
     node.runtime.reset();
-    if (options_.check) checker_->left_behind(node.index, *ledger);
+    if (options_.check) checker_->left_behind(node.index, *leak_counter);
     ++population_;
 }
 

@@ -164,7 +164,7 @@ private:
         std::FILE* const to = options_.json ? stderr : stdout;
         fmt::print(to, "FAILED {}\n  {}: {}\n  at {:.3f} virtual seconds\n{}  replay: {}\n",
                    title_of(scenario), *outcome.broken, outcome.detail,
-                   std::chrono::duration<double>(outcome.virtual_time).count(), misfortunes_of(scenario),
+                   std::chrono::duration<double>(outcome.virtual_time).count(), faults_of(scenario),
                    replay_command(scenario));
         if (options_.scene) fmt::print(to, "{}", outcome.scene);
         std::fflush(to);
@@ -176,9 +176,9 @@ private:
         file << small.to_json() << '\n';
         file.close();
         if (!file) throw Trouble{fmt::format("cannot write {}", path)};
-        fmt::print(to, "  shrunk to {} nodes and {} misfortune{}: muster-sim --scenario {}\n{}  {}\n",
-                   small.nodes, small.misfortunes.size(), small.misfortunes.size() == 1 ? "" : "s", path,
-                   misfortunes_of(small), small.to_json());
+        fmt::print(to, "  shrunk to {} nodes and {} fault{}: muster-sim --scenario {}\n{}  {}\n", small.nodes,
+                   small.faults.size(), small.faults.size() == 1 ? "" : "s", path, faults_of(small),
+                   small.to_json());
         std::fflush(to);
     }
 

@@ -48,18 +48,16 @@ std::optional<sim::Outcome> outcome_from_json(const std::string& text) {
 }
 
 std::string title_of(const sim::Scenario& s) {
-    return fmt::format("{}seed {}: {} nodes, {}, {} misfortune{}", s.name.empty() ? "" : s.name + ", ",
-                       s.seed, s.nodes, s.strategy, s.misfortunes.size(),
-                       s.misfortunes.size() == 1 ? "" : "s");
+    return fmt::format("{}seed {}: {} nodes, {}, {} fault{}", s.name.empty() ? "" : s.name + ", ", s.seed,
+                       s.nodes, s.strategy, s.faults.size(), s.faults.size() == 1 ? "" : "s");
 }
 
-std::string misfortunes_of(const sim::Scenario& s) {
+std::string faults_of(const sim::Scenario& s) {
     constexpr std::size_t shown_max = 24;
     std::string text;
-    for (std::size_t i = 0; i < std::min(s.misfortunes.size(), shown_max); ++i)
-        text += fmt::format("    {}\n", sim::describe_with_times(s.misfortunes[i]));
-    if (s.misfortunes.size() > shown_max)
-        text += fmt::format("    and {} more\n", s.misfortunes.size() - shown_max);
+    for (std::size_t i = 0; i < std::min(s.faults.size(), shown_max); ++i)
+        text += fmt::format("    {}\n", sim::describe_with_times(s.faults[i]));
+    if (s.faults.size() > shown_max) text += fmt::format("    and {} more\n", s.faults.size() - shown_max);
     return text;
 }
 

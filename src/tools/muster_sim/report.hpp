@@ -9,10 +9,10 @@ namespace muster::tools {
 
 std::string outcome_to_json(const sim::Outcome& outcome, bool with_scene = false);
 std::optional<sim::Outcome> outcome_from_json(const std::string& text);
-/// "seed 7: 9 nodes, keep-majority, 3 misfortunes".
+/// "seed 7: 9 nodes, keep-majority, 3 faults".
 std::string title_of(const sim::Scenario& scenario);
 /// Each on an indented line of its own; of many the first 24, and how many follow.
-std::string misfortunes_of(const sim::Scenario& scenario);
+std::string faults_of(const sim::Scenario& scenario);
 
 /// All runs together.
 struct Sum {

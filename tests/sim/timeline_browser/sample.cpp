@@ -121,15 +121,15 @@ void small(const char* path) {
 
 /// One fault after the other, so that each has its name to itself; two at once at 20 s.
 void faults(const char* path) {
-    using Kind = sim::Misfortune::Kind;
+    using Kind = sim::Fault::Kind;
     sim::Scenario scenario;
     scenario.seed = 11;
     scenario.nodes = 7;
-    scenario.faults = 100s;
+    scenario.fault_time = 100s;
     scenario.quiet = 20s;
     const auto add = [&](Duration at, Kind kind, std::vector<std::size_t> nodes, Duration length = {},
                          std::int64_t amount = 0) {
-        scenario.misfortunes.push_back({at, kind, std::move(nodes), {}, length, amount});
+        scenario.faults.push_back({at, kind, std::move(nodes), {}, length, amount});
     };
     add(10s, Kind::ClockDrift, {3}, 0s, 500'000);
     add(20s, Kind::Slow, {2, 4}, 10s, Duration(220ms).count());

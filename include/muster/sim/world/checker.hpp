@@ -41,11 +41,11 @@ namespace muster::sim {
 /// between two members did not arrive although nothing is wrong | | no-stop | told to stop, a node did not
 /// end | | leak | something is left of a process after its end, or of the World after its own |
 ///
-/// Of a process that has ended nothing is left when its Ledger counts nothing (coroutines, timers, streams,
-/// listeners, buffers) and its transport knows no association. A process that stopped in order must have come
-/// so far before its Runtime is destroyed, which would take the rest along: what its application has not
-/// cancelled shows there. At the World's end no process runs, no connection is open, and nothing is still to
-/// happen.
+/// Of a process that has ended nothing is left when its LeakCounter counts nothing (coroutines, timers,
+/// streams, listeners, buffers) and its transport knows no association. A process that stopped in order must
+/// have come so far before its Runtime is destroyed, which would take the rest along: what its application
+/// has not cancelled shows there. At the World's end no process runs, no connection is open, and nothing is
+/// still to happen.
 struct Violation : std::runtime_error {
     Violation(std::string invariant, std::string detail, Instant when);
     std::string invariant; ///< stable name, e.g. "removed-reappears"
@@ -66,8 +66,9 @@ public:
     void started(std::size_t node);
     /// The process is still there.
     void ended(std::size_t node, End how);
-    /// What the ledger of its process still counts after the teardown has leaked. `settled`: it came to rest.
-    void left_behind(std::size_t node, const Ledger& ledger, bool settled = true);
+    /// What the leak counter of its process still counts after the teardown has leaked. `settled`: it came to
+    /// rest.
+    void left_behind(std::size_t node, const LeakCounter& counter, bool settled = true);
     void disturbed(std::size_t node); ///< paused, cut off, slow: it may be removed without anybody's mistake
     void stepped(std::size_t node);
     void second();

@@ -82,7 +82,7 @@ private:
     };
     struct Sent {
         Instant when{};
-        Parcel parcel;
+        Segment segment;
         std::string text;
     };
     /// Where in a stream of frames a sender is.

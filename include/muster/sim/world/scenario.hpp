@@ -16,7 +16,7 @@
 namespace muster::sim {
 
 /// One thing done to the world. `nodes` are whom it befalls; what else is needed depends on the kind.
-struct Misfortune {
+struct Fault {
     enum class Kind : std::uint8_t {
         Start,    ///< first start of machines that were not there from the beginning
         Crash,    ///< SIGKILL; with `length`: and a restart at the same address after it
@@ -31,8 +31,8 @@ struct Misfortune {
         Lossy,      ///< ingress of nodes loses `amount` parts per thousand, for `length`
         Slow,       ///< links of nodes delay by `amount` ns, for `length`
         Narrow,     ///< links of nodes carry `amount` bytes a second, for `length`
-        Corrupt,    ///< `amount` parts per million of the parcels to nodes are changed, for `length`
-        Break, ///< `amount` parts per million of the parcels to nodes break their connection, for `length`
+        Corrupt,    ///< `amount` parts per million of the segments to nodes are changed, for `length`
+        Break, ///< `amount` parts per million of the segments to nodes break their connection, for `length`
         Reset, ///< all connections of nodes break once
         RollingRestart, ///< nodes, one after the other, `length` apart: leave, and start again at the same
                         ///< address
@@ -51,15 +51,15 @@ struct Misfortune {
     std::vector<std::size_t> others; ///< Partition and OneWay between two groups only
     Duration length{};
     std::int64_t amount = 0;
-    bool operator==(const Misfortune&) const = default;
+    bool operator==(const Fault&) const = default;
 };
-std::string_view to_string(Misfortune::Kind kind) noexcept;
+std::string_view to_string(Fault::Kind kind) noexcept;
 /// What befalls whom, for a person: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to
 /// 9".
-std::string describe(const Misfortune& misfortune);
+std::string describe(const Fault& fault);
 /// The same with when and for how long, as one line: "at 20 s for 60 s, slow: nodes 2, 4; 220 ms".
-std::string describe_with_times(const Misfortune& misfortune);
-std::optional<Misfortune::Kind> parse_misfortune_kind(std::string_view text) noexcept;
+std::string describe_with_times(const Fault& fault);
+std::optional<Fault::Kind> parse_fault_kind(std::string_view text) noexcept;
 
 struct Scenario {
     /// How far the machines are from each other.
@@ -81,12 +81,12 @@ struct Scenario {
     bool unstable_guard = false; ///< down-all-when-unstable (protocol.md §15.5)
     bool classic = false;        ///< without eager gossip and evidence
     Distance distance = Distance::Lan;
-    std::uint32_t tells_per_second = 1;          ///< that each node sends to random others
-    std::size_t association_bytes_max = 0;       ///< TcpTransportOptions; 0: the default
-    Duration exiting_tasks{};                    ///< the exiting tasks of every node take up to that long
-    Duration faults = std::chrono::seconds(120); ///< the time in which misfortunes begin and end
-    Duration quiet = std::chrono::seconds(60);   ///< at the end, when everything has healed
-    std::vector<Misfortune> misfortunes;         ///< by `at`
+    std::uint32_t tells_per_second = 1;              ///< that each node sends to random others
+    std::size_t association_bytes_max = 0;           ///< TcpTransportOptions; 0: the default
+    Duration exiting_tasks{};                        ///< the exiting tasks of every node take up to that long
+    Duration fault_time = std::chrono::seconds(120); ///< the time in which faults begin and end
+    Duration quiet = std::chrono::seconds(60);       ///< at the end, when everything has healed
+    std::vector<Fault> faults;                       ///< by `at`
     bool operator==(const Scenario&) const = default;
 
     static constexpr std::size_t nodes_max = 1000;
@@ -106,7 +106,7 @@ struct Scenario {
     // --- what may be expected of it
 
     /// Machines that nothing ever befalls and that are on the winning side of everything: they must be
-    /// neither downed nor removed, nor stop. In index order; empty when the misfortunes or the strategy
+    /// neither downed nor removed, nor stop. In index order; empty when the faults or the strategy
     /// promise nobody anything.
     std::vector<std::size_t> protected_nodes() const;
     /// Whether the survivors may end as clusters that know nothing of each other: what befell them is no
@@ -137,7 +137,7 @@ struct Outcome {
 
 /// Runs it to its end, or to the first broken invariant.
 Outcome run(const Scenario& scenario, std::shared_ptr<Recorder> recorder = nullptr);
-/// A scenario with fewer misfortunes and nodes and shorter times for which `fails` still holds, by leaving
+/// A scenario with fewer faults and nodes and shorter times for which `fails` still holds, by leaving
 /// out; at most `attempts` calls. `fails` must hold for `failing` itself.
 Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails,
                 std::size_t attempts = 200);

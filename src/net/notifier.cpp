@@ -6,7 +6,7 @@ namespace muster::net {
 
 namespace asio = boost::asio;
 
-struct Signal::State {
+struct Notifier::State {
     explicit State(Runtime& r) : runtime(r) {}
 
     Runtime& runtime;
@@ -17,14 +17,14 @@ struct Signal::State {
     bool closed = false;
 };
 
-Signal::Signal(Runtime& runtime) : state_(std::make_shared<State>(runtime)) {}
+Notifier::Notifier(Runtime& runtime) : state_(std::make_shared<State>(runtime)) {}
 
-Signal::~Signal() {
+Notifier::~Notifier() {
     state_->closed = true;
     state_->waiter.complete(Error{Errc::closed, "signal", {}, {}});
 }
 
-void Signal::notify() noexcept {
+void Notifier::notify() noexcept {
     State& state = *state_;
     if (state.resuming) return;
     if (state.waiter.complete({}))
@@ -33,10 +33,10 @@ void Signal::notify() noexcept {
         state.notified = true;
 }
 
-Task<result<void>> Signal::wait() { return wait_until(Instant::max()); }
+Task<result<void>> Notifier::wait() { return wait_until(Instant::max()); }
 
-Task<result<void>> Signal::wait_until(Instant deadline) {
-    const std::shared_ptr<State> state = state_; // the Signal may die while we wait
+Task<result<void>> Notifier::wait_until(Instant deadline) {
+    const std::shared_ptr<State> state = state_; // the Notifier may die while we wait
     Runtime& runtime = state->runtime;
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != asio::cancellation_type::none)

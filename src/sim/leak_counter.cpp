@@ -1,8 +1,8 @@
-#include "ledger.hpp"
+#include "leak_counter.hpp"
 
 namespace muster::sim {
 
-Ledger::Balance ProcessLedger::balance() const {
+LeakCounter::Balance ProcessLeakCounter::balance() const {
     return {.coroutines = work_,
             .timers = loop_ ? loop_->timers() : 0,
             .streams = streams_,

@@ -12,9 +12,10 @@ namespace muster::sim {
 /// Lives as long as anything of its process does: streams, listeners and buffers share it, executors keep it
 /// by their number (a shared_ptr would not fit into any_io_executor beside the loop, and cost each copy of
 /// one an atomic addition).
-class ProcessLedger final : public Ledger, public std::enable_shared_from_this<ProcessLedger> {
+class ProcessLeakCounter final : public LeakCounter, public std::enable_shared_from_this<ProcessLeakCounter> {
 public:
-    ProcessLedger(std::shared_ptr<const Metrics> metrics, std::shared_ptr<const ChunkPool> chunks) noexcept
+    ProcessLeakCounter(std::shared_ptr<const Metrics> metrics,
+                       std::shared_ptr<const ChunkPool> chunks) noexcept
         : metrics_(std::move(metrics)), chunks_(std::move(chunks)) {}
 
     Balance balance() const override;
@@ -48,7 +49,7 @@ private:
     const net::LoopContext* loop_ = nullptr;
     std::shared_ptr<const Metrics> metrics_;
     std::shared_ptr<const ChunkPool> chunks_;
-    std::shared_ptr<ProcessLedger> self_; ///< while there are executors
+    std::shared_ptr<ProcessLeakCounter> self_; ///< while there are executors
     std::size_t executors_ = 0;
     std::size_t work_ = 0;
     std::size_t streams_ = 0;
@@ -63,22 +64,22 @@ private:
 /// through its executor.
 class ProcessExecutor {
 public:
-    ProcessExecutor(const net::LoopExecutor& loop, ProcessLedger& ledger) noexcept
-        : loop_(loop), ledger_(&ledger) {
-        ledger_->enter_executor(is_work());
+    ProcessExecutor(const net::LoopExecutor& loop, ProcessLeakCounter& leak_counter) noexcept
+        : loop_(loop), leak_counter_(&leak_counter) {
+        leak_counter_->enter_executor(is_work());
     }
-    ProcessExecutor(const ProcessExecutor& o) noexcept : ProcessExecutor(o.loop_, *o.ledger_) {}
+    ProcessExecutor(const ProcessExecutor& o) noexcept : ProcessExecutor(o.loop_, *o.leak_counter_) {}
     ProcessExecutor& operator=(const ProcessExecutor& o) noexcept {
         ProcessExecutor copy(o);
         std::swap(loop_, copy.loop_);
-        std::swap(ledger_, copy.ledger_);
+        std::swap(leak_counter_, copy.leak_counter_);
         return *this;
     }
-    ~ProcessExecutor() { ledger_->leave_executor(is_work()); }
+    ~ProcessExecutor() { leak_counter_->leave_executor(is_work()); }
 
     template <class F>
     void execute(F&& function) const {
-        if (ledger_->loop()) {
+        if (leak_counter_->loop()) {
             loop_.execute(std::forward<F>(function));
         } else {
             const std::decay_t<F> dropped(std::forward<F>(function));
@@ -92,7 +93,7 @@ public:
     template <class Property>
         requires requires(const net::LoopExecutor& loop, Property p) { loop.require(p); }
     ProcessExecutor require(Property p) const noexcept {
-        return {loop_.require(p), *ledger_};
+        return {loop_.require(p), *leak_counter_};
     }
     friend bool operator==(const ProcessExecutor& a, const ProcessExecutor& b) noexcept {
         return a.loop_ == b.loop_;
@@ -103,7 +104,7 @@ private:
     bool is_work() const noexcept { return loop_.query(Work()) == Work(Work::tracked); }
 
     net::LoopExecutor loop_;
-    ProcessLedger* ledger_;
+    ProcessLeakCounter* leak_counter_;
 };
 static_assert(sizeof(ProcessExecutor) <= 3 * sizeof(void*), "any_io_executor holds it without an allocation");
 
