@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What do the values of the protocol cost per member, and does that stay the same from 10 to 10 000 members?
 //
 // Runs every operation at 10, 100, 1 000 and 10 000 members and prints nanoseconds per member. At the end it

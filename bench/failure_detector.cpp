@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What does failure detection cost a node: a heartbeat, phi, a reaper's look at all it monitors, a tick of
 // the monitor, a resolver's decision?
 #include <benchmark/benchmark.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // By how much does a flood on one connection delay a heartbeat on another?
 //
 // Three processes over 127.0.0.1: the victim, a whole node that is a cluster by itself; a prober, whose

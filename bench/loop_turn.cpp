@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one turn of the io_uring loop costs: posts, timers, and bytes through a Connection on loopback.
 // Question: how near is the loop to the machine's limit, which is blocking sockets (BM_Blocking*)?
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How large can a cluster be, as far as the protocol itself goes? N cores with their resolvers in one thread
 // and in virtual time. Messages are values that are handed over after 200 to 700 us: no sockets, no decoding,
 // no nodes around the cores. An unchanged gossip is shared by whoever holds it, which is what makes ten

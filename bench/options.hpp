@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The command line of the benchmarks that are programs of their own: key=value, in any order.
 #include <cstdio>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What this process takes of the machine's memory, by Linux's /proc.
 #include <fstream>

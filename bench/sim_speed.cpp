@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How fast is a simulated world of whole nodes, and how large can it be? node_seconds/s is virtual time of
 // one node per second of one core. Each row is one run; counters say what came out of it: sent_bytes/node is
 // what a node's links carried, memory_bytes/node the resident memory that the world took at its peak, rounds

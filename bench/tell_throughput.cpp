@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many tells per second does one node deliver to another, and how long is a round trip?
 //
 // Two processes over 127.0.0.1: the receiver on core 1, the sender on core 0 (pin=0: where the system likes).

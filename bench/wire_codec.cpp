@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What encoding and decoding cost: tells in place, a user's struct through the archives, and a gossip of a
 /// thousand members.
 #include <benchmark/benchmark.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who a node is: Address (protocol.md §1.1), and UniqueAddress, one incarnation of it.
 #include <array>

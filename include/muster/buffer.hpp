@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Bytes that are shared without a copy: Buffer (reference-counted memory), Slice (a view that keeps it
 /// alive).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// An assertion for our own bugs that stays on in release builds (style: three kinds of error).
 #include <source_location>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Errors as values: what failed (`code`), about what (`subject`) and what would be right (`advice`).
 #include <boost/assert/source_location.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A fixed, unseeded, endian-independent 128-bit hash (XXH3), and the order-free sum built from it.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Lines for a file descriptor whose reader may be slow, stopped or gone: whoever writes one never waits.
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the library has to say: records with a level, a stable event code and fields, given to one LogSink.
 /// The library writes nowhere else. Tests and operators match on codes, never on text.

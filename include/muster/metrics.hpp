@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Counters, gauges and histograms of one Runtime, readable from any thread while it runs. Listed in
 /// src/doc/metrics.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What a user of a node includes: make_runtime, ClusterRemoteAdapter, events, settings, typed tells.
 #include <muster/cluster/protocol/settings.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// make_runtime: the one file that knows the back ends (design.md §1).
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Text from others that is printed, or sent on, as UTF-8 (RFC 3629).
 #include <cstddef>

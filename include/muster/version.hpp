@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Version of the library and of what it speaks on the wire.
 #include <cstdint>

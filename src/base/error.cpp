@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <boost/system/errc.hpp>
 #include <boost/throw_exception.hpp>
 #include <cerrno>

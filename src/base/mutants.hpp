@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Rules broken on purpose, to show that the simulation notices (tests/mutants/mutants.md). Only that test's
 /// own build defines MUSTER_MUTANTS; everywhere else a hook is the literal `false` and leaves no trace.

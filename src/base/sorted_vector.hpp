@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Small sets as sorted vectors without doubles: they are handed out as such, and read far more often than
 /// changed.

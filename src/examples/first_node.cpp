@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A node in a page: joins a cluster, prints what happens in it, and greets everybody who comes Up.
 //
 //   first_node 2551              founds the cluster "example" on 127.0.0.1:2551

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// An application on muster: work that one node of the cluster must do, and never two at a time. The oldest
 /// member does it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a user tests an application on muster: whole nodes of it in a simulated world, in virtual time. A
 // minute with a partition takes some milliseconds, needs no network, and is the same in every run.
 #include "singleton.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <boost/asio/this_coro.hpp>
 #include <muster/net/task_group.hpp>
 #include <muster/net/waiter.hpp>

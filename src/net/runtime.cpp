@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/net/runtime.hpp>
 
 #include <boost/asio/this_coro.hpp>

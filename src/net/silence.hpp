@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// When the system gives up a connection whose peer has fallen silent.
 #include <algorithm>

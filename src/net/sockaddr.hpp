@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Endpoint <-> sockaddr, for the back ends that talk to the operating system.
 #include <muster/net/endpoint.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/net/task_group.hpp>
 
 #include <boost/asio/cancellation_signal.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/net/waiter.hpp>
 
 #include <boost/asio/execution/context.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The handle: from any thread to the Runtime's.
 #include "daemon_impl.hpp"
 #include <muster/net/runtime.hpp>

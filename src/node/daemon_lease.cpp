@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The lease of lease-majority, beside what the resolver asks of it: whether it can work at all, what others
 /// have of it, its renewal.
 #include "daemon_impl.hpp"

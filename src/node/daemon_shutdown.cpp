@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Coordinated shutdown (protocol.md §17): the phases are a value, the membership's part of them is here.
 #include "daemon_impl.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What waits: the daemon's coroutines. They sleep, and feed.
 #include "daemon_impl.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// FileLease: the one place of this layer that touches the world outside, by the caller's wish only.
 #include <muster/node/file_lease.hpp>
 

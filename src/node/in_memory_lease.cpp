@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/node/in_memory_lease.hpp>
 
 #include <muster/ensure.hpp>

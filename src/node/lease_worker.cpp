@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "lease_worker.hpp"
 
 #include "base/own_thread.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The thread behind a lease whose backend may block.
 #include <functional>

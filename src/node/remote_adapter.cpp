@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/node/remote_adapter.hpp>
 
 #include <muster/cluster/state/gossip_limits.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/ensure.hpp>
 #include <muster/net/asio_runtime.hpp>
 #include <muster/runtime.hpp>

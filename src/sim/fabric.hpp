@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The inside of sim::Network: machines, the queue of events, and whose turn it is.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who counts what one simulated process holds, and the executor that counts its unfinished work.
 #include <boost/asio/any_io_executor.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One simulated process: a loop that runs when the Fabric gives it a turn.
 #include "fabric.hpp"

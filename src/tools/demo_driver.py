@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo: a cluster of real processes, live on the terminal. Exits 0 only when every step was seen."""
 
 import argparse

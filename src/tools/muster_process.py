@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real muster-node processes for the demo and the process tests: start, read their JSON lines, wait for conditions, clean up."""
 
 import atexit

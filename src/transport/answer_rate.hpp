@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How often one link may ask for an answer (protocol.md §16).
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Where answers may go (protocol.md §16).
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Memory for frames of which only a part has arrived, over all links (protocol.md §16).
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a
 /// loss.

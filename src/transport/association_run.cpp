@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "association.hpp"
 #include "base/mutants.hpp"
 #include "hub.hpp"

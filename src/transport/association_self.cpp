@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tells to the own address: from the outbox to the sink, without a connection.
 #include "association.hpp"
 #include "hub.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp
 /// decides).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who lives at an address: claims to it, and what an answer from there makes of them (protocol.md §16). No
 /// sockets here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The transport's counters, looked up once. src/doc/metrics.md says what each counts.
 #include <muster/metrics.hpp>

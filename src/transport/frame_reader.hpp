@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Cuts a byte stream, given as received slices, into frames: in place where a frame lies in one slice.
 #include "assembly_budget.hpp"

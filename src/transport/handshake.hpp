@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The handshake's decisions, as values: what each side says and when it refuses (design.md §3, §6).
 #include <muster/address.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Everything of one TcpClusterTransport: its associations, inbound links, listener and identity.
 #include "answer_route.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What strangers may have of a transport: answers, connections, memory.
 #include "association.hpp"
 #include "hub.hpp"

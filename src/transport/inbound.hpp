@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A connection that a peer opened to this node: proves who it is, then delivers what it sends.
 #include "answer_rate.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who gets one of the places for inbound connections (protocol.md §16).
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What threads other than the Runtime's may use of a transport, for as long as there is one.
 #include "counters.hpp"

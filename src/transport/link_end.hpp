@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the end of a link that nobody announced says about its peer (protocol.md §12.7). No sockets here.
 #include <muster/cluster/core/core.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The unsent tells of one association: written by any thread, emptied by its writer on the Runtime's thread.
 #include "base/mutants.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Receive buffers that sinks keep: counted, so that a slow consumer cannot pin all of them (design.md §6).
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whether what a link brings was said by the node whose handshake opened it (protocol.md §16).
 #include <muster/address.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How much one link may do before the others of the loop get their turn (protocol.md §16).
 #include <algorithm>

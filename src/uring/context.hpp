@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The event loop on one io_uring (design.md §5).
 #include "operation.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the kernel does for somebody, and who is told when it is done.
 #include <boost/intrusive/list.hpp>

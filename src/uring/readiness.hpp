@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Waiting until a descriptor can be accepted from, or until its connect has ended.
 #include "context.hpp"

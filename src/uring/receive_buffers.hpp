@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The memory that the kernel receives into, shared by all connections of a loop, handed out without a copy.
 #include "ring.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One io_uring instance: setting it up step by step, submitting, waiting, reading completions.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Making connections: connect, listen, accept.
 #include "context.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One TCP connection on the ring, and the handle that users hold.
 #include "context.hpp"

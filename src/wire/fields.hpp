@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The fields of muster's own frames: FieldWriter and FieldReader are called with the same (name, field)
 /// lists, so what one writes the other reads, and a failure names the field. Internal to src/wire.

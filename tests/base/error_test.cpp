@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/error.hpp>
 
 #include <boost/system/errc.hpp>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every log code and metric of the code is in src/doc/logging.md or metrics.md, and the other way round.
 
     documented_names.py ROOT

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What a shared library of muster defines for others is of namespace muster, or one of Asio's statics of which a process must have one.
 
     exported_symbols.py LIBRARY...

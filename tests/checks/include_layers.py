@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Who may include whom (architecture.md, Layers).
 
     include_layers.py ROOT        scan the tree; one case per rule

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every name of the reference's surface is declared in the header where it is looked for, and used by a test.
 
     reference_names.py ROOT

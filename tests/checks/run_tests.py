@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs test programs for tests/run, with a timeout, and counts their test cases.
 
     run_tests.py --record FILE --label NAME --build DIR [--timeout S]         every test() of a meson build directory

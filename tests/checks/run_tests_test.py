@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Tests of run_tests.py's counting: what a program may print, and what is made of it."""
 import pathlib
 import subprocess

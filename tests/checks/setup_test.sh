@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Tests of src/tools/setup with stand-ins for dpkg-query, apt-get, id and sudo: nothing is installed.
 set -u
 unset MUSTER_SETUP

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One core, told one thing, and what its effects say: what the tests of ClusterCore share.
 #include "core_world.hpp"

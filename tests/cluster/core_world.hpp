@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Several cores joined by a lossy message queue in virtual time: the whole protocol without wire, transport
 /// and node. Same seed, same run. Every input is followed by the invariants of protocol.md §19 that one step

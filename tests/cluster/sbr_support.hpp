@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Short ways to write members, splits and resolver scripts in tests.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Values of the conformance schema <-> muster's values (see README.md of the schema: "Data conventions").
 /// Every function throws BadCase when the case is not of the schema.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // muster-conformance FILE...: runs every case of the files against muster's classes. One line per failing
 // case, then "N passed, N failed". Exit code 0: all passed; 1: some failed; 2: a file could not be read or is
 // not of the schema. The cases run in a child process, so one that makes a class abort fails alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// How an expectation of the conformance schema is read ("Data conventions" of its README): by whom the cases
 /// are judged.
 #include "registry.hpp"

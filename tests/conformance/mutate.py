@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Breaks one rule of the protocol at a time and looks which test notices: tests/conformance/mutate.py [--filter TEXT] [--write] [--tree DIR]
 
 Copies HEAD into a temporary directory (with --tree into DIR, which is kept), writes all the mutations below into the copy, each behind a

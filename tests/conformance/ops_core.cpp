@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Operations on a core: gossip reception, leader actions, commands, the join process. Each case puts a
 // ClusterCore into the given state, tells it one thing, and reads state and effects.
 #include "registry.hpp"

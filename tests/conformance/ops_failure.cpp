@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Operations on failure detection, heartbeats and the split-brain resolver.
 #include "registry.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Operations on the values of the protocol: versions, members, clocks, reachability, gossip, membership
 // queries, gossip targets, events.
 #include "registry.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Which operation of the schema runs which code, and how its result compares with the expectation.
 ///

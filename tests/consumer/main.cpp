@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an installed muster offers to a program of somebody else's. Prints "N passed, N failed".
 #include "checks.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The event loops from outside: the library's coroutines awaited by the program's, its executors used by the
 // program's Asio.
 #include "checks.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A node on the program's own io_context while a stranger opens thousands of connections and sends scraps:
 // every one of them starts and ends coroutines of the library on a scheduler that the program's code runs.
 #include "checks.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What must hold of any bytes whatever. Used by the fuzz targets and by the deterministic mutation test.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Any bytes whatever, read as what a hostile peer, links and time do to a node.
 #include <cstddef>

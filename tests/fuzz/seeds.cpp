@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // fuzz_seeds GOLDEN_JSON DIRECTORY: writes the corpora with which the fuzz targets start, one folder a
 // target, made of the golden frames and of muster's own messages. Nothing binary is kept in the repository.
 #include "../wire/samples.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What only the epoll Runtime promises.
 #include "suite.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A network of the calling thread's own, whose cable can be pulled: connections over its loopback become
 /// black holes.

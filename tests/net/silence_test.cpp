@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A peer that has fallen silent is given up at the limit that was asked for, not at the system's.
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"

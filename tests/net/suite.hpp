@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One suite over every Runtime. A Stage is a Runtime with whoever runs it; the tests only see the contract.
 #include <boost/asio/awaitable.hpp>

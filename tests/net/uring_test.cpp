@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What only the io_uring Runtime has: its buffers, its ring that belongs to one thread, its probe.
 #include "suite.hpp"
 

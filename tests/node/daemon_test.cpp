@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One daemon's handle: commands, waiting forms, shutdown, lifetimes.
 #include "world.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules of the lease file (protocol.md §15.3) between machines whose clocks have nothing in common, and
 // the thread behind it.
 #include "lease_support.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What tests of leases share: a directory that goes away, and an answer that is waited for.
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a node does about the lease of its resolver: at start, while nothing happens, and when it is needed
 /// (protocol.md §15.3).
 #include "world.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The reference's names for running a node, each as its documentation reads. tests/cluster has those of the
 /// protocol, tests/transport those of the transports; tests/checks/reference_names.py lists them all.
 #include "world.hpp"

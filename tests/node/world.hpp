@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whole nodes over the real transport in a simulated world: what a node test drives.
 #include <chrono>

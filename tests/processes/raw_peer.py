@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A peer made of bytes (src/doc/wire.md), for what a well-behaved node never says."""
 
 import socket

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A user's program in a World (WorldOptions::application): it lives exactly as long as its node's process.
 #include <gtest/gtest.h>
 #include <muster/sim/world.hpp>

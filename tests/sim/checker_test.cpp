@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The checker notices each thing it promises to notice, and nothing where nothing is wrong.
 #include <array>
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Two data centers that are cut from each other for longer than tombstones are kept (protocol.md §2,
 /// Tombstones).
 #include <algorithm>

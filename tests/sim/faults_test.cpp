@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Links that are broken on purpose: each fault does what it says, alike on every compiler.
 #include "scene.hpp"
 

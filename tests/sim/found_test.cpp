@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Small scenarios that once broke an invariant (found.md), and nothing else that a test of its own could say
 /// as shortly.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a process leaves behind is found, named, and blamed on its node; what it gives back is not.
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>

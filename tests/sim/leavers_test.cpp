@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Leaves beside deaths (protocol.md §11.1): of those who neither leave nor die nobody is lost whom the
 /// strategy keeps both without the leavers and with them gone.
 #include <algorithm>

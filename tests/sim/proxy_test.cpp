@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Host proxies and strangers (protocol.md §5.6, §12.7): what befalls a node at its own door is no other's
 /// death, and who has no address of its own gets in nowhere.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Scenarios: the same from the same seed, of the promised sizes, to JSON and back, and shrunk to what
 /// matters.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One node that hears little or nothing goes alone: nobody it accuses goes with it, and no instability takes
 /// everybody. In the words of Rapid's fault scripts (Suresh et al., "Stable and Consistent Membership at
 /// Scale with Rapid", ATC'18, §7), which bench/sim_speed runs with up to 1 000 nodes.

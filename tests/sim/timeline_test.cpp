@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What a Recorder takes, and the page that is made of it. tests/sim/timeline_browser looks at the page in a
 /// browser.
 #include <boost/json.hpp>

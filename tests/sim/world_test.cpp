@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Worlds of whole nodes: what befalls them does what it says, and a run repeats exactly.
 #include <algorithm>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The parts of base that any thread may use. The assertions hold without ThreadSanitizer, too; under it, a
 // missing lock or a wrong memory order is a failure even where the numbers come out right.
 #include <muster/address.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Subscribers that are slow, throw, or leave from other threads while membership publishes (protocol.md
 // §14.2).
 #include "../cluster/sample.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The lease file's thread beside whoever asks it and whoever takes it away. Under ThreadSanitizer a missing
 // lock is a failure here.
 #include "../node/lease_support.hpp"

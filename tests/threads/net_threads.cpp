@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What other threads may do with the epoll Runtime, under ThreadSanitizer.
 #include <array>
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Tells from many threads while associations connect, close, lose their peer and die.
 #include <array>
 #include <atomic>

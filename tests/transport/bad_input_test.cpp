@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What must never happen and does: each case ends in a log line with the peer and a counter, and leaves the
 /// other associations untouched.
 #include <arpa/inet.h>

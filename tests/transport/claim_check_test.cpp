@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who lives at an address, asked over connections (protocol.md §5.6, §16).
 #include "claim_check.hpp"
 

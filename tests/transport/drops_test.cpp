@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Nothing disappears unseen: what was sent is delivered or in a counter.
 #include <stdexcept>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// One link that sends as fast as it can: the others get their turn, and what it asks for has a limit.
 #include <algorithm>
 #include <string>

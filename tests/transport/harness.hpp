@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Nodes with a transport each, on one Runtime, and a loop that runs until something is true.
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The decisions alone: what a link may do in a turn, ask for, and push out.
 #include <gtest/gtest.h>
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of links whose peer falls silent, and what is concluded from it.
 #include <link_end.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who waits for an address that does not answer hears of it in time, and who left in order is no reason for a
 // warning.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A proxy that takes connections and cannot forward them looks like a peer that is there: nobody else waits
 // for it, it proves nothing, and what is meant for it has a limit.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The other end of a connection, byte by byte: for what a well-behaved transport never says.
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The reference's names for transports, each as its documentation reads.
 #include "harness.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A node that has no descriptors left keeps what it has, takes in nobody, and says so.
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What somebody who is no member may have of a node: answers where it lives, its share of places and memory,
 /// and no more.
 #include <algorithm>

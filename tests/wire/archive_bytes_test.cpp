@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The bytes of every type, as bincode 2 standard() writes them. Expected bytes are written out by hand from
 /// bincode's specification.
 #include "hex.hpp"

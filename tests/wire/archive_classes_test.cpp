@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Boost serialize() in all its forms.
 #include "hex.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Bad bytes and bad values: refused with a reason, without spending memory or stack on what they claim.
 #include "hex.hpp"
 

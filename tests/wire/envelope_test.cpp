@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The gossip on the wire: nothing lost, little spent, everything checked, memory shared.
 #include "cluster/core/gossip_size.hpp"
 #include "samples.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Frames: round trips of every kind, what is refused and with which words, and golden files.
 #include "golden_case.hpp"
 #include "hex.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The reference's golden files: frames (value and bytes) and decode cases (bytes and what the reference
 /// makes of them), run through the real codec.

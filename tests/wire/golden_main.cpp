@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// muster-golden FILE...: runs golden files of the reference through the codec. Exit code 0 when all passed.
 #include "golden_case.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Mutations of good bytes, the same in every run: what the fuzz targets look for, in seconds and without
 /// clang.
 #include "../fuzz/check.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Messages and gossips with every field set, for round trips and mutations.
 #include <fmt/format.h>

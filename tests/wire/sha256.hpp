@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// SHA-256 (FIPS 180-4) of the golden files' sums. Here, so that the tests need no library for it.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Tells in place: what write_tell writes, parse_tell reads, and both agree with the general codec.
 #include "hex.hpp"
 

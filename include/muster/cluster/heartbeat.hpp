@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Moved: stays here until 1.0.
 #include <muster/cluster/failure/cross_dc_heartbeats.hpp> // IWYU pragma: export

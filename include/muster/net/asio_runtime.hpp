@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The Runtime on epoll: for machines and containers that forbid io_uring, and for programs that already run
 /// a boost::asio::io_context. No hidden threads: asio's resolver is not used.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A literal IP address with a port: what connect and listen take. Free of Asio.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What every event loop of muster shares: an Asio execution_context for one thread with its queue of ready
 /// work, its timers and its inbox for other threads. It reads no clock and does no I/O: the derived loop

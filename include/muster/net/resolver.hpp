@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Host names to addresses, off the Runtime's thread (design.md §4): getaddrinfo blocks.
 #include <functional>

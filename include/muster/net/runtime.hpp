@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The seam to the world (design.md §4): Runtime, Connection, Listener. Three implementations: uring, Asio on
 /// epoll, simulated. Everything here belongs to the Runtime's thread unless it says otherwise.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who keeps a coroutine alive, and who waits for it: every spawned coroutine belongs to a group joined
 /// before its owner dies.

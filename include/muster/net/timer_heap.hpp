@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Pending timers of one event loop, by deadline: a 4-ary heap with cancellation.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One suspended coroutine, and who owns it: for those who implement a Runtime or a wait on top of one.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The one place where a completion token becomes something the library can call later (design.md §9).
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The order in which a node stops (protocol.md §17), as a value: it says which tasks to run and how long to
 /// wait; the node runs them and tells when they are done.

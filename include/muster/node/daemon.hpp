@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A running member of a cluster: spawn_daemon starts it, ClusterDaemonHandle is how the application talks to
 /// it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Delivers cluster events to subscribers (protocol.md §14.2).
 #include <cstddef>

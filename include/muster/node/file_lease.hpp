@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A lease in a file (protocol.md §15.3).
 #include <chrono>

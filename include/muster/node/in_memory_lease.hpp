@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A lease for tests, simulation and clusters inside one process.
 #include <chrono>

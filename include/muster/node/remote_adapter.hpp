@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// ClusterRemoteAdapter: daemon, TCP transport, heartbeats and split-brain resolution tied into one node.
 #include <muster/node/daemon.hpp>

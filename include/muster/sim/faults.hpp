@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A network that can be broken on purpose: delays by distribution, bandwidth, loss, partitions, corruption.
 /// Faults are set per direction, from any machine to any other, and hold until they are taken back.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the simulated network does to what is sent: the one place where delays and faults are decided.
 #include <cstddef>

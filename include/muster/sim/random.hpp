@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Random numbers that are the same on every compiler and machine. The standard's engines are, its
 /// distributions are not.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A cluster of whole production nodes in virtual time (design.md §8): their machines, what befalls them, and
 /// a checker that looks at protocol.md §19 after every step. The same options and the same calls give the

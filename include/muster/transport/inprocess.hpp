@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Transport between nodes of one process, without sockets: for tests, examples and embedded clusters.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A sink that keeps what it is given: for tests and first steps.
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How messages and tells leave and reach a node (design.md §6). Interfaces only; tcp.hpp and inprocess.hpp
 /// implement them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whether io_uring can be used here, and if not, why and what would cure it.
 #include <cstdint>

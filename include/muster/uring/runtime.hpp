@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The Runtime on io_uring (design.md §5).
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// OArchive and IArchive: model Boost.Serialization's Archive concept and write exactly what bincode 2 writes
 /// with its standard() configuration, so a type with a Boost serialize() can be told to a remote actor and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The lowest layer of wire/: bincode 2 standard() integers, where encoders write (Sink), UTF-8, and how a
 /// failure inside an encoder or decoder travels to the one place that turns it into a result<T>.

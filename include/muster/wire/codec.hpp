@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Codec: which manifest a type travels under, so that values of user types can be told to remote actors.
 #include <concepts>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The gossip inside GossipEnvelope and Welcome: a head with seen and version_id, and a compact body that is
 /// built once per version and shared by all sends (protocol.md §6.1).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Frames: what travels on an association (design.md §3). A frame is a 4-byte big-endian length and that many
 /// bytes of body; a body is a varint variant index and its fields in bincode 2 standard().

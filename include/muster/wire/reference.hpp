@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The reference's own gossip PDU, as values in its own layout (golden frames, variant 0 of ClusterFrame):
 /// for talking to, and testing against, the reference. muster's protocol uses its own messages (frame.hpp).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/compat/gossip_pdu.hpp>
 
 namespace muster {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a member and a gossip may bring (protocol.md §2 Limits, §5.6 Room).
 #include "core_impl.hpp"
 #include <muster/cluster/state/gossip_limits.hpp>

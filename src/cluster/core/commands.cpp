@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What operators, resolvers and the transport command (protocol.md §10).
 #include "core_impl.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which
 /// state it owns.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Eager gossip (protocol.md §6.6): a change reaches everybody, and the leader acts on it, within a few round
 // trips. Everything here may be lost; the periodic round alone suffices for correctness.
 #include "base/mutants.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Evidence that an incarnation cannot be reached (protocol.md §12.7): silence is judged by the detectors, but
 // a process that is gone often proves it.
 #include "core_impl.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The window of doubt (protocol.md §12.7): evidence against most is evidence against oneself.
 #include <map>

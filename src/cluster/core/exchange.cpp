@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Gossip exchange (protocol.md §6.1 to §6.5, §7).
 #include "base/mutants.hpp"
 #include "core_impl.hpp"

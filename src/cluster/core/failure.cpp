@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Failure detection as the membership uses it: replies, the reaper, quarantines (protocol.md §12.4, §16).
 #include "core_impl.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How large a gossip is on the wire, from above and cheaply (protocol.md §5.6, Room).
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Joining: seeds, InitJoin, Join, Welcome (protocol.md §5).
 #include "base/mutants.hpp"
 #include "core_impl.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Joins that wait for a proof (protocol.md §5.6): a Join claims an address, and only who answers there has
 /// it.

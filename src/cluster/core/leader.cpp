@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The leader's work (protocol.md §8, §9).
 #include "core_impl.hpp"
 #include <algorithm>

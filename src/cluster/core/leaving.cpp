@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A leave that loses nobody (protocol.md §11.1): who leaves stays a full member until it may go, and who
 // cannot go says so.
 #include "core_impl.hpp"

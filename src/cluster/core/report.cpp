@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Why the cluster is not converged, and what its leader waits for.
 #include <muster/cluster/core/report.hpp>
 

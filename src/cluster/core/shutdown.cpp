@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a node ends (protocol.md §11).
 #include "base/mutants.hpp"
 #include "core_impl.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How long this node has known each tombstone, by its own monotonic clock and only while all data centers
 /// could be reached (protocol.md §2, Tombstones). Wall clocks of other machines take no part.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long removals are remembered (protocol.md §2, Tombstones).
 #include "core_impl.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/failure/cross_dc_heartbeats.hpp>
 
 #include "base/sorted_vector.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/failure/heartbeat_receivers.hpp>
 
 #include "base/sorted_vector.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The lease states of SbrRuntime (protocol.md §15.3, lease-majority): check, wait, acquire, act or reverse,
 /// release.
 #include <algorithm>

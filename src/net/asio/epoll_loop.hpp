@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The event loop on epoll, alone or inside the user's io_context.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "net/sockaddr.hpp"
 #include "sockets.hpp"
 #include <boost/asio/this_coro.hpp>

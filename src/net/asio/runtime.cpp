@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "base/own_thread.hpp"
 #include "sockets.hpp"
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"
 #include "sockets.hpp"

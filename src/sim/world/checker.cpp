@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <muster/sim/world/checker.hpp>
 
 #include "checker_state.hpp"

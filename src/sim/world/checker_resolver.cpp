@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a Checker knows of each node's resolver: when what it counts changed, and what it decided.
 #include "checker_state.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a Checker looks at each virtual second, and at the end.
 #include "checker_state.hpp"
 #include "text.hpp"

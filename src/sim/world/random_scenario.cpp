@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scenarios from a seed alone.
 #include <algorithm>
 #include <array>

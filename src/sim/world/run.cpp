@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a Scenario: the faults, the application's tells, and an operator who starts again what was
 // downed.
 #include "strangers.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Scenarios by name, and faults in words.
 #include "text.hpp"
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Smaller scenarios that still fail: fewer faults, then fewer nodes, then less time, then plainer
 // settings.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Processes on machines of their own that do not belong to the cluster: clones of members, and nodes with a
 /// wrong address.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "sim/world/timeline/page.hpp"
 #include <algorithm>
 #include <boost/json.hpp>

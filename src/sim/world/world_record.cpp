@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a World writes into its Recorder.
 #include "text.hpp"
 #include <fmt/format.h>

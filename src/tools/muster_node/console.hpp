@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// stdin, stdout and signals of a tool, none of which ever holds up the event loop: stdin and signals are
 /// read on the thread "console", stdout is written by the thread "muster-stdout". A terminal that is stopped

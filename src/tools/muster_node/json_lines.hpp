@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What muster-node prints: one JSON object per line.
 #include <boost/json/object.hpp>

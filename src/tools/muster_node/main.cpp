@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// muster-node: the ready-made node. `muster-node --help` and src/doc/muster-node.md describe it.
 #include "node_app.hpp"
 #include "options.hpp"

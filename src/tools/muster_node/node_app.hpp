@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// muster-node behind its command line: the node, its commands and what it prints.
 #include "console.hpp"

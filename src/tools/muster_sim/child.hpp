@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// One run in a process of its own: worlds share nothing, and one that aborts or hangs is a result like any
 /// other.

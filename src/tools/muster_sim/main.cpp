@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// muster-sim: worlds from seeds. `muster-sim --help` and src/doc/muster-sim.md describe it.
 #include "child.hpp"
 #include "options.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The names that programs written for the reference use, each as its documentation reads. What a name does
 /// beyond this is tested where its class is; tests/checks/reference_names.py lists them all.
 #include "../sample.hpp"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ClusterCore rule by rule (protocol.md §5 to §11). Each test puts one core into a state, tells it one thing
 // and reads its effects.
 #include "../core_support.hpp"

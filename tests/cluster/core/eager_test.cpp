@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Eager gossip and evidence (protocol.md §6.6, §12.7): agreement within network round trips. No periodic tick
 // runs in most of these tests, so nothing but the eager messages can have done it.
 #include "../core_world.hpp"

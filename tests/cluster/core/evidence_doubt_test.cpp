@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The window of doubt (protocol.md §12.7): who loses most of its connections at once suspects its own network
 // first.
 #include "../core_support.hpp"

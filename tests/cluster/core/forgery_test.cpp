@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gossip that contradicts what its receiver knows is merged with an alarm (protocol.md §2, Gossips that
 // cannot be).
 #include "../core_support.hpp"

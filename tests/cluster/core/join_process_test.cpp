@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The seed processes and the configuration check as values (protocol.md §5.2, §5.3, §5.5).
 #include <algorithm>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A joiner becomes a member when its address has answered (protocol.md §5.6).
 #include <algorithm>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a node leaves beside a crash (protocol.md §11.1), rule by rule.
 #include "../core_support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random schedules of 2 to 6 cores (protocol.md §19): joins, leaves, downs, crashes, restarts, pauses,
 // partitions over a lossy network. Safety is checked after every input; afterwards the faults end, the dead
 // are downed, and the living must agree. A failure prints the seed; MUSTER_SCHEDULE_SEED=<seed> runs that one

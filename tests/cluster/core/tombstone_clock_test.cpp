@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Ages of tombstones, and who prunes when (protocol.md §2, Tombstones).
 #include "../core_support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "../sbr_support.hpp"
 #include <gtest/gtest.h>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>

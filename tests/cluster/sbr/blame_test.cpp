@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Whom the rows of a reachability table speak against, and what the resolver makes of it.
 #include "../sbr_support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // protocol.md §19, item 7, by enumeration: whatever way a cluster is cut, and whatever one leader's change of
 // statuses only its own side knows of, at most one side stays. Every status, age direction, role subset,
 // partition and transition for 2 to MUSTER_ENUMERATION_NODES_MAX nodes.

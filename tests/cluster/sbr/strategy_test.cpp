@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "../sbr_support.hpp"
 #include <boost/json.hpp>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How much one member and one gossip may bring (protocol.md §2 Limits, §5.6 Room).
 #include "../core_support.hpp"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Properties of the gossip's merge (protocol.md §19 items 1, 2, 5, 10) over histories that honest nodes can
 // produce. rapidcheck prints the shrunk counterexample and, as RC_PARAMS="reproduce=...", how to run exactly
 // it again.

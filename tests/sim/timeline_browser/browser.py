@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A headless Chromium, driven through its DevTools pipe: no port, no driver program, no package of Python's."""
 import base64
 import json

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes the pages that the browser test looks at.
 //
 //   muster-timeline-sample world OUT.html    a small world: five nodes, a partition that splits one off, a

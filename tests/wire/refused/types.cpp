@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What must not compile, and with which words. tests/wire/refused/run compiles this file once per case, with
 // -DCASE=name, and looks for the text behind `expect:` among the compiler's errors. CASE=none compiles.
 #define CASE_none 1

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What to do about what a node gossips, in the reference's words (protocol.md §6).
 #include <cstddef>

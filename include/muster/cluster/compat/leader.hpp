@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The leader of a membership state, and its changes (protocol.md §8, §9).
 #include <muster/cluster/state/membership.hpp>

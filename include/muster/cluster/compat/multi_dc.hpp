@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Data centers (protocol.md §1.2, §13): which one a member belongs to, and the settings between them.
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// ClusterCore: one node's whole protocol, as a value that is told things and answers with effects (design.md
 /// §2). No I/O, no clock, no randomness of its own. One thread.

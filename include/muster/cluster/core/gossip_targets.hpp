@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whom to gossip to (protocol.md §7).
 #include <cstddef>

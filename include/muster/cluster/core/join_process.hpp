@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How a node finds a cluster through its seeds (protocol.md §5.2, §5.3): a value that is told answers and
 /// the time.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Why is the cluster not converged? The answer an operator needs (protocol.md §8, §22).
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whom this node heartbeats in other data centers (protocol.md §13).
 #include <muster/cluster/failure/failure_detector_registry.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The detectors of a node's peers, by incarnation (protocol.md §12.4, §12.7).
 #include <map>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Heartbeats of one node, sent and answered (protocol.md §12, §13): a value that is told events, replies and
 /// ticks.

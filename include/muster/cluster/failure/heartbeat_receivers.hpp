@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whom this node heartbeats inside its data center (protocol.md §12.3).
 #include <muster/cluster/failure/heartbeat_ring.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who heartbeats whom inside a data center (protocol.md §12.2).
 #include <cstddef>

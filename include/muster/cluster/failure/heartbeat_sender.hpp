@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Which peer is due for a heartbeat (protocol.md §12.1).
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The detectors of a data center's members (protocol.md §12.5).
 #include <muster/cluster/failure/failure_detector_registry.hpp>

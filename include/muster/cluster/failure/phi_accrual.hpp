@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Failure detectors as values (protocol.md §12.5, §12.6): they are told when a heartbeat came and what time
 /// it is, and judge silence. One owner thread each; nothing here reads a clock.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Do two nodes have the settings that must agree? (protocol.md §5.5.) Only digests of values travel, never
 /// values.

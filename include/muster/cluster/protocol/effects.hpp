@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the pure values of this layer answer with: a list of effects, carried out in order by the node
 /// (design.md §2).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What nodes gossip (protocol.md §6).
 #include <muster/cluster/protocol/messages.hpp>

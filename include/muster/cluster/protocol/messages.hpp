@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Every message of the membership protocol, as values. wire/ turns them into bytes; the node gives them to
 /// ClusterCore.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Random choices from a source that is handed in. The algorithms are muster's own, so one seed gives one run
 /// with every standard library.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Every knob of the protocol with its default (protocol.md §18).
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Whom to hold responsible when nodes call each other unreachable although information still flows (muster's
 /// own answer to what protocol.md §15.4 and §15.5 leave no choice about). A row of the reachability table

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A lease: something that at most one owner has at a time, kept outside the cluster (protocol.md §15.3,
 /// lease-majority). The resolver sees only outcomes; the node asks a Lease and feeds them back.

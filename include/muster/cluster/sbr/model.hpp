@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The members of one data center as a resolver sees them: what a strategy decides on (protocol.md §15.2,
 /// §15.4). Pure values.

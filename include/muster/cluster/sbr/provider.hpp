@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who downs unreachable members (protocol.md §15.8).
 #include <chrono>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What a decision of the resolver leaves behind: everything that went into it (protocol.md §15).
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// When to take the resolver's decision (protocol.md §15.1, §15.5, §15.6) and the life of its lease: a value
 /// that is told events and ticks and answers with effects.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Settings of the resolver (protocol.md §18).
 #include <chrono>

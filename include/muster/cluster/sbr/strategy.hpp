@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Which side of a split survives (protocol.md §15.2 to §15.4): the strategies, and whom their decisions
 /// down. Pure values; the runtime around them is in runtime.hpp.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The version of the application a member runs (protocol.md §1.7). Membership only transports it.
 #include <array>

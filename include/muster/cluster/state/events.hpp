@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What changed, as the application sees it (protocol.md §14): events, their diff, and the bus that delivers
 /// them.

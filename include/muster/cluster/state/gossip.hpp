@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The gossiped state (protocol.md §2): an immutable value, changed by making a new one.
 #include <cstdint>

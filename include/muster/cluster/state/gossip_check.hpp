@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What no honest node's gossip shows (protocol.md §2, Gossips that cannot be). Pure functions: the decoder
 /// asks them of what comes from the network, the core of what a transport without a decoder brings.

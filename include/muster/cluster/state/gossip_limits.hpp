@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How much one member and one gossip may bring (protocol.md §2, Limits). Every node has the same limits:
 /// what one refused and another merged would keep them from agreeing.

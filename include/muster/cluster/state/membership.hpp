@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// MembershipState: the gossip as one node sees it, with every question one can ask of it (protocol.md §4.5,
 /// §8, §9).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who says whom it cannot reach (protocol.md §4).
 #include <cstdint>

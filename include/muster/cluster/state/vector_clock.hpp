@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Vector clock over incarnations (protocol.md §3).
 #include <cstdint>

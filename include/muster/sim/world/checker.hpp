@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What must always hold in a World, and at its quiet end (protocol.md §19).
 #include <memory>

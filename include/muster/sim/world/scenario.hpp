@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A run as data: what happens to whom and when. Drawn from a seed, written and read as JSON, and shrunk by
 /// leaving out.

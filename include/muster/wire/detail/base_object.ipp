@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// base_object of a polymorphic base is refused when it is compiled. Included by archive.hpp only.
 #include <boost/serialization/base_object.hpp>

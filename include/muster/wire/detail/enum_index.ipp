@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Enumerators as contiguous variant indices: found by the compiler for 0, 1, 2, .., or told by EnumOrder.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Codecs of the types of std and of boost::optional, variant, shared_ptr and unordered containers. Included by
 /// type_codec.ipp only. What Boost's own headers would write for these is either not bincode's form (item

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// How each type is saved and loaded. Included by archive.hpp only.
 ///

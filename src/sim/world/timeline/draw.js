@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Draws a Model through a View onto the chart's canvas. Knows nothing of input.
 'use strict';
 

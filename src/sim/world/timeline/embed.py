@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes one C++ source of the timeline's page, so that the library carries it.
 
     embed.py OUT PAGE.html STYLE.css SCRIPT.js...

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From the recorder's entries to what is drawn: lanes, spans and messages. Times are nanoseconds since the world began.
 'use strict';
 

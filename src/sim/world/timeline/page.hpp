@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The timeline's page, made of the other files of this folder at build time (embed.py).
 #include <string_view>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The page around the chart: texts, buttons, mouse, touch and keys.
 'use strict';
 
