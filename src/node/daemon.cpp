@@ -2,6 +2,7 @@
 #include "daemon_impl.hpp"
 #include <algorithm>
 #include <exception>
+#include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <muster/ensure.hpp>
 #include <muster/setting_limits.hpp>
 
