@@ -19,14 +19,14 @@ NAMES = {
                           'copy_with_status DC_ROLE_PREFIX DEFAULT_DC',
     'cluster/state/vector_clock.hpp': 'VectorClock VectorRelation tick merge compare prune',
     'cluster/state/reachability.hpp': 'Reachability ReachabilityStatus',
-    'cluster/state/membership.hpp': 'MembershipState add_or_update remove up_members unreachable_addresses member_count join leave down '
-                              'apply_leader_actions',
+    'cluster/state/membership.hpp': 'MembershipState up_members unreachable_addresses member_count',
+    'cluster/compat/membership.hpp': 'add_or_update remove join leave down apply_leader_actions',
     'cluster/state/gossip.hpp': 'Gossip GossipOverview version_id',
     'cluster/compat/gossip_pdu.hpp': 'GossipDecision gossip_decide pick_gossip_target',
     'cluster/protocol/gossip_pdu.hpp': 'GossipPdu GossipStatus GossipEnvelope GossipMerge',
     'cluster/compat/leader.hpp': 'elect_leader is_converged next_status LeaderHandover LeaderHandoverEvent',
     'cluster/failure/heartbeat_state.hpp': 'HeartbeatState',
-    'cluster/failure/heartbeat_sender.hpp': 'HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
+    'cluster/compat/heartbeat_sender.hpp': 'HeartbeatSender PeerHeartbeat add_peer remove_peer due_peers record_tick ticks_per_peer',
     'cluster/failure/phi_accrual.hpp': 'PhiAccrualFailureDetector',
     'cluster/compat/multi_dc.hpp': 'CrossDcSettings member_dc same_dc partition_by_dc heartbeat_interval_for',
     'cluster/sbr/strategy.hpp': 'DowningStrategy DowningDecision KeepMajorityStrategy StaticQuorumStrategy KeepOldestStrategy KeepReferee '

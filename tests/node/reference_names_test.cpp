@@ -4,6 +4,7 @@
 #include "world.hpp"
 
 #include <algorithm>
+#include <muster/cluster/compat/membership.hpp>
 #include <muster/transport/inprocess.hpp>
 
 namespace muster::test {
@@ -122,15 +123,15 @@ TEST_F(SpawnedDaemons, EveryDaemonCmdDoesWhatTheHandleFunctionOfItsNameDoes) {
 TEST_F(SpawnedDaemons, GossipThatAPeerSentIsAppliedAlsoThroughTheInbox) {
     form_a_cluster();
     // What node 2 would gossip after it has decided to leave.
-    const auto leave = [&](const ClusterDaemonHandle& of) {
+    const auto its_leave = [&](const ClusterDaemonHandle& of) {
         MembershipState state = *of.snapshot().state;
         state.self = node(2);
-        EXPECT_EQ(state.leave(node(2).address()).size(), 1U);
+        EXPECT_EQ(leave(state, node(2).address()).size(), 1U);
         return GossipEnvelope{node(2), node(1), state.gossip};
     };
     const auto status_of_second = [&] { return first->snapshot().state->latest().find(node(2))->status(); };
     const std::function<void(GossipPdu)> inbox = first->gossip_inbox();
-    inbox(leave(*first));
+    inbox(its_leave(*first));
     EXPECT_EQ(status_of_second(), MemberStatus::Up) << "nothing happens inside the call";
     ASSERT_TRUE(run_until([&] {
         const Member* m = first->snapshot().state->latest().find(node(2));
@@ -146,7 +147,7 @@ TEST_F(SpawnedDaemons, ApplyGossipIsTheSame) {
     form_a_cluster();
     MembershipState state = *first->snapshot().state;
     state.self = node(2);
-    ASSERT_EQ(state.leave(node(2).address()).size(), 1U);
+    ASSERT_EQ(leave(state, node(2).address()).size(), 1U);
     first->apply_gossip(GossipEnvelope{node(2), node(1), state.gossip});
     EXPECT_TRUE(run_until([&] { return first->snapshot().members().size() == 1; })) << "node 2 leaves";
 }

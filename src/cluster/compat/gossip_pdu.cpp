@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/compat/gossip_pdu.hpp>
 
+#include <muster/cluster/state/changes.hpp>
+
 namespace muster {
 namespace {
 
@@ -14,23 +16,26 @@ const Peer* next_peer(std::span<const Peer> peers, const Peer& self, std::size_t
     return nullptr;
 }
 
-} // namespace
-
-GossipDecision gossip_decide(const VectorClock& local, const VectorClock& remote) noexcept {
-    switch (local.compare(remote)) {
+/// `remote`: how the remote version relates to the local one.
+GossipDecision decision_of(VectorRelation remote) noexcept {
+    switch (remote) {
     case VectorRelation::Same: return GossipDecision::Same;
-    case VectorRelation::After: return GossipDecision::SendEnvelope;
-    case VectorRelation::Before: return GossipDecision::RequestMerge;
+    case VectorRelation::Before: return GossipDecision::SendEnvelope;
+    case VectorRelation::After: return GossipDecision::RequestMerge;
     case VectorRelation::Concurrent: break;
     }
     return GossipDecision::MergeBoth;
 }
 
+} // namespace
+
+GossipDecision gossip_decide(const VectorClock& local, const VectorClock& remote) noexcept {
+    return decision_of(remote.compare(local));
+}
+
 GossipDecision gossip_decide(const Gossip& local, const VectorClock& remote,
                              const Hash128& remote_version_id) noexcept {
-    if (local.version_id() == remote_version_id) return GossipDecision::Same;
-    const auto decision = gossip_decide(local.version(), remote);
-    return decision == GossipDecision::Same ? GossipDecision::MergeBoth : decision;
+    return decision_of(compare_versions(remote, remote_version_id, local));
 }
 
 const Address* pick_gossip_target(std::span<const Address> peers, const Address& self,

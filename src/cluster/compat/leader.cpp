@@ -11,18 +11,8 @@ bool is_converged(const MembershipState& state) { return state.convergence(); }
 
 std::optional<MemberStatus> next_status(MemberStatus current, bool converged) noexcept {
     if (!converged) return std::nullopt;
-    switch (current) {
-    case MemberStatus::Joining:
-    case MemberStatus::WeaklyUp: return MemberStatus::Up;
-    case MemberStatus::Leaving: return MemberStatus::Exiting;
-    case MemberStatus::PreparingForShutdown: return MemberStatus::ReadyForShutdown;
-    case MemberStatus::Exiting:
-    case MemberStatus::Down: return MemberStatus::Removed;
-    case MemberStatus::Up:
-    case MemberStatus::ReadyForShutdown:
-    case MemberStatus::Removed: break;
-    }
-    return std::nullopt;
+    if (remove_unreachable.contains(current)) return MemberStatus::Removed;
+    return promoted(current);
 }
 
 std::optional<LeaderHandoverEvent> LeaderHandover::observe(const MembershipState& state) {

@@ -3,6 +3,14 @@
 
 namespace muster {
 
+MultiDcSettings multi_dc_settings(const CrossDcSettings& cross) {
+    MultiDcSettings settings;
+    settings.heartbeat_interval = cross.heartbeat_interval;
+    settings.acceptable_heartbeat_pause = cross.acceptable_pause;
+    settings.cross_dc_connections = cross.max_monitored_peers;
+    return settings;
+}
+
 std::chrono::milliseconds heartbeat_interval_for(const Member& local, const Member& peer,
                                                  std::chrono::milliseconds local_interval,
                                                  const CrossDcSettings& cross) {

@@ -2,14 +2,11 @@
 // What operators, resolvers and the transport command (protocol.md §10).
 #include "core_impl.hpp"
 #include <algorithm>
+#include <muster/cluster/state/changes.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {
 namespace {
-
-constexpr StatusSet may_leave =
-    status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
-               MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
 
 Member with_status(const Member& m, MemberStatus status) {
     auto changed = m.copy_with_status(status);
@@ -25,9 +22,7 @@ void ClusterCore::Impl::leave(const Address& node, const Now& now, Effects& out)
 }
 
 void ClusterCore::Impl::change_to_leaving(const Address& node, const Now& now, Effects& out) {
-    std::vector<Member> changed;
-    for (const Member& m : gossip().find_all(node))
-        if (may_leave.contains(m.status())) changed.push_back(with_status(m, MemberStatus::Leaving));
+    const std::vector<Member> changed = to_leaving(gossip(), node);
     if (changed.empty()) {
         log(out, LogLevel::Info, "cluster.leave.ignored", node.to_string(),
             {{"reason", is_known(node) ? "its status does not allow it" : "no such member"}});
@@ -46,9 +41,7 @@ bool ClusterCore::Impl::is_known(const Address& address) const {
 
 void ClusterCore::Impl::down(const std::vector<Member>& incarnations, const Now& now, Effects& out) {
     if (!is_initialized()) return;
-    std::vector<UniqueAddress> downed;
-    for (const Member& m : incarnations)
-        if (m.status() != MemberStatus::Down) downed.push_back(m.unique_address());
+    const std::vector<UniqueAddress> downed = not_yet_down(incarnations);
     if (downed.empty()) {
         log(out, LogLevel::Info, "cluster.down.ignored", {},
             {{"reason", incarnations.empty() ? "no such member" : "it is Down already"}});

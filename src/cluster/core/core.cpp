@@ -4,6 +4,7 @@
 #include "base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
+#include <muster/cluster/state/changes.hpp>
 #include <muster/ensure.hpp>
 
 namespace muster {
@@ -59,10 +60,9 @@ void ClusterCore::Impl::install(Gossip g) {
 }
 
 void ClusterCore::Impl::local_change(const Gossip& g) {
-    const Gossip ticked = g.increment(self);
-    install(exiting_tasks_in_progress            ? ticked.clear_seen()
-            : MUSTER_MUTANT(seen_kept_on_change) ? ticked
-                                                 : ticked.only_seen(self));
+    install(MUSTER_MUTANT(seen_kept_on_change) && !exiting_tasks_in_progress
+                ? g.increment(self)
+                : changed_by(self, g, exiting_tasks_in_progress));
     eager.originated = true;
 }
 

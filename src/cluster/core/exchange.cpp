@@ -3,6 +3,7 @@
 #include "base/mutants.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
+#include <muster/cluster/state/changes.hpp>
 #include <muster/cluster/state/gossip_check.hpp>
 #include <muster/ensure.hpp>
 
@@ -48,11 +49,8 @@ Decision merge(const GossipPtr& local, const GossipPtr& remote) {
 }
 
 Decision decide(const GossipPtr& local, const GossipPtr& remote) {
-    switch (remote->version().compare(local->version())) {
+    switch (compare_versions(remote->version(), remote->version_id(), *local)) {
     case VectorRelation::Same:
-        // Equal clocks with different content could exist, because clock entries are pruned (§2); the ticks
-        // of merge() prevent it.
-        if (remote->version_id() != local->version_id()) break;
         return {GossipOutcome::Same, std::make_shared<const Gossip>(local->merge_seen(*remote)), false};
     case VectorRelation::Before: return {GossipOutcome::Older, local, false};
     case VectorRelation::After: return {GossipOutcome::Newer, remote, false};
@@ -311,8 +309,8 @@ void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) 
         return;
     // A status never changes seen: its sender may hold the version without having marked it (§11.1).
     const Gossip& g = gossip();
-    const VectorRelation theirs = m.version.compare(g.version());
-    const bool same_version = theirs == VectorRelation::Same && m.version_id == g.version_id();
+    const VectorRelation theirs = compare_versions(m.version, m.version_id, g);
+    const bool same_version = theirs == VectorRelation::Same;
     if (m.seen_digest && *m.seen_digest != g.seen_digest()) {
         if (same_version && answer_converged(m.from, *m.seen_digest, out)) return;
         send_gossip(m.from, out);

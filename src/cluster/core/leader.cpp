@@ -2,6 +2,7 @@
 // The leader's work (protocol.md §8, §9).
 #include "core_impl.hpp"
 #include <algorithm>
+#include <muster/cluster/state/changes.hpp>
 
 namespace muster {
 namespace {
@@ -68,10 +69,7 @@ void ClusterCore::Impl::log_leader_actions(const LeaderActions& actions, Effects
 bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
     const LeaderActionInputs inputs = leader_inputs();
     const LeaderActions actions = state->leader_actions(inputs);
-    Gossip next = gossip();
-    if (!actions.changed.empty()) next = next.update(actions.changed);
-    if (!actions.removed.empty()) next = next.remove(actions.removed, now.wall);
-    next = next.without_tombstones(inputs.expired_tombstones);
+    const Gossip next = apply_actions(actions, inputs.expired_tombstones, now.wall, gossip());
     if (next.version_id() == gossip().version_id()) return false;
 
     std::vector<UniqueAddress> exiting;

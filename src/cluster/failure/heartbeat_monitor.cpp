@@ -46,7 +46,7 @@ void HeartbeatMonitor::on_published(const MembershipState& state, std::span<cons
     apply(change, nodes, now.monotonic);
     if (!members_changed) return;
     cross_.update(state.members());
-    follow_active(now.monotonic);
+    follow_active();
 }
 
 HeartbeatMonitor::Change HeartbeatMonitor::change_of(const ClusterEvent& event) noexcept {
@@ -65,15 +65,10 @@ void HeartbeatMonitor::apply(Change change, std::vector<UniqueAddress>& nodes, I
     nodes.clear();
 }
 
-void HeartbeatMonitor::follow_active(Instant now) {
+void HeartbeatMonitor::follow_active() {
     const auto is_gone = [&](const UniqueAddress& node) { return !is_active(node); };
     std::erase_if(round_trips_, [&](const auto& item) { return is_gone(item.first); });
     std::erase_if(expecting_, [&](const auto& item) { return is_gone(item.second); });
-    for (const auto& [peer, ticks] : sender_.ticks_per_peer())
-        if (is_gone(peer)) sender_.remove_peer(peer);
-    for (const UniqueAddress& peer : own_.active()) sender_.add_peer(peer, settings_.heartbeat_interval, now);
-    for (const UniqueAddress& peer : cross_.receivers())
-        sender_.add_peer(peer, multi_dc_.heartbeat_interval, now);
 }
 
 void HeartbeatMonitor::tick(const Now& now, Effects& out) {
@@ -100,7 +95,6 @@ void HeartbeatMonitor::send_all(std::span<const UniqueAddress> receivers, bool c
         cross_dc ? multi_dc_.expected_response_after : settings_.expected_response_after;
     for (const UniqueAddress& peer : receivers) {
         out.push_back(effect::Send{Destination(peer.address()), heartbeat});
-        sender_.record_tick(peer, now.monotonic);
         if (is_monitoring(peer)) continue;
         // Who never answers has no detector that could suspect it: after a while a heartbeat is made up for
         // it.
@@ -157,7 +151,7 @@ void HeartbeatMonitor::on_reply(const HeartbeatReply& reply, const Now& now, Eff
                         {{"interval_ms", ms_text(recorded->interval)},
                          {"acceptable_pause_ms", ms_text(cross ? multi_dc_.acceptable_heartbeat_pause
                                                                : settings_.acceptable_heartbeat_pause)}}});
-    if (!own_.is_active(reply.from) && !cross) follow_active(now.monotonic);
+    if (!own_.is_active(reply.from) && !cross) follow_active();
 }
 
 void HeartbeatMonitor::on_timer(TimerKey key, const Now& now) {

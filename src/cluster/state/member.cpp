@@ -76,6 +76,16 @@ std::string_view to_string(MemberStatus status) noexcept {
     return index < status_names.size() ? status_names[index] : "?";
 }
 
+std::optional<MemberStatus> promoted(MemberStatus current) noexcept {
+    switch (current) {
+    case MemberStatus::Joining:
+    case MemberStatus::WeaklyUp: return MemberStatus::Up;
+    case MemberStatus::Leaving: return MemberStatus::Exiting;
+    case MemberStatus::PreparingForShutdown: return MemberStatus::ReadyForShutdown;
+    default: return std::nullopt;
+    }
+}
+
 std::optional<MemberStatus> parse_member_status(std::string_view text) noexcept {
     const auto found = std::ranges::find(status_names, text);
     if (found == status_names.end()) return std::nullopt;

@@ -15,10 +15,6 @@ constexpr StatusSet bootstrap_ending =
     status_set(MemberStatus::Up, MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
 constexpr StatusSet bootstrap_seers = {static_cast<std::uint16_t>(
     convergence_status.bits | status_set(MemberStatus::Joining, MemberStatus::WeaklyUp).bits)};
-constexpr StatusSet may_leave =
-    status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
-               MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
-
 bool contains(std::span<const UniqueAddress> sorted, const UniqueAddress& node) noexcept {
     return std::ranges::binary_search(sorted, node);
 }
@@ -174,19 +170,14 @@ std::vector<Member> promotions(const MembershipState& state, const LeaderActionI
     std::vector<Member> changed;
     for (const Member& m : state.members()) {
         if (!own_dc(m)) continue;
-        switch (m.status()) {
-        case MemberStatus::Joining:
-        case MemberStatus::WeaklyUp:
-            if (!admit) break;
+        const auto next = promoted(m.status());
+        if (!next) continue;
+        if (next != MemberStatus::Up) {
+            changed.push_back(with_status(m, *next));
+        } else if (admit) {
             last_number = next_number(last_number);
             changed.push_back(with_status(m, MemberStatus::Up)
                                   .copy_with_up_number(MUSTER_MUTANT(numbers_given_again) ? 2 : last_number));
-            break;
-        case MemberStatus::Leaving: changed.push_back(with_status(m, MemberStatus::Exiting)); break;
-        case MemberStatus::PreparingForShutdown:
-            changed.push_back(with_status(m, MemberStatus::ReadyForShutdown));
-            break;
-        default: break;
         }
     }
     return changed;
@@ -363,25 +354,6 @@ std::vector<Member> MembershipState::joining_to_weakly_up(const LeaderActionInpu
     return changed;
 }
 
-void MembershipState::install(Gossip changed, bool exiting_tasks_in_progress) {
-    const Gossip ticked = changed.increment(self);
-    gossip = std::make_shared<const Gossip>(exiting_tasks_in_progress ? ticked.clear_seen()
-                                                                      : ticked.only_seen(self));
-}
-
-void MembershipState::add_or_update(const Member& member) {
-    if (member.status() == MemberStatus::Removed || latest().is_tombstoned(member.unique_address())) return;
-    const Member* known = latest().find(member.unique_address());
-    const Member merged = known == nullptr ? member : highest_priority(*known, member);
-    if (known != nullptr && merged.same_content(*known)) return;
-    gossip = std::make_shared<const Gossip>(latest().update(std::span{&merged, 1}));
-}
-
-void MembershipState::remove(const UniqueAddress& node, WallTime now) {
-    if (!latest().has_member(node)) return;
-    gossip = std::make_shared<const Gossip>(latest().remove(std::span{&node, 1}, now));
-}
-
 std::vector<Member> MembershipState::up_members() const {
     std::vector<Member> up;
     std::ranges::copy_if(members(), std::back_inserter(up),
@@ -393,52 +365,6 @@ std::vector<UniqueAddress> MembershipState::unreachable_addresses() const {
     auto nodes = latest().reachability().all_unreachable_or_terminated();
     std::erase_if(nodes, [&](const UniqueAddress& node) { return !latest().has_member(node); });
     return nodes;
-}
-
-std::optional<ClusterEvent> MembershipState::join(const UniqueAddress& node, std::vector<std::string> roles,
-                                                  AppVersion app_version) {
-    if (latest().has_member(node) || latest().is_tombstoned(node)) return std::nullopt;
-    const Member member{node, MemberStatus::Joining, std::move(roles), Member::never_up,
-                        std::move(app_version)};
-    install(latest().update(std::span{&member, 1}));
-    return MemberJoined{member};
-}
-
-std::vector<ClusterEvent> MembershipState::leave(const Address& node) {
-    std::vector<Member> leaving;
-    std::vector<ClusterEvent> events;
-    for (const Member& m : latest().find_all(node)) {
-        if (!may_leave.contains(m.status())) continue;
-        leaving.push_back(with_status(m, MemberStatus::Leaving));
-        events.emplace_back(MemberLeft{leaving.back()});
-    }
-    if (!leaving.empty()) install(latest().update(leaving));
-    return events;
-}
-
-std::vector<ClusterEvent> MembershipState::down(const Address& node) {
-    std::vector<UniqueAddress> downed;
-    for (const Member& m : latest().find_all(node))
-        if (m.status() != MemberStatus::Down) downed.push_back(m.unique_address());
-    std::vector<ClusterEvent> events;
-    if (downed.empty()) return events;
-    install(latest().mark_down(downed));
-    for (const UniqueAddress& n : downed) events.emplace_back(MemberDowned{*latest().find(n)});
-    return events;
-}
-
-std::vector<ClusterEvent> MembershipState::apply_leader_actions(WallTime now,
-                                                                const LeaderActionInputs& inputs) {
-    if (!is_leader(self) || !convergence(inputs.exiting_confirmed)) return {};
-    const LeaderActions actions = leader_actions(inputs);
-    const Gossip changed = latest()
-                               .update(actions.changed)
-                               .remove(actions.removed, now)
-                               .without_tombstones(inputs.expired_tombstones);
-    if (changed.version_id() == latest().version_id()) return {};
-    const MembershipState before = *this;
-    install(changed);
-    return diff_events(&before, this);
 }
 
 } // namespace muster

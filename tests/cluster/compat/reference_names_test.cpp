@@ -5,9 +5,10 @@
 
 #include <gtest/gtest.h>
 #include <muster/cluster/compat/gossip_pdu.hpp>
+#include <muster/cluster/compat/heartbeat_sender.hpp>
 #include <muster/cluster/compat/leader.hpp>
+#include <muster/cluster/compat/membership.hpp>
 #include <muster/cluster/compat/multi_dc.hpp>
-#include <muster/cluster/failure/heartbeat_sender.hpp>
 #include <muster/cluster/failure/heartbeat_state.hpp>
 #include <muster/cluster/failure/phi_accrual.hpp>
 #include <muster/cluster/protocol/gossip_pdu.hpp>
@@ -128,18 +129,18 @@ TEST(ReferenceNames, AGossipMergesTheSameFromBothSidesAndARemovedMemberNeverCome
 
 TEST(ReferenceNames, AMembershipStateIsJoinedLeftAndDowned) {
     MembershipState s = state("a", gossip({member("a", MemberStatus::Up, 1)}, {"a"}));
-    ASSERT_TRUE(s.join(node("b"), {"web"}));
+    ASSERT_TRUE(join(s, node("b"), {"web"}));
     EXPECT_EQ(s.member_count(), 2U);
     EXPECT_EQ(sample::hosts(s.up_members()), std::vector<std::string>{"a"}) << "b is Joining";
-    const auto events = s.apply_leader_actions(WallTime{1});
+    const auto events = apply_leader_actions(s, WallTime{1});
     EXPECT_EQ(sample::hosts(s.up_members()), (std::vector<std::string>{"a", "b"}));
     EXPECT_TRUE(std::ranges::any_of(events, [](const ClusterEvent& e) { return name_of(e) == "MemberUp"; }));
-    EXPECT_EQ(s.leave(sample::address("b")).size(), 1U);
+    EXPECT_EQ(leave(s, sample::address("b")).size(), 1U);
     EXPECT_EQ(s.latest().find(node("b"))->status(), MemberStatus::Leaving);
-    EXPECT_EQ(s.down(sample::address("b")).size(), 1U);
+    EXPECT_EQ(down(s, sample::address("b")).size(), 1U);
     EXPECT_EQ(s.latest().find(node("b"))->status(), MemberStatus::Down);
-    s.remove(node("b"), WallTime{2});
-    s.add_or_update(member("b"));
+    remove(s, node("b"), WallTime{2});
+    add_or_update(s, member("b"));
     EXPECT_EQ(s.member_count(), 1U) << "removed";
     EXPECT_TRUE(s.unreachable_addresses().empty());
 }

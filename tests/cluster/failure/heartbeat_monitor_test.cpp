@@ -246,15 +246,6 @@ TEST(HeartbeatMonitor, ADeadNodeStaysActiveWhenTheRingMovesSoThatItCanHeal) {
     EXPECT_EQ(m.tick(2000), "b");
 }
 
-TEST(HeartbeatMonitor, TicksPerPeerFollowTheActiveReceivers) {
-    Monitored m;
-    m.publish({up("a"), up("b"), up("c")});
-    m.tick(0);
-    m.tick(1000);
-    m.publish({up("a"), up("b")}, 1500);
-    EXPECT_EQ(m.monitor.sender().ticks_per_peer(), (std::map<UniqueAddress, std::uint64_t>{{node("b"), 2}}));
-}
-
 TEST(HeartbeatMonitor, ARestoredDetectorJudgesFromThen) {
     Monitored m;
     m.publish({up("a"), up("b")});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <muster/cluster/compat/heartbeat_sender.hpp>
 #include <muster/cluster/failure/cross_dc_heartbeats.hpp>
 #include <muster/cluster/failure/heartbeat_receivers.hpp>
 #include <muster/cluster/failure/heartbeat_ring.hpp>
-#include <muster/cluster/failure/heartbeat_sender.hpp>
 
 #include "../sbr_support.hpp"
 #include <algorithm>

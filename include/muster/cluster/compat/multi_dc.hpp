@@ -3,6 +3,7 @@
 /// Data centers (protocol.md §1.2, §13): which one a member belongs to, and the settings between them.
 #include <chrono>
 #include <cstddef>
+#include <muster/cluster/protocol/settings.hpp>
 #include <muster/cluster/state/member.hpp>
 #include <span>
 #include <string>
@@ -12,13 +13,16 @@
 
 namespace muster {
 
-/// Settings for the slow path between data centers, with the reference's defaults. The node itself runs with
-/// MultiDcSettings (protocol.md §18).
+/// The reference's settings between data centers, with its defaults. A node runs with MultiDcSettings
+/// (protocol.md §18); multi_dc_settings() makes these into those.
 struct CrossDcSettings {
     std::chrono::milliseconds heartbeat_interval{std::chrono::seconds{5}};
     std::chrono::milliseconds acceptable_pause{std::chrono::seconds{30}};
     std::size_t max_monitored_peers = 5;
 };
+
+/// What a node needs to run with them: the rest of MultiDcSettings keeps its defaults.
+MultiDcSettings multi_dc_settings(const CrossDcSettings& cross);
 
 /// The name of the member's data center.
 inline std::string_view member_dc(const Member& member) noexcept { return member.data_center(); }

@@ -6,7 +6,6 @@
 #include <map>
 #include <muster/cluster/failure/cross_dc_heartbeats.hpp>
 #include <muster/cluster/failure/heartbeat_receivers.hpp>
-#include <muster/cluster/failure/heartbeat_sender.hpp>
 #include <muster/cluster/protocol/effects.hpp>
 #include <muster/cluster/state/membership.hpp>
 #include <optional>
@@ -86,7 +85,6 @@ public:
 
     const HeartbeatReceivers& own() const noexcept { return own_; }
     const CrossDcHeartbeats& cross_dc() const noexcept { return cross_; }
-    const HeartbeatSender& sender() const noexcept { return sender_; }
 
 private:
     enum class Change : std::uint8_t { Present, Removed, Unreachable, Reachable };
@@ -95,7 +93,7 @@ private:
     void send_all(std::span<const UniqueAddress> receivers, bool cross_dc, const Now& now, Effects& out);
     void note_lateness(Instant now, Effects& out);
     /// Drops what is remembered about peers that are no longer active.
-    void follow_active(Instant now);
+    void follow_active();
 
     UniqueAddress self_;
     std::string self_data_center_;
@@ -103,7 +101,6 @@ private:
     MultiDcSettings multi_dc_;
     HeartbeatReceivers own_;
     CrossDcHeartbeats cross_;
-    HeartbeatSender sender_;
     bool started_ = false;
     std::int64_t sequence_nr_ = 0;
     std::int64_t cross_sequence_nr_ = 0;

@@ -64,6 +64,13 @@ inline constexpr StatusSet leader_status =
 inline constexpr StatusSet convergence_status = leader_status;
 inline constexpr StatusSet skip_unreachable = status_set(MemberStatus::Down, MemberStatus::Exiting);
 inline constexpr StatusSet remove_unreachable = skip_unreachable;
+/// Who may become Leaving (protocol.md §10).
+inline constexpr StatusSet may_leave =
+    status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
+               MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
+/// What a leader makes of a member of this status under convergence, once every other condition holds
+/// (protocol.md §9.3 step 2); nullopt: nothing, or its removal.
+std::optional<MemberStatus> promoted(MemberStatus current) noexcept;
 
 /// One node of the cluster as everybody knows it. A handle to a shared immutable value (8 bytes): a change
 /// makes a new one. Equality and order use unique_address only; same_content() compares everything. Safe to

@@ -34,8 +34,8 @@ struct LeaderActions {
     bool empty() const noexcept { return changed.empty() && removed.empty(); }
 };
 
-/// A value over a shared gossip: cheap to copy, safe to read from any thread once published. Queries are
-/// pure. The mutating helpers at the end replace the gossip of this copy only.
+/// A value over a shared gossip: cheap to copy, safe to read from any thread once published. Every function
+/// is a pure query; compat/membership.hpp changes a copy.
 struct MembershipState {
     UniqueAddress self;
     std::string self_data_center = "default";
@@ -105,32 +105,11 @@ struct MembershipState {
     /// Own-DC Joining members that a leader without convergence makes WeaklyUp (§9.4), with that status.
     std::vector<Member> joining_to_weakly_up(const LeaderActionInputs& inputs) const;
 
-    // --- the reference's helpers: change this copy
-
-    /// The local change rule (§2): ticks the own clock entry and sets seen to {self}, or to nobody while own
-    /// exiting tasks run.
-    void install(Gossip changed, bool exiting_tasks_in_progress = false);
-    /// Adds the member, or merges it into the known copy by priority (§1.5), so a stale copy never moves a
-    /// status backwards. A tombstoned incarnation stays out.
-    void add_or_update(const Member& member);
-    /// Removes the incarnation and leaves a tombstone; no change when it is no member.
-    void remove(const UniqueAddress& node, WallTime now);
     /// Members with status Up, in member order.
     std::vector<Member> up_members() const;
     /// Members about whom somebody has a negative row, in member order.
     std::vector<UniqueAddress> unreachable_addresses() const;
     std::size_t member_count() const noexcept { return members().size(); }
-    /// Adds a Joining member by the local change rule; the event to publish, none when it was known or
-    /// removed before.
-    std::optional<ClusterEvent> join(const UniqueAddress& node, std::vector<std::string> roles = {},
-                                     AppVersion app_version = {});
-    /// Leave and Down of §10 by address, for every incarnation for which they are legal. The events to
-    /// publish; empty: no change.
-    std::vector<ClusterEvent> leave(const Address& node);
-    std::vector<ClusterEvent> down(const Address& node);
-    /// If self leads and convergence holds: leader_actions, pruned tombstones and the local change rule
-    /// (§9.3). The events to publish, in the order of §14.1; empty: no change.
-    std::vector<ClusterEvent> apply_leader_actions(WallTime now, const LeaderActionInputs& inputs = {});
 };
 
 } // namespace muster

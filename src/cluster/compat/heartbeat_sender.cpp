@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/cluster/failure/heartbeat_sender.hpp>
+#include <muster/cluster/compat/heartbeat_sender.hpp>
 
 #include <algorithm>
 #include <muster/ensure.hpp>
