@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a Checker knows of each node's resolver: when what it counts changed, and what it decided.
-#include "checker_state.hpp"
+#include "state.hpp"
 #include <algorithm>
 #include <fmt/format.h>
 #include <iterator>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An application's tells: numbered by their sender, checked where they arrive.
-#include "checker_state.hpp"
+#include "state.hpp"
 #include <algorithm>
 #include <array>
 #include <cstring>

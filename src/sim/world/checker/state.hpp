@@ -78,51 +78,63 @@ struct TellStream {
     std::uint64_t links_ended = 0; ///< of the sender, when it sent what arrived last
 };
 
-/// All of it; what looks at what is in four files.
+/// All of it; each file of this folder looks at one subject.
 struct CheckerState {
     explicit CheckerState(World& w) : world(w) {}
 
     // checker.cpp
-    bool is_protected(std::size_t node);
-    void unprotect_by_default();
-    void happened(std::size_t node);
-    void check_split();
     void note(std::string invariant, std::string detail);
     void throw_found();
     Viewer& viewer(std::size_t node);
     void meet(std::size_t node, const UniqueAddress& self);
     Incarnation* incarnation(const UniqueAddress& node);
     void published(std::size_t node, const std::shared_ptr<const MembershipState>& state);
+
+    // protection.cpp
+    bool is_protected(std::size_t node);
+    void unprotect_by_default();
+    void happened(std::size_t node);
+    void check_split();
+    void check_protected(std::size_t node, const MembershipState& state);
+
+    // versions.cpp
     void check_version(std::size_t node, const MembershipState& state);
     void remember_version(std::size_t node, const Gossip& gossip);
     void check_size(std::size_t node, const Gossip& gossip);
+
+    // members.cpp
     void check_changes(std::size_t node, const Gossip& before, const MembershipState& state);
-    void check_member(std::size_t node, const Member& before, const Member& after);
     void check_rows(std::size_t node, const Gossip& before, const Gossip& after);
+    void check_member(std::size_t node, const Member& before, const Member& after);
     void check_gone(std::size_t node, const Member& gone, const Gossip& before, const Gossip& after);
     void check_entry(std::size_t node, const MembershipState& state);
-    void check_protected(std::size_t node, const MembershipState& state);
     void check_strangers(std::size_t node, const Gossip* before, const MembershipState& state);
+
+    // numbers.cpp
     void check_numbers(std::size_t node, const MembershipState& state);
     void settle_numbers();
     void lose_leader(const UniqueAddress& leader);
 
-    // checker_resolver.cpp
+    // endings.cpp
+    void add_exiting_task(std::size_t node);
+    void check_downed(std::size_t node);
+    void check_deaths(std::size_t node);
+
+    // limits.cpp
+    void check_limits(std::size_t node);
+
+    // agreement.cpp
+    void check_agreement();
+    void check_watched();
+    void tell_everybody();
+    void check_all_arrived();
+
+    // resolver.cpp
     void note_counted(std::size_t node, const Gossip* before, const Gossip& after);
     void look_at_decisions(std::size_t node);
     void check_decision(std::size_t node, const SbrDecisionRecord& decision);
 
-    // checker_rest.cpp: each second and at the end
-    void add_exiting_task(std::size_t node);
-    void check_downed(std::size_t node);
-    void check_agreement();
-    void tell_everybody();
-    void check_all_arrived();
-    void check_watched();
-    void check_limits(std::size_t node);
-    void check_deaths(std::size_t node);
-
-    // workload.cpp
+    // tells.cpp
     std::uint64_t links_ended(std::size_t node);
     void delivered(std::size_t node, const Slice& payload);
     void check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender,
