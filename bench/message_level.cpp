@@ -17,6 +17,7 @@
 //
 // MESSAGE_LEVEL_SECONDS is the real time and MESSAGE_LEVEL_GIB the memory that a row may take: 900 s and 4
 // GiB if not said.
+#include "net/timer_heap.hpp"
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <charconv>
@@ -29,7 +30,6 @@
 #include <memory>
 #include <muster/cluster/core/core.hpp>
 #include <muster/cluster/sbr/runtime.hpp>
-#include <muster/net/timer_heap.hpp>
 #include <muster/wire/envelope.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who a node is: Address (protocol.md §1.1), and UniqueAddress, one incarnation of it.
+#include <muster/language.hpp> // first
+
 #include <array>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>

@@ -2,6 +2,8 @@
 #pragma once
 /// Bytes that are shared without a copy: Buffer (reference-counted memory), Slice (a view that keeps it
 /// alive).
+#include <muster/language.hpp> // first
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>

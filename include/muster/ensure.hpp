@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// An assertion for our own bugs that stays on in release builds (style: three kinds of error).
+#include <muster/language.hpp> // first
+
 #include <source_location>
 #include <string_view>
 

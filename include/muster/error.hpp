@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Errors as values: what failed (`code`), about what (`subject`) and what would be right (`advice`).
+#include <muster/language.hpp> // first
+
 #include <boost/assert/source_location.hpp>
 #include <boost/system/error_code.hpp>
 #include <boost/system/result.hpp>

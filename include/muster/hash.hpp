@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A fixed, unseeded, endian-independent 128-bit hash (XXH3), and the order-free sum built from it.
+#include <muster/language.hpp> // first
+
 #include <array>
 #include <compare>
 #include <cstddef>

@@ -2,6 +2,8 @@
 #pragma once
 /// What the library has to say: records with a level, a stable event code and fields, given to one LogSink.
 /// The library writes nowhere else. Tests and operators match on codes, never on text.
+#include <muster/language.hpp> // first
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

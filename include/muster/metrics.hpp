@@ -2,6 +2,8 @@
 #pragma once
 /// Counters, gauges and histograms of one Runtime, readable from any thread while it runs. Listed in
 /// src/doc/metrics.md.
+#include <muster/language.hpp> // first
+
 #include <array>
 #include <atomic>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// make_runtime: the one file that knows the back ends (design.md §1).
+#include <muster/language.hpp> // first
+
 #include <memory>
 #include <muster/net/asio_runtime.hpp>
 #include <muster/net/runtime.hpp>

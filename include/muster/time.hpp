@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Time as values. Nothing here reads a clock: a net::Runtime does, and hands `Now` to whoever decides.
+#include <muster/language.hpp> // first
+
 #include <chrono>
 #include <compare>
 #include <cstdint>

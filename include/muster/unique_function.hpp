@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A move-only std::function (C++23's std::move_only_function in the small part muster needs).
+#include <muster/language.hpp> // first
+
 #include <memory>
 #include <type_traits>
 #include <utility>

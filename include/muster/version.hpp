@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Version of the library and of what it speaks on the wire.
+#include <muster/language.hpp> // first
+
 #include <cstdint>
 #include <string_view>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "line_writer.hpp"
 #include <array>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <muster/ensure.hpp>
-#include <muster/line_writer.hpp>
 #include <unistd.h>
 
 namespace muster::detail {

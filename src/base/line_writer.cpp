@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "line_writer.hpp"
 #include "own_thread.hpp"
 #include <algorithm>
 #include <cerrno>
@@ -6,7 +7,6 @@
 #include <csignal>
 #include <ctime>
 #include <deque>
-#include <muster/line_writer.hpp>
 #include <mutex>
 #include <poll.h>
 #include <pthread.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "line_writer.hpp"
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <ctime>
 #include <fmt/format.h>
 #include <iterator>
-#include <muster/line_writer.hpp>
 #include <muster/log.hpp>
 #include <netinet/in.h>
 #include <unistd.h>

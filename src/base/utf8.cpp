@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "utf8.hpp"
+#include "setting_limits.hpp"
 #include <algorithm>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 
 namespace muster {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/net/loop_context.hpp>
+#include "loop_context.hpp"
 
 #include <algorithm>
 #include <muster/ensure.hpp>

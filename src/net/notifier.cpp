@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "waiter.hpp"
 #include <boost/asio/this_coro.hpp>
 #include <muster/net/task_group.hpp>
-#include <muster/net/waiter.hpp>
 
 namespace muster::net {
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/net/resolver.hpp>
+#include "resolver.hpp"
 
 #include "base/own_thread.hpp"
 #include "sockaddr.hpp"
+#include "waiter.hpp"
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <condition_variable>
 #include <deque>
 #include <fmt/format.h>
 #include <map>
-#include <muster/net/waiter.hpp>
 #include <mutex>
 #include <netdb.h>
 #include <thread>

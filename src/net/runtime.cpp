@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/net/runtime.hpp>
 
+#include "waiter.hpp"
 #include <boost/asio/this_coro.hpp>
-#include <muster/net/waiter.hpp>
 
 namespace muster::net {
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/net/task_group.hpp>
 
+#include "waiter.hpp"
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
@@ -9,7 +10,6 @@
 #include <exception>
 #include <list>
 #include <muster/ensure.hpp>
-#include <muster/net/waiter.hpp>
 
 namespace muster::net {
 

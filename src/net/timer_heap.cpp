@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/net/timer_heap.hpp>
+#include "timer_heap.hpp"
 
 #include <algorithm>
 #include <muster/ensure.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/net/waiter.hpp>
+#include "waiter.hpp"
 
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/query.hpp>

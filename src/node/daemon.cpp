@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/setting_limits.hpp"
 #include "daemon_impl.hpp"
 #include <algorithm>
 #include <exception>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <muster/ensure.hpp>
-#include <muster/setting_limits.hpp>
 
 namespace muster {
 namespace {

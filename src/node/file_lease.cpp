@@ -2,6 +2,7 @@
 /// FileLease: the one place of this layer that touches the world outside, by the caller's wish only.
 #include <muster/node/file_lease.hpp>
 
+#include "base/setting_limits.hpp"
 #include "lease_worker.hpp"
 #include <algorithm>
 #include <array>
@@ -12,7 +13,6 @@
 #include <fcntl.h>
 #include <muster/cluster/sbr/lease.hpp>
 #include <muster/ensure.hpp>
-#include <muster/setting_limits.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>

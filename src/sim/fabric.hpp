@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The inside of sim::Network: machines, the queue of events, and whose turn it is.
+#include "net/timer_heap.hpp"
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <muster/net/timer_heap.hpp>
 #include <muster/sim/runtime.hpp>
 #include <set>
 #include <string>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Who counts what one simulated process holds, and the executor that counts its unfinished work.
+#include "net/loop_context.hpp"
 #include <boost/asio/any_io_executor.hpp>
 #include <memory>
-#include <muster/net/loop_context.hpp>
 #include <muster/sim/runtime.hpp>
 #include <type_traits>
 #include <utility>

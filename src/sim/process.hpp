@@ -3,8 +3,8 @@
 /// One simulated process: a loop that runs when the Fabric gives it a turn.
 #include "fabric.hpp"
 #include "leak_counter.hpp"
-#include <muster/net/loop_context.hpp>
-#include <muster/net/waiter.hpp>
+#include "net/loop_context.hpp"
+#include "net/waiter.hpp"
 
 namespace muster::sim {
 

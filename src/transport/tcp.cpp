@@ -2,12 +2,12 @@
 #include <muster/transport/tcp.hpp>
 
 #include "association.hpp"
+#include "base/setting_limits.hpp"
+#include "base/utf8.hpp"
 #include "hub.hpp"
 #include <algorithm>
 #include <fmt/format.h>
 #include <muster/net/runtime.hpp>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 #include <string_view>
 #include <utility>
 

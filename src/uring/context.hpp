@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The event loop on one io_uring (design.md §5).
+#include "net/loop_context.hpp"
+#include "net/waiter.hpp"
 #include "operation.hpp"
 #include "receive_buffers.hpp"
 #include "ring.hpp"
 #include <boost/intrusive/list.hpp>
-#include <muster/net/loop_context.hpp>
-#include <muster/net/waiter.hpp>
 #include <muster/uring/runtime.hpp>
 #include <sys/types.h>
 

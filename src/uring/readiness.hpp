@@ -2,10 +2,10 @@
 #pragma once
 /// Waiting until a descriptor can be accepted from, or until its connect has ended.
 #include "context.hpp"
+#include "net/waiter.hpp"
 #include "operation.hpp"
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
-#include <muster/net/waiter.hpp>
 
 namespace muster::uring {
 

@@ -2,7 +2,7 @@
 #pragma once
 /// net::Runtime on a Context.
 #include "context.hpp"
-#include <muster/net/resolver.hpp>
+#include "net/resolver.hpp"
 #include <muster/net/runtime.hpp>
 #include <thread>
 

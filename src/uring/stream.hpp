@@ -2,11 +2,11 @@
 #pragma once
 /// One TCP connection on the ring, and the handle that users hold.
 #include "context.hpp"
+#include "net/waiter.hpp"
 #include "operation.hpp"
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <muster/net/runtime.hpp>
-#include <muster/net/waiter.hpp>
 #include <netinet/in.h>
 #include <optional>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/line_writer.hpp>
+#include "base/line_writer.hpp"
 
 #include <muster/ensure.hpp>
 

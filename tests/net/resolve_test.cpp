@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "suite.hpp"
 
+#include "net/resolver.hpp"
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <condition_variable>
-#include <muster/net/resolver.hpp>
 #include <mutex>
 #include <thread>
 

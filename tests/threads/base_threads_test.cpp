@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The parts of base that any thread may use. The assertions hold without ThreadSanitizer, too; under it, a
 // missing lock or a wrong memory order is a failure even where the numbers come out right.
+#include "base/line_writer.hpp"
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/line_writer.hpp>
 #include <muster/log.hpp>
 #include <muster/metrics.hpp>
 

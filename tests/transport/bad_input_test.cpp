@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What must never happen and does: each case ends in a log line with the peer and a counter, and leaves the
 /// other associations untouched.
+#include "base/setting_limits.hpp"
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <muster/setting_limits.hpp>
 #include <netinet/in.h>
 #include <string>
 #include <sys/resource.h>

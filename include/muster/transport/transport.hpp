@@ -6,7 +6,6 @@
 #include <memory>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/cluster/core/core.hpp>
 #include <muster/cluster/protocol/gossip_pdu.hpp>
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Codec: which manifest a type travels under, so that values of user types can be told to remote actors.
+#ifndef __cpp_rtti
+#error "muster/wire/codec.hpp needs run-time type information: leave out -fno-rtti"
+#endif
 #include <concepts>
 #include <cstddef>
 #include <memory>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/protocol/settings.hpp>
 
+#include "base/setting_limits.hpp"
+#include "base/utf8.hpp"
 #include <cmath>
 #include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/cluster/state/member.hpp>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 #include <optional>
 #include <string_view>
 #include <utility>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/sbr/settings.hpp>
 
+#include "base/setting_limits.hpp"
+#include "base/utf8.hpp"
 #include <algorithm>
 #include <array>
 #include <muster/cluster/sbr/strategy.hpp>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 #include <utility>
 
 namespace muster {

@@ -5,12 +5,12 @@
 /// Sockets are registered once, edge-triggered, with an epoll instance of the loop's own. Asio's reactor
 /// would cost an operation and an epoll_ctl per wait, rounds timers up to milliseconds, and calls handlers
 /// back after the Runtime is gone. An io_context only sees that one epoll descriptor become readable.
+#include "net/loop_context.hpp"
+#include "net/waiter.hpp"
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <memory>
 #include <muster/ensure.hpp>
-#include <muster/net/loop_context.hpp>
-#include <muster/net/waiter.hpp>
 
 namespace boost::asio {
 class io_context;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/own_thread.hpp"
+#include "net/resolver.hpp"
 #include "sockets.hpp"
 #include <cerrno>
 #include <muster/net/asio_runtime.hpp>
-#include <muster/net/resolver.hpp>
 #include <sys/random.h>
 #include <thread>
 #include <time.h>

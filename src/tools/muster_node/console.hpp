@@ -3,9 +3,9 @@
 /// stdin, stdout and signals of a tool, none of which ever holds up the event loop: stdin and signals are
 /// read on the thread "console", stdout is written by the thread "muster-stdout". A terminal that is stopped
 /// and a pipe that nobody reads stop only the latter.
+#include "base/line_writer.hpp"
 #include <functional>
 #include <muster/error.hpp>
-#include <muster/line_writer.hpp>
 #include <string>
 #include <string_view>
 #include <thread>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json_lines.hpp"
 
+#include "base/utf8.hpp"
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <muster/utf8.hpp>
 
 namespace muster::tools {
 namespace json = boost::json;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// muster-node: the ready-made node. `muster-node --help` and src/doc/muster-node.md describe it.
+#include "base/line_writer.hpp"
 #include "node_app.hpp"
 #include "options.hpp"
 #include <cstdio>
 #include <exception>
-#include <muster/line_writer.hpp>
 #include <string>
 #include <variant>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "node_app.hpp"
 
+#include "base/utf8.hpp"
 #include "json_lines.hpp"
 #include <algorithm>
 #include <array>
@@ -12,7 +13,6 @@
 #include <csignal>
 #include <cstring>
 #include <fmt/format.h>
-#include <muster/utf8.hpp>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <thread>

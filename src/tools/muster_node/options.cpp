@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.hpp"
 
+#include "base/setting_limits.hpp"
+#include "base/utf8.hpp"
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -14,8 +16,6 @@
 #include <muster/cluster/sbr/lease.hpp>
 #include <muster/net/endpoint.hpp>
 #include <muster/node/file_lease.hpp>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 #include <muster/version.hpp>
 
 namespace muster::tools {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/setting_limits.hpp"
 #include <gtest/gtest.h>
 #include <limits>
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/cluster/protocol/settings.hpp>
-#include <muster/setting_limits.hpp>
 #include <string>
 #include <vector>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../sbr_support.hpp"
+#include "base/setting_limits.hpp"
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
-#include <muster/setting_limits.hpp>
 
 namespace {
 

@@ -3,6 +3,7 @@
 /// What every event loop of muster shares: an Asio execution_context for one thread with its queue of ready
 /// work, its timers and its inbox for other threads. It reads no clock and does no I/O: the derived loop
 /// (io_uring, simulation) supplies both.
+#include "timer_heap.hpp"
 #include <atomic>
 #include <boost/asio/detail/thread_context.hpp>
 #include <boost/asio/detail/thread_info_base.hpp>
@@ -15,7 +16,6 @@
 #include <cstdint>
 #include <memory>
 #include <muster/metrics.hpp>
-#include <muster/net/timer_heap.hpp>
 #include <type_traits>
 #include <utility>
 
