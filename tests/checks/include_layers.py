@@ -72,7 +72,7 @@ def layer_of(path):
     if parts[:2] == ('include', 'muster'):
         rest = parts[2:]
         if len(rest) == 1:
-            return {'runtime.hpp': 'runtime', 'muster.hpp': 'umbrella'}.get(rest[0], 'base')
+            return {'runtime.hpp': 'runtime', 'muster.hpp': 'umbrella', 'wire.hpp': 'umbrella'}.get(rest[0], 'base')
     elif parts[0] == 'src':
         rest = parts[1:]
         if rest[0] in ('tools', 'examples'):
