@@ -5,9 +5,11 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <gtest/gtest.h>
+#include <memory>
 #include <muster/net/asio_runtime.hpp>
 #include <muster/net/task_group.hpp>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 #include <vector>
 
@@ -61,10 +63,17 @@ TEST(NetThreads, PostFromManyToAUsersContext) {
 
 TEST(NetThreads, StopComesFromAnyThread) {
     auto runtime = make_asio_runtime().value();
+    std::counting_semaphore<> returned{0};
     for (int round = 0; round < 200; ++round) {
-        std::thread loop([&] { runtime->run(); });
+        std::thread loop([&] {
+            runtime->run();
+            returned.release();
+        });
         std::thread first([&] { runtime->stop(); });
         first.join();
+        const bool in_time = returned.try_acquire_for(60s);
+        EXPECT_TRUE(in_time) << "run() goes on, round " << round;
+        if (!in_time) runtime->post([&] { runtime->stop(); }); // or the thread could not be joined
         loop.join();
     }
 }
@@ -74,12 +83,14 @@ TEST(NetThreads, TheDestructorStopsTheRuntimesThread) {
         auto runtime = make_asio_runtime().value();
         runtime->start_thread();
         std::atomic<int> ran{0};
+        const auto posted = std::make_shared<int>();
         std::thread poster([&] {
-            for (int i = 0; i < 100; ++i) runtime->post([&] { ++ran; });
+            for (int i = 0; i < 100; ++i) runtime->post([&ran, posted] { ++ran; });
         });
         poster.join();
         runtime.reset();
-        EXPECT_LE(ran.load(), 100);
+        EXPECT_LE(ran.load(), 100) << "none twice";
+        EXPECT_EQ(posted.use_count(), 1) << "what did not run is destroyed";
     }
 }
 

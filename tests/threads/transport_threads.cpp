@@ -49,6 +49,19 @@ struct OrderSink final : RemoteMessageSink {
     std::atomic<int> delivered{0};
 };
 
+/// Nothing here takes seconds; what takes longer than this does not happen.
+constexpr auto patience = 60s;
+
+template <class Condition>
+bool eventually(Condition holds) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (!holds()) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(1ms);
+    }
+    return true;
+}
+
 class TransportThreads : public testing::Test {
 protected:
     TransportThreads() {
@@ -114,7 +127,7 @@ TEST_F(TransportThreads, AHundredFirstTellsOpenOneConnection) {
         });
     go = true;
     for (auto& teller : tellers) teller.join();
-    while (sink->delivered < threads) std::this_thread::sleep_for(1ms);
+    ASSERT_TRUE(eventually([&] { return sink->delivered >= threads; }));
     EXPECT_EQ(handler_.established, 1) << "by who dialled";
     EXPECT_EQ(handler_.accepted, 1) << "by who was dialled";
     shut_down(std::move(a));
@@ -140,7 +153,7 @@ TEST_F(TransportThreads, EachThreadsTellsArriveInOrderWhileTheLinkClosesAndOpens
                         EXPECT_EQ(r, TellResult::Queued);
                         room.release();
                     });
-                    room.acquire();
+                    ASSERT_TRUE(room.try_acquire_for(patience)) << "nobody answered";
                 } else {
                     ASSERT_EQ((i % 2 ? route.tell(tell_of(text)) : a->tell(to, tell_of(text))),
                               TellResult::Queued);
@@ -148,7 +161,7 @@ TEST_F(TransportThreads, EachThreadsTellsArriveInOrderWhileTheLinkClosesAndOpens
             }
         });
     for (auto& teller : tellers) teller.join();
-    while (sink->delivered < threads * each) std::this_thread::sleep_for(1ms);
+    ASSERT_TRUE(eventually([&] { return sink->delivered >= threads * each; }));
     EXPECT_FALSE(sink->disordered);
     EXPECT_GT(runtime_->metrics().value("transport.links.idle_closed"), 0);
     shut_down(std::move(a));
@@ -177,8 +190,7 @@ TEST_F(TransportThreads, NoTellArrivesTwiceWhileThePeerDiesAndReturns) {
         b = node(sink, *to.port);
     }
     const int before = sink->delivered;
-    for (int i = 0; i < 10'000 && sink->delivered == before; ++i) std::this_thread::sleep_for(1ms);
-    EXPECT_GT(sink->delivered, before) << "the last incarnation is reached";
+    EXPECT_TRUE(eventually([&] { return sink->delivered > before; })) << "the last incarnation is reached";
     stop = true;
     for (auto& teller : tellers) teller.join();
     EXPECT_FALSE(sink->disordered);
@@ -191,6 +203,7 @@ TEST_F(TransportThreads, RoutesMayBeToldThroughWhileTransportAndRuntimeDie) {
     auto b = node(nullptr);
     const TellRoute route = a->route(b->self().address());
     std::atomic<bool> stop{false};
+    std::atomic<int> queued{0};
     std::atomic<int> ended{0};
     std::vector<std::thread> tellers;
     for (int t = 0; t < 3; ++t)
@@ -198,6 +211,7 @@ TEST_F(TransportThreads, RoutesMayBeToldThroughWhileTransportAndRuntimeDie) {
             for (int i = 1; !stop; ++i) {
                 const std::array<int, 2> text{t, i};
                 const TellResult result = route.tell(tell_of(text));
+                if (result == TellResult::Queued) ++queued;
                 if (result == TellResult::NoRoute) ++ended;
                 if (i % 100 == 0) std::this_thread::sleep_for(1ms);
             }
@@ -206,9 +220,12 @@ TEST_F(TransportThreads, RoutesMayBeToldThroughWhileTransportAndRuntimeDie) {
     on_loop([&] { a.reset(); });
     on_loop([&] { b.reset(); });
     runtime_.reset();
-    while (ended < 100) std::this_thread::sleep_for(1ms);
+    EXPECT_TRUE(eventually([&] { return ended >= 100; })) << "tells know that their transport is gone";
     stop = true;
     for (auto& teller : tellers) teller.join();
+    EXPECT_GT(queued, 0) << "while there was a transport they were taken";
+    const std::array<int, 2> last{0, 1};
+    EXPECT_EQ(route.tell(tell_of(last)), TellResult::NoRoute);
 }
 
 } // namespace
