@@ -499,6 +499,51 @@ TEST(Daemon, BadSettingsAreNamedBeforeAnythingStarts) {
     EXPECT_TRUE(ClusterRemoteAdapter::start(*runtime, world.config(0)));
 }
 
+// --- what a gossip may take of a frame (protocol.md §2, Limits)
+
+TEST(GossipBytesMax, AboveAQuarterOfTheLargestFrameIsRefusedAtTheStart) {
+    World world;
+    world.add_host();
+    const auto runtime = world.network.make_runtime(world.hosts[0]);
+    auto config = world.config(0);
+    config.transport.frame_bytes_max = 1 << 20;
+    config.daemon.cluster.gossip_bytes_max = (1 << 18) + 1;
+    const auto refused = ClusterRemoteAdapter::start(*runtime, config);
+    ASSERT_TRUE(refused.has_error());
+    EXPECT_EQ(refused.error().subject, "setting gossip-bytes-max");
+    EXPECT_NE(refused.error().message().find("262144"), std::string::npos) << refused.error().message();
+    config.daemon.cluster.gossip_bytes_max = 1 << 18;
+    EXPECT_TRUE(ClusterRemoteAdapter::start(*runtime, config));
+}
+
+TEST(GossipBytesMax, IsAQuarterOfTheLargestFrameWhenItIsNotSet) {
+    World world;
+    for (std::size_t i = 0; i < 8; ++i) world.add_host();
+    for (std::size_t i = 0; i < 8; ++i) {
+        auto config = world.config(i);
+        config.transport.frame_bytes_max = 4096; // a gossip of 1024 bytes: room for some of them
+        world.start(i, std::move(config));
+    }
+    world.network.run_for(20s);
+    std::size_t deferred = 0;
+    for (const auto& n : world.nodes) deferred += n->log->count("cluster.join.no_room");
+    EXPECT_GT(deferred, 0U);
+    EXPECT_LT(world[0].snapshot().members().size(), 8U);
+    EXPECT_GE(world[0].snapshot().members().size(), 1U);
+}
+
+TEST(GossipBytesMax, ANodeWithALargestFrameOfAnotherSizeDoesNotJoinAndStops) {
+    World world;
+    world.start_all(2);
+    ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+    world.add_host();
+    auto config = world.config(2);
+    config.transport.frame_bytes_max /= 2;
+    auto& other = world.start(2, std::move(config));
+    ASSERT_TRUE(world.run_until([&] { return other.stopped.has_value(); }));
+    EXPECT_EQ(other.stopped, ShutdownReason::IncompatibleConfiguration);
+}
+
 // The reference's way to run daemons: in one process, over a registry.
 TEST(SpawnDaemon, NodesOfOneProcessFormAClusterOverARegistry) {
     sim::Network network;

@@ -519,6 +519,35 @@ TEST(TcpTransportOptions, NamesTheSettingThatIsWrong) {
     EXPECT_EQ(subject_of([](auto& o) { o.lanes = 2; }), "setting lanes");
 }
 
+TEST(TcpTransportOptions, NamesALimitThatLetsNothingPassOrThatAnotherOneExceeds) {
+    const auto subject_of = [](auto change) {
+        TcpTransportOptions options;
+        options.cluster_name = "test";
+        change(options);
+        const auto valid = options.validate();
+        return valid ? std::string{} : valid.error().subject;
+    };
+    EXPECT_EQ(subject_of([](auto& o) { o.protocol.assign(256, 'x'); }), "setting protocol");
+    EXPECT_EQ(subject_of([](auto& o) { o.advertised_host.assign(256, 'x'); }), "setting advertised_host");
+    EXPECT_EQ(subject_of([](auto& o) { o.frame_bytes_max = 4096; }), "");
+    EXPECT_EQ(subject_of([](auto& o) { o.frame_bytes_max = 4095; }), "setting frame_bytes_max");
+    EXPECT_EQ(subject_of([](auto& o) {
+                  o.frame_bytes_max = std::size_t{1} << 32U; // its length has four bytes
+                  o.assembly_bytes_max = 0;
+              }),
+              "setting frame_bytes_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.assembly_bytes_max = 2 * o.frame_bytes_max; }), "");
+    EXPECT_EQ(subject_of([](auto& o) { o.assembly_bytes_max = 2 * o.frame_bytes_max - 1; }),
+              "setting assembly_bytes_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.assembly_bytes_max = 0; }), "") << "no limit";
+    EXPECT_EQ(subject_of([](auto& o) { o.unauthenticated_bytes_max = 4095; }),
+              "setting unauthenticated_bytes_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.association_bytes_max = 0; }), "setting association_bytes_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.membership_queue_max = 0; }), "setting membership_queue_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.inbound_connections_max = 0; }), "setting inbound_connections_max");
+    EXPECT_EQ(subject_of([](auto& o) { o.associations_max = 0; }), "setting associations_max");
+}
+
 TEST(TcpTransportOptions, EveryDurationHasAnUpperBound) {
     using Field = std::chrono::milliseconds TcpTransportOptions::*;
     for (const Field field :

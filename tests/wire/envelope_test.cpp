@@ -8,6 +8,7 @@
 #include <limits>
 #include <muster/cluster/state/gossip_check.hpp>
 #include <muster/cluster/state/gossip_limits.hpp>
+#include <muster/wire/archive.hpp>
 
 namespace muster::wire {
 namespace {
@@ -195,16 +196,129 @@ TEST(GossipLimits, AMemberAboveThemIsRefusedByTheDecoderWhichNamesTheLimit) {
     EXPECT_NE(refusal({}, *AppVersion::parse(std::string(300, 'v'))).find("app version"), std::string::npos);
 }
 
-TEST(GossipLimits, MoreTombstonesThanAGossipMayBringAreRefusedByTheDecoder) {
+void expect_refused_at(const result<GossipPtr>& decoded, std::string_view field, std::string_view why) {
+    ASSERT_FALSE(decoded);
+    const std::string message = decoded.error().message();
+    EXPECT_NE(message.find(fmt::format("field {},", field)), std::string::npos) << message;
+    EXPECT_NE(message.find(why), std::string::npos) << message;
+}
+
+TEST(GossipLimits, MoreMembersThanAGossipMayBringAreRefusedAtTheirCountBeforeOneIsRead) {
+    const UniqueAddress first = samples::node(1);
+    std::vector<Member> members;
+    for (std::size_t i = 0; i <= gossip_members_max; ++i)
+        members.emplace_back(UniqueAddress{first.address(), Uid{static_cast<std::int64_t>(i)}},
+                             MemberStatus::Joining);
+    const auto gossip = Gossip::from_parts(members, {}, {}, {}, {});
+    ASSERT_TRUE(gossip);
+    expect_refused_at(decode_gossip(body_bytes(envelope(shared(*gossip)))), "gossip.members",
+                      fmt::format("at most {} members", gossip_members_max));
+}
+
+TEST(GossipLimits, MoreTombstonesThanAGossipMayBringAreRefusedAtTheirCountBeforeOneIsRead) {
+    const UniqueAddress first = samples::node(1);
     std::vector<Tombstone> tombstones;
     for (std::size_t i = 0; i <= gossip_tombstones_max; ++i)
-        tombstones.push_back({{samples::node(1).address(), Uid{static_cast<std::int64_t>(i)}}, {}});
+        tombstones.push_back({{first.address(), Uid{static_cast<std::int64_t>(i)}}, {}});
     const auto gossip =
         Gossip::from_parts({{samples::node(0), MemberStatus::Up, {}, 1}}, {}, {}, {}, tombstones);
     ASSERT_TRUE(gossip);
-    const auto back = decode_gossip(body_bytes(envelope(shared(*gossip))));
-    ASSERT_FALSE(back);
-    EXPECT_NE(back.error().message().find("tombstones"), std::string::npos) << back.error().message();
+    expect_refused_at(decode_gossip(body_bytes(envelope(shared(*gossip)))), "gossip.tombstones",
+                      fmt::format("at most {} tombstones", gossip_tombstones_max));
+}
+
+TEST(GossipLimits, RolesAboveThemAreRefusedBeforeAMemberWithThemIsRead) {
+    const Member large{samples::node(2), MemberStatus::Up, {std::string(role_bytes_max + 1, 'x')}, 3};
+    const auto gossip = Gossip::from_parts({large}, {}, {}, {}, {});
+    ASSERT_TRUE(gossip);
+    expect_refused_at(decode_gossip(body_bytes(envelope(shared(*gossip)))), "gossip.identities",
+                      "bytes of a role");
+}
+
+/// A gossip of one member as a hostile peer would write it: with values that no encoder has.
+struct HandWritten {
+    std::string protocol = samples::node(0).address().protocol;
+    std::string system = samples::node(0).address().system;
+    std::uint64_t shared = 0; ///< bytes of the host before, of which the first has none
+    std::string host = *samples::node(0).address().host;
+    std::int64_t port = *samples::node(0).address().port;
+    std::int64_t up_number = 1;
+
+    result<GossipPtr> decoded() const {
+        const auto true_one =
+            Gossip::from_parts({{samples::node(0), MemberStatus::Up, {}, 1}}, {}, {}, {}, {});
+        const Hash128 version_id = true_one->version_id();
+        constexpr std::uint8_t same_system_and_identity_other_host = 0xb0;
+        BufferSink sink;
+        OArchive out{sink};
+        out.put_varint(static_cast<std::uint32_t>(FrameKind::GossipEnvelope));
+        for (const UniqueAddress& n : {samples::node(0), samples::node(1)}) {
+            const Address& address = n.address();
+            out << address.protocol << address.system << address.host << address.port << n.uid().value;
+        }
+        out.put_fixed(version_id.low);
+        out.put_fixed(version_id.high);
+        out.put_varint(1); // seen: one member
+        out.put_byte(0);
+        out.put_byte(1); // format
+        out.put_varint(1);
+        out << protocol << system;
+        out.put_varint(1); // identities: one, without roles
+        out.put_varint(0);
+        out.put_text(AppVersion{}.text());
+        out.put_varint(1); // members
+        out.put_byte(same_system_and_identity_other_host | static_cast<std::uint8_t>(MemberStatus::Up));
+        out.put_varint(shared);
+        out << host;
+        out.put_varint(1 + zigzag(port));
+        out.put_fixed(samples::node(0).uid().value);
+        out.put_varint(1 + zigzag(up_number));
+        out.put_varint(0); // tombstones
+        out.put_varint(0); // the member's clock, and others
+        out.put_varint(0);
+        out.put_varint(0); // observers
+        out.finish();
+        return decode_gossip(sink.bytes());
+    }
+};
+
+TEST(HandWrittenGossip, WithTheValuesOfAnEncoderIsDecoded) {
+    const auto decoded = HandWritten{}.decoded();
+    EXPECT_TRUE(decoded) << decoded.error().message();
+}
+
+TEST(HandWrittenGossip, WithAPortOrUpNumberThatWrapsToTheRightOneIsRefused) {
+    // Its version_id would be right: one content in two forms.
+    for (const std::int64_t turn : {std::int64_t{1} << 16U, -(std::int64_t{1} << 16U)}) {
+        HandWritten port;
+        port.port += turn;
+        expect_refused_at(port.decoded(), "gossip.members", "port is none");
+    }
+    for (const std::int64_t turn : {std::int64_t{1} << 32U, -(std::int64_t{1} << 32U)}) {
+        HandWritten number;
+        number.up_number += turn;
+        expect_refused_at(number.decoded(), "gossip.members", "up_number is none");
+    }
+}
+
+TEST(HandWrittenGossip, WithAProtocolSystemOrHostAboveTheLimitIsRefusedWhereItIsRead) {
+    HandWritten protocol;
+    protocol.protocol.assign(address_part_bytes_max + 1, 'p');
+    expect_refused_at(protocol.decoded(), "gossip.systems", "too long");
+    HandWritten system;
+    system.system.assign(address_part_bytes_max + 1, 's');
+    expect_refused_at(system.decoded(), "gossip.systems", "too long");
+    HandWritten host;
+    host.host.assign(address_part_bytes_max + 1, 'h');
+    expect_refused_at(host.decoded(), "gossip.members", "this host is too long");
+}
+
+TEST(HandWrittenGossip, WithAHostThatSharesMoreThanTheOneBeforeHasIsRefused) {
+    for (const std::uint64_t shared : {std::uint64_t{1}, ~std::uint64_t{0}}) {
+        HandWritten host;
+        host.shared = shared;
+        expect_refused_at(host.decoded(), "gossip.members", "this host is too long");
+    }
 }
 
 TEST(GossipSize, IsNeverBelowTheEncodedFrameAndNotFarAboveIt) {

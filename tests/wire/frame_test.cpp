@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <muster/wire/archive.hpp>
 
 namespace muster::wire {
 namespace {
@@ -138,6 +139,74 @@ TEST(Frame, AnAddressOffTheWireIsInItsNormalForm) {
     EXPECT_FALSE(heartbeat("0:0::1"));
     EXPECT_FALSE(heartbeat("")) << "a host is absent or has a name";
     EXPECT_FALSE(heartbeat("a@b"));
+}
+
+/// A frame written without the checks of the encoder, as a hostile peer would.
+template <class Write>
+result<ClusterFrame> decode_hand_written(FrameKind kind, Write&& write) {
+    BufferSink sink;
+    OArchive out{sink};
+    out.put_varint(static_cast<std::uint32_t>(kind));
+    write(out);
+    out.finish();
+    return decode_frame(Slice::copy_of(sink.bytes()));
+}
+
+void put_two_nodes(OArchive& out) {
+    for (const UniqueAddress& n : {samples::node(0), samples::node(1)}) {
+        const Address& address = n.address();
+        out << address.protocol << address.system << address.host << address.port << n.uid().value;
+    }
+}
+
+TEST(Frame, APartOfAnAddressOffTheWireHasAtMost255Bytes) {
+    const auto heartbeat = [](std::size_t protocol, std::size_t system, std::size_t host) {
+        return decode_hand_written(FrameKind::Heartbeat, [&](OArchive& out) {
+            out << std::string(protocol, 'p') << std::string(system, 's');
+            out << std::optional<std::string>{std::string(host, 'h')} << std::optional<std::uint16_t>{1};
+            out << std::uint64_t{7} << std::int64_t{1};
+        });
+    };
+    EXPECT_TRUE(heartbeat(255, 255, 255)) << heartbeat(255, 255, 255).error().message();
+    EXPECT_FALSE(heartbeat(256, 1, 1));
+    EXPECT_FALSE(heartbeat(1, 256, 1));
+    EXPECT_FALSE(heartbeat(1, 1, 256));
+}
+
+TEST(Frame, AnAppVersionOffTheWireHasAtMost255Bytes) {
+    const auto join = [](std::size_t bytes) {
+        return decode_frame(
+            body_of(*encode_frame(Join{samples::node(1), {}, *AppVersion::parse(std::string(bytes, 'v'))})));
+    };
+    EXPECT_TRUE(join(255)) << join(255).error().message();
+    EXPECT_FALSE(join(256));
+}
+
+TEST(Frame, AReasonOffTheWireHasAtMost1024Bytes) {
+    const auto refusal = [](std::size_t bytes) {
+        return decode_hand_written(FrameKind::JoinRefused, [&](OArchive& out) {
+            put_two_nodes(out);
+            out << std::string(bytes, 'r');
+        });
+    };
+    EXPECT_TRUE(refusal(1024)) << refusal(1024).error().message();
+    EXPECT_FALSE(refusal(1025)) << "it goes to the log";
+}
+
+TEST(Frame, ASeenSetIsNotLargerThanItsBytes) {
+    const auto converged = [](std::uint64_t size, std::size_t bytes) {
+        return decode_hand_written(FrameKind::Converged, [&](OArchive& out) {
+            put_two_nodes(out);
+            out.put_fixed(std::uint64_t{1}); // version_id
+            out.put_fixed(std::uint64_t{2});
+            out.put_varint(size);
+            for (std::size_t i = 0; i < bytes; ++i) out.put_byte(0);
+        });
+    };
+    EXPECT_TRUE(converged(70, 9)) << converged(70, 9).error().message();
+    EXPECT_FALSE(converged(73, 9));
+    EXPECT_FALSE(converged(std::uint64_t{1} << 60U, 9));
+    EXPECT_FALSE(converged(~std::uint64_t{0}, 0)) << "the number of its bytes, rounded up, is 0 beyond 2^64";
 }
 
 TEST(Frame, TheUnknownNodeHasAWireForm) {

@@ -42,6 +42,18 @@ TEST(TombstoneClock, AgesOnlyWhileAllDataCentersAreReachable) {
     EXPECT_EQ(clock.older_than(minutes{6}), std::vector{gone});
 }
 
+TEST(TombstoneClock, TheStepInWhichADataCenterCameBackDoesNotCount) {
+    TombstoneClock clock(step_max);
+    Instant now{};
+    clock.step(now, true);
+    clock.follow(with_tombstones({gone}));
+    clock.step(now += seconds{1}, false); // lost somewhere in it
+    clock.step(now += seconds{1}, true);  // back somewhere in it
+    clock.step(now += seconds{1}, true);
+    EXPECT_EQ(clock.older_than(seconds{1}), std::vector{gone});
+    EXPECT_TRUE(clock.older_than(seconds{2}).empty());
+}
+
 TEST(TombstoneClock, CountsFromWhenThisNodeLearntOfIt) {
     TombstoneClock clock(step_max);
     Instant now{};
@@ -105,6 +117,13 @@ TEST(DataCenterWatch, TheOwnOneIsAlwaysReachable) {
     EXPECT_TRUE(watch.are_all_reachable());
 }
 
+TEST(DataCenterWatch, TheOwnOneIsReachableAlsoWhileThisNodeIsOnItsWayOut) {
+    DataCenterWatch watch("near");
+    const std::vector members{in("near", a, MemberStatus::Exiting), in("near", b), in("far", c)};
+    watch.observe(gossip_of(members, {}, Reachability{}.unreachable(a, b)));
+    EXPECT_TRUE(watch.are_all_reachable());
+}
+
 TEST(DataCenterWatch, OneWhoseMembersWereAllDownedIsRememberedUntilItIsForgotten) {
     DataCenterWatch watch("near");
     watch.observe(world({in("far", b), in("far", c)}));
@@ -136,6 +155,27 @@ TEST(DataCenterWatch, OneThatVanishesFromTheMidstOfLifeIsLost) {
     watch.observe(world({in("far", b), in("far", c, MemberStatus::Leaving)}));
     watch.observe(world({}));
     EXPECT_EQ(watch.lost().count("far"), 1U);
+}
+
+TEST(DataCenterWatch, OneOfWhichTheLastWasLeavingWhenAnotherWasDownedIsLost) {
+    DataCenterWatch watch("near");
+    watch.observe(world({in("far", b, MemberStatus::Down), in("far", c, MemberStatus::Exiting)}));
+    watch.observe(world({in("far", c, MemberStatus::Exiting)})); // b lives on elsewhere, perhaps
+    watch.observe(world({}));
+    EXPECT_EQ(watch.lost().count("far"), 1U);
+}
+
+TEST(DataCenterWatch, ALostOneStaysLostWhileNobodyOfItIsReachable) {
+    DataCenterWatch watch("near");
+    watch.observe(world({in("far", b, MemberStatus::Down)}));
+    watch.observe(world({}));
+    // It is heard of by gossip, and nobody can talk with it.
+    watch.observe(world({in("far", c)}, Reachability{}.unreachable(a, c)));
+    EXPECT_EQ(watch.lost().count("far"), 1U);
+    watch.observe(world({in("far", c, MemberStatus::Exiting)}, Reachability{}.unreachable(a, c)));
+    watch.observe(world({}));
+    EXPECT_EQ(watch.lost().count("far"), 1U);
+    EXPECT_FALSE(watch.are_all_reachable());
 }
 
 TEST(DataCenterWatch, ALostOneIsBackWithItsFirstReachableMember) {
@@ -190,6 +230,45 @@ TEST(Leader, PrunesNothingWhileADataCenterIsUnreachable) {
                   pruning_after(seconds{30}));
     tick(core, 1, 600);
     EXPECT_TRUE(core.is_tombstoned(gone));
+}
+
+TEST(Leader, PrunesNothingHoweverOftenTheRowsChangeWhileADataCenterIsUnreachable) {
+    // Each change is an occasion to count, besides the leader's own.
+    const std::vector members{in("near", a), in("near", d), in("far", b)};
+    const Reachability cut = Reachability{}.unreachable(a, b);
+    ClusterCore core = core_with(a, with_grave(members, cut), pruning_after(seconds{30}));
+    Gossip next = core.state()->latest();
+    for (int s = 1; s <= 100; ++s) {
+        const Reachability& rows = next.reachability();
+        next =
+            next.with_reachability(s % 2 == 1 ? rows.unreachable(d, b) : rows.reachable(d, b)).increment(d);
+        tell(core, envelope(d, a, next), seconds{s});
+        ASSERT_EQ(core.state()->latest().reachability().status(d, b) == ReachabilityStatus::Unreachable,
+                  s % 2 == 1);
+    }
+    const Gossip& held = core.state()->latest();
+    tell(core, envelope(d, a, held.seen(d)), seconds{100}); // or a leader may not act
+    tick(core, 101, 102);
+    EXPECT_TRUE(core.is_tombstoned(gone));
+}
+
+TEST(Leader, ADataCenterThatIsLostIsWarnedOfOnceByNameWithTheCommandThatForgetsIt) {
+    ClusterCore core =
+        core_with(a, with_grave({in("near", a), in("far", b)}, Reachability{}.unreachable(a, b)),
+                  pruning_after(seconds{30}));
+    Effects out;
+    core.down(b.address(), at(), out);
+    for (int s = 1; s <= 100; ++s) core.tick_leader_actions(at(seconds{s}), out);
+    ASSERT_EQ(status_in(core, b), MemberStatus::Removed);
+    std::vector<effect::Log> warnings;
+    for (const auto& l : of_type<effect::Log>(out))
+        if (l.code == "cluster.data_center.lost") warnings.push_back(l);
+    ASSERT_EQ(warnings.size(), 1U);
+    EXPECT_EQ(warnings[0].level, LogLevel::Warning);
+    std::string fields;
+    for (const auto& [name, value] : warnings[0].fields) fields += name + '=' + value + ' ';
+    EXPECT_NE(fields.find("data_center=far"), std::string::npos) << fields;
+    EXPECT_NE(fields.find("forget-data-center"), std::string::npos) << fields;
 }
 
 TEST(Leader, PrunesAgainWhenTheOperatorForgetsTheLostDataCenter) {

@@ -61,6 +61,43 @@ TEST(GossipLimits, AMemberAboveThemMakesAGossipImpossible) {
     EXPECT_TRUE(check_possible(gossip_of({up(a, 1), up(b, 2)}, {a})));
 }
 
+TEST(GossipLimits, EachLimitOfAMemberIsAllowedAndOneMoreMakesAGossipImpossible) {
+    const auto is_possible = [](std::vector<std::string> roles, std::string version = "1") {
+        const Member large{b, MemberStatus::Up, std::move(roles), 2, *AppVersion::parse(std::move(version))};
+        return check_possible(gossip_of({up(a, 1), large}, {a})).has_value();
+    };
+    const auto roles = [](std::size_t count, std::size_t bytes) {
+        std::vector<std::string> all;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::string role = i == 0 ? "dc-" : std::to_string(i); // or a member gets one more
+            all.push_back(role + std::string(bytes - role.size(), 'x'));
+        }
+        return all;
+    };
+    EXPECT_TRUE(is_possible(roles(1, role_bytes_max)));
+    EXPECT_FALSE(is_possible(roles(1, role_bytes_max + 1)));
+    EXPECT_TRUE(is_possible(roles(member_roles_max, 5)));
+    EXPECT_FALSE(is_possible(roles(member_roles_max + 1, 5)));
+    constexpr std::size_t each = 128;
+    static_assert(member_roles_bytes_max / each < member_roles_max && member_roles_bytes_max % each == 0);
+    EXPECT_TRUE(is_possible(roles(member_roles_bytes_max / each, each)));
+    EXPECT_FALSE(is_possible(roles(member_roles_bytes_max / each + 1, each)));
+    EXPECT_TRUE(is_possible({}, std::string(app_version_bytes_max, 'v')));
+    EXPECT_FALSE(is_possible({}, std::string(app_version_bytes_max + 1, 'v')));
+}
+
+TEST(GossipLimits, MoreMembersThanAGossipMayBringMakeItImpossible) {
+    std::vector<Member> members;
+    for (std::size_t i = 0; i <= gossip_members_max; ++i)
+        members.push_back(up(node("m", static_cast<std::int64_t>(i)), static_cast<std::int32_t>(i + 1)));
+    const auto many = Gossip::from_parts(members, {}, {}, {}, {});
+    members.pop_back();
+    const auto most = Gossip::from_parts(members, {}, {}, {}, {});
+    ASSERT_TRUE(many && most);
+    EXPECT_FALSE(check_possible(*many));
+    EXPECT_TRUE(check_possible(*most));
+}
+
 TEST(GossipLimits, MoreTombstonesThanAGossipMayBringMakeItImpossible) {
     std::vector<Tombstone> tombstones;
     for (std::size_t i = 0; i <= gossip_tombstones_max; ++i)
@@ -140,6 +177,34 @@ TEST(JoinRoom, HonestNodesAtTheLimitStillConvergeWithoutThoseWhoFindNoRoom) {
         EXPECT_EQ(world.gossip(i).overview().seen.count(), members.size()) << i;
         EXPECT_EQ(world.status_of(0, i), MemberStatus::Up) << i;
     }
+}
+
+TEST(JoinRoom, AboveThreeQuartersOfTheMembersOrIncarnationsOfAGossipNobodyIsAdmitted) {
+    // What several nodes admit at once must still be a gossip that all of them take.
+    std::vector<Member> members{up(a, 1)};
+    for (std::size_t i = 1; i < admitted_members_max; ++i)
+        members.push_back(up(node("m", static_cast<std::int64_t>(i)), static_cast<std::int32_t>(i + 1)));
+    std::vector<Tombstone> graves;
+    for (std::size_t i = 0; i < admitted_incarnations_max; ++i)
+        graves.push_back({node("t", static_cast<std::int64_t>(i)), {}});
+    const auto first = []<class T>(const std::vector<T>& all, std::size_t count) {
+        return std::vector<T>(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    const auto is_admitted = [&](std::size_t member_count, std::size_t tombstone_count) {
+        const auto gossip = Gossip::from_parts(first(members, member_count), std::vector{a}, {}, {},
+                                               first(graves, tombstone_count));
+        MUSTER_ENSURE(gossip.has_value(), "a test's gossip is well formed");
+        ClusterCore core = core_with(a, gossip->increment(a), small_gossip(100'000'000));
+        const Effects out = tell(core, Join{b, {"dc-default"}, {}});
+        const bool admitted = status_in(core, b) == MemberStatus::Joining;
+        EXPECT_EQ(counted(out, "cluster.join.no_room"), admitted ? 0U : 1U);
+        EXPECT_EQ(sent<JoinDeferred>(out).size(), admitted ? 0U : 1U);
+        return admitted;
+    };
+    EXPECT_TRUE(is_admitted(admitted_members_max - 1, 0));
+    EXPECT_FALSE(is_admitted(admitted_members_max, 0));
+    EXPECT_TRUE(is_admitted(2, admitted_incarnations_max - 3));
+    EXPECT_FALSE(is_admitted(2, admitted_incarnations_max - 2));
 }
 
 TEST(JoinRoom, AStormOfJoinsIsMeasuredOncePerBatch) {
