@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -153,6 +154,7 @@ class Demo:
     def run(self):
         for step in (self.start, self.joins, self.tells, self.kill, self.leave, self.finish):
             step()
+        shutil.rmtree(self.log_dir, ignore_errors=True)  # kept when a step failed
         print(f"\n{GREEN}{BOLD}The demo saw every step{PLAIN} in {time.monotonic() - self.screen.began:.1f} s.")
 
 
