@@ -158,7 +158,12 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
                                           .notsent_lowat = notsent_lowat,
                                           .silence_max = hub_->options().half_open_timeout};
         auto connection = co_await hub_->runtime().connect(endpoints[i], options);
-        if (connection) co_return std::move(*connection);
+        if (connection) {
+            auto inside = hub_->decorated(std::move(*connection), net::ConnectionRole::Dialled);
+            if (inside) co_return std::move(inside);
+            attempt_failed(false);
+            co_return Error{Errc::closed, peer_text(), "decorate_connection refused it", {}};
+        }
         if (connection.error() == Errc::cancelled) co_return connection.error();
         if (connection.error() != Errc::refused) all_refused = false;
         last = connection.error();

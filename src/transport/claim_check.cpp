@@ -75,7 +75,9 @@ net::Task<std::shared_ptr<net::Connection>> ClaimCheck::connect(Address address,
         const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
         const net::ConnectOptions options{.deadline = now + share};
         auto connection = co_await hub_.runtime().connect(endpoints[i], options);
-        if (connection) co_return std::shared_ptr<net::Connection>{std::move(*connection)};
+        if (connection)
+            co_return std::shared_ptr<net::Connection>{
+                hub_.decorated(std::move(*connection), net::ConnectionRole::Dialled)};
         if (connection.error() == Errc::cancelled) break;
     }
     co_return nullptr;

@@ -236,10 +236,25 @@ void Hub::accepted(std::unique_ptr<net::Connection> connection) {
         connection->close(net::Close::Abort);
         return;
     }
+    connection = decorated(std::move(connection), net::ConnectionRole::Accepted);
+    if (!connection) return;
     auto link = std::make_shared<InboundLink>(*this, std::move(connection));
     inbound_.push_back(link);
     arm_sweep();
     tasks_.spawn(link->run(link, shared_from_this()));
+}
+
+std::unique_ptr<net::Connection> Hub::decorated(std::unique_ptr<net::Connection> connection,
+                                                net::ConnectionRole role) {
+    if (!options_.decorate_connection) return connection;
+    const std::string remote = connection->remote().to_string();
+    auto inside = options_.decorate_connection(std::move(connection), role);
+    if (inside) return inside;
+    counters_.handshakes_failed.add();
+    log().warning("transport.handshake.failed", remote,
+                  {{"error", "decorate_connection refused it"},
+                   {"side", role == net::ConnectionRole::Dialled ? "dialler" : "acceptor"}});
+    return nullptr;
 }
 
 void Hub::inbound_established(InboundLink& link) {

@@ -132,6 +132,11 @@ public:
     enum class Quarantined : std::uint8_t { No, Harmless, Yes };
     Quarantined quarantined(const UniqueAddress& node);
 
+    /// What the application puts around a new connection (TcpTransportOptions::decorate_connection). nullptr:
+    /// it refuses it, which is counted and logged.
+    std::unique_ptr<net::Connection> decorated(std::unique_ptr<net::Connection> connection,
+                                               net::ConnectionRole role);
+
     /// Counts and logs a link that ended without Goodbye.
     void link_lost(LinkEnd end, LogPeer peer, const std::optional<Error>& error, std::string_view direction);
     /// Calls the handler while there is one.

@@ -53,6 +53,12 @@ public:
     virtual const Endpoint& remote() const noexcept = 0;
 };
 
+/// Which end of a connection this process is.
+enum class ConnectionRole : std::uint8_t {
+    Dialled,  ///< it connected to a peer
+    Accepted, ///< a peer connected to it
+};
+
 /// A listening socket. The destructor closes it.
 class Listener {
 public:

@@ -2,13 +2,19 @@
 #pragma once
 /// TcpClusterTransport: associations over TCP (design.md §6).
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <muster/error.hpp>
 #include <muster/transport/transport.hpp>
 #include <string>
 
 namespace muster::net {
+class Connection;
 class Runtime;
-}
+enum class ConnectionRole : std::uint8_t;
+} // namespace muster::net
 
 namespace muster {
 
@@ -52,6 +58,14 @@ struct TcpTransportOptions {
     std::chrono::milliseconds backoff_max{5000};
     std::chrono::milliseconds quarantine_for{std::chrono::hours{24}}; ///< remembered at most that long
     std::size_t lanes = 1; ///< tell connections per association, by recipient path
+
+    /// Puts something around every connection before its first byte, as encryption does: what it returns is
+    /// used in place of the connection it was given, and has a handshake of its own inside its first receive
+    /// or send, whose time counts against handshake_timeout (claim checks: connect_timeout). nullptr refuses
+    /// the connection, which then counts as a failed handshake. Called on the Runtime's thread; must not
+    /// throw nor wait. Empty: plain TCP.
+    std::function<std::unique_ptr<net::Connection>(std::unique_ptr<net::Connection>, net::ConnectionRole)>
+        decorate_connection;
 
     /// Errc::invalid_argument with subject "setting <name>".
     result<void> validate() const;
