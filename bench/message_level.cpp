@@ -257,12 +257,7 @@ private:
                 node.timers.erase(at);
             }
         } else if (const auto* down = std::get_if<effect::Down>(&effect)) {
-            // One decision is one change.
-            std::vector<UniqueAddress> nodes{down->node};
-            for (; !node.effects.empty() && std::holds_alternative<effect::Down>(node.effects.front());
-                 node.effects.pop_front())
-                nodes.push_back(std::get<effect::Down>(node.effects.front()).node);
-            feed(index, [&](Node& n, Effects& out) { n.core.down(nodes, now(), out); });
+            feed(index, [&](Node& n, Effects& out) { n.core.down(down->nodes, now(), out); });
         } else if (std::holds_alternative<effect::NewIncarnation>(effect)) {
             const UniqueAddress fresh = fresh_identity(index);
             node.resolver = SbrRuntime(fresh, node.core.settings().multi_dc.self_data_center, SbrSettings{});

@@ -431,13 +431,7 @@ void Daemon::carry_out(effect::Log& e) { runtime_.log().write(e.level, e.code, e
 void Daemon::carry_out(effect::Count& e) { runtime_.metrics().counter(e.id).add(e.n); }
 
 void Daemon::carry_out(effect::Down& e) {
-    // The Downs of one decision come one behind the other; together they are one change and one version.
-    std::vector<UniqueAddress> nodes{std::move(e.node)};
-    while (!effects_.empty() && std::holds_alternative<effect::Down>(effects_.front())) {
-        nodes.push_back(std::get<effect::Down>(effects_.front()).node);
-        effects_.pop_front();
-    }
-    feed([&](const Now& now, Effects& out) { core_.down(nodes, now, out); });
+    feed([&](const Now& now, Effects& out) { core_.down(e.nodes, now, out); });
 }
 
 void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }

@@ -96,9 +96,10 @@ struct Count {
     std::string_view id;
     std::uint64_t n = 1;
 }; ///< adds to the counter of this name
+/// One decision of the resolver, self last: carry it out through ClusterCore::down, in one change.
 struct Down {
-    UniqueAddress node;
-}; ///< of the resolver: carry out through ClusterCore::down
+    std::vector<UniqueAddress> nodes;
+};
 /// Lease operations carry a generation; an answer with a stale one is ignored.
 struct LeaseCheck {
     std::uint64_t generation{};
