@@ -273,8 +273,7 @@ private:
             if (!nodes_[index]) return;
             nodes_[index]->timers.erase(key);
             feed(index, [&](Node& n, Effects& out) {
-                const bool lease = key.timer == CoreTimer::LeaseDelay || key.timer == CoreTimer::LeaseRelease;
-                if (lease)
+                if (key.timer == CoreTimer::LeaseDelay)
                     n.resolver.on_timer(key, now(), out);
                 else
                     n.core.on_timer(key, now(), out);

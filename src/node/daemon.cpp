@@ -278,7 +278,7 @@ bool Daemon::is_acquainted(const Address& address) const {
 void Daemon::on_timer(TimerKey key) {
     timers_.erase(key);
     feed([&](const Now& now, Effects& out) {
-        if (key.timer == CoreTimer::LeaseDelay || key.timer == CoreTimer::LeaseRelease) {
+        if (key.timer == CoreTimer::LeaseDelay) {
             if (resolver_) resolver_->on_timer(key, now, out);
         } else {
             core_.on_timer(key, now, out);

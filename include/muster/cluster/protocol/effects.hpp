@@ -26,7 +26,6 @@ enum class CoreTimer : std::uint8_t {
     Evidence,          ///< §12.7, rank delay
     QuarantineRemoved, ///< §16
     LeaseDelay,        ///< §15.3 lease-majority
-    LeaseRelease,
     Farewell,
 };
 struct TimerKey {
@@ -41,7 +40,6 @@ enum class ShutdownReason : std::uint8_t {
     Downed,
     JoinUnsuccessful,
     IncompatibleConfiguration,
-    InternalError,
     Requested,
     LeaveUnfinished,  ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
     CannotStart,      ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
