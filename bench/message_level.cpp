@@ -17,6 +17,7 @@
 //
 // MESSAGE_LEVEL_SECONDS is the real time and MESSAGE_LEVEL_GIB the memory that a row may take: 900 s and 4
 // GiB if not said.
+#include "base/split_mix64.hpp"
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <charconv>
@@ -73,15 +74,7 @@ private:
     double memory_max_ = static_cast<double>(number_of("MESSAGE_LEVEL_GIB", 4)) * 1024 * 1024 * 1024;
 };
 
-std::uint64_t mix(std::uint64_t z) noexcept {
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31U);
-}
-
-RandomSource random_source(std::uint64_t seed) {
-    return [state = seed]() mutable { return mix(state += 0x9e3779b97f4a7c15U); };
-}
+RandomSource random_source(std::uint64_t seed) { return SplitMix64(seed); }
 
 class MessageWorld {
 public:
@@ -291,7 +284,8 @@ private:
         totals_.gossips += has_gossip ? 1 : 0;
         totals_.bytes += wire::encode_message(send.message, encoder_).value().bytes();
         const std::size_t to = found->second;
-        const Duration delay = 200us + Duration(static_cast<Duration::rep>(mix(from << 32U | to) % 500'000));
+        const Duration delay =
+            200us + Duration(static_cast<Duration::rep>(SplitMix64::mix(from << 32U | to) % 500'000));
         events_.put(now_ + delay, [this, to, uid = send.to.uid, message = std::move(send.message)] {
             if (!nodes_[to] || (uid && *uid != nodes_[to]->core.self().uid())) return;
             feed(to, [&](Node& node, Effects& out) { node.core.on_message(message, now_, now(), out); });

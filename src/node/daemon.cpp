@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/split_mix64.hpp"
 #include "daemon_impl.hpp"
 #include <algorithm>
 #include <exception>
@@ -164,14 +165,7 @@ RandomSource Daemon::make_random() {
         state = *config_.random_seed;
     else
         runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
-    // SplitMix64 (Steele, Lea, Flood 2014): one word of state, equidistributed, plenty for choosing gossip
-    // targets.
-    return [state]() mutable {
-        std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-        z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31U);
-    };
+    return SplitMix64(state);
 }
 
 void Daemon::make_resolver() {
