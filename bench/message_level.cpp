@@ -17,6 +17,7 @@
 //
 // MESSAGE_LEVEL_SECONDS is the real time and MESSAGE_LEVEL_GIB the memory that a row may take: 900 s and 4
 // GiB if not said.
+#include "base/split_mix64.hpp"
 #include "net/timer_heap.hpp"
 #include <algorithm>
 #include <benchmark/benchmark.h>
@@ -73,15 +74,7 @@ private:
     double memory_max_ = static_cast<double>(number_of("MESSAGE_LEVEL_GIB", 4)) * 1024 * 1024 * 1024;
 };
 
-std::uint64_t mix(std::uint64_t z) noexcept {
-    z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31U);
-}
-
-RandomSource random_source(std::uint64_t seed) {
-    return [state = seed]() mutable { return mix(state += 0x9e3779b97f4a7c15U); };
-}
+RandomSource random_source(std::uint64_t seed) { return SplitMix64(seed); }
 
 class MessageWorld {
 public:
@@ -257,12 +250,7 @@ private:
                 node.timers.erase(at);
             }
         } else if (const auto* down = std::get_if<effect::Down>(&effect)) {
-            // One decision is one change.
-            std::vector<UniqueAddress> nodes{down->node};
-            for (; !node.effects.empty() && std::holds_alternative<effect::Down>(node.effects.front());
-                 node.effects.pop_front())
-                nodes.push_back(std::get<effect::Down>(node.effects.front()).node);
-            feed(index, [&](Node& n, Effects& out) { n.core.down(nodes, now(), out); });
+            feed(index, [&](Node& n, Effects& out) { n.core.down(down->nodes, now(), out); });
         } else if (std::holds_alternative<effect::NewIncarnation>(effect)) {
             const UniqueAddress fresh = fresh_identity(index);
             node.resolver = SbrRuntime(fresh, node.core.settings().multi_dc.self_data_center, SbrSettings{});
@@ -278,8 +266,7 @@ private:
             if (!nodes_[index]) return;
             nodes_[index]->timers.erase(key);
             feed(index, [&](Node& n, Effects& out) {
-                const bool lease = key.timer == CoreTimer::LeaseDelay || key.timer == CoreTimer::LeaseRelease;
-                if (lease)
+                if (key.timer == CoreTimer::LeaseDelay)
                     n.resolver.on_timer(key, now(), out);
                 else
                     n.core.on_timer(key, now(), out);
@@ -297,7 +284,8 @@ private:
         totals_.gossips += has_gossip ? 1 : 0;
         totals_.bytes += wire::encode_message(send.message, encoder_).value().bytes();
         const std::size_t to = found->second;
-        const Duration delay = 200us + Duration(static_cast<Duration::rep>(mix(from << 32U | to) % 500'000));
+        const Duration delay =
+            200us + Duration(static_cast<Duration::rep>(SplitMix64::mix(from << 32U | to) % 500'000));
         events_.put(now_ + delay, [this, to, uid = send.to.uid, message = std::move(send.message)] {
             if (!nodes_[to] || (uid && *uid != nodes_[to]->core.self().uid())) return;
             feed(to, [&](Node& node, Effects& out) { node.core.on_message(message, now_, now(), out); });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/setting_limits.hpp"
+#include "base/split_mix64.hpp"
 #include "daemon_impl.hpp"
 #include <algorithm>
 #include <exception>
@@ -164,14 +165,7 @@ RandomSource Daemon::make_random() {
         state = *config_.random_seed;
     else
         runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
-    // SplitMix64 (Steele, Lea, Flood 2014): one word of state, equidistributed, plenty for choosing gossip
-    // targets.
-    return [state]() mutable {
-        std::uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
-        z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27U)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31U);
-    };
+    return SplitMix64(state);
 }
 
 void Daemon::make_resolver() {
@@ -278,7 +272,7 @@ bool Daemon::is_acquainted(const Address& address) const {
 void Daemon::on_timer(TimerKey key) {
     timers_.erase(key);
     feed([&](const Now& now, Effects& out) {
-        if (key.timer == CoreTimer::LeaseDelay || key.timer == CoreTimer::LeaseRelease) {
+        if (key.timer == CoreTimer::LeaseDelay) {
             if (resolver_) resolver_->on_timer(key, now, out);
         } else {
             core_.on_timer(key, now, out);
@@ -431,13 +425,7 @@ void Daemon::carry_out(effect::Log& e) { runtime_.log().write(e.level, e.code, e
 void Daemon::carry_out(effect::Count& e) { runtime_.metrics().counter(e.id).add(e.n); }
 
 void Daemon::carry_out(effect::Down& e) {
-    // The Downs of one decision come one behind the other; together they are one change and one version.
-    std::vector<UniqueAddress> nodes{std::move(e.node)};
-    while (!effects_.empty() && std::holds_alternative<effect::Down>(effects_.front())) {
-        nodes.push_back(std::get<effect::Down>(effects_.front()).node);
-        effects_.pop_front();
-    }
-    feed([&](const Now& now, Effects& out) { core_.down(nodes, now, out); });
+    feed([&](const Now& now, Effects& out) { core_.down(e.nodes, now, out); });
 }
 
 void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/sim/random.hpp>
 
+#include "base/split_mix64.hpp"
 #include <bit>
 
 namespace muster::sim {
 
 Random::Random(std::uint64_t seed) noexcept {
-    for (std::uint64_t& word : state_) {
-        seed += 0x9e3779b97f4a7c15;
-        std::uint64_t mixed = seed;
-        mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-        mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-        word = mixed ^ (mixed >> 31);
-    }
+    SplitMix64 words(seed);
+    for (std::uint64_t& word : state_) word = words();
 }
 
 std::uint64_t Random::next() noexcept {

@@ -58,7 +58,9 @@ Hub::Hub(net::Runtime& runtime, TcpTransportOptions options, std::unique_ptr<net
       assembly_(options_.assembly_bytes_max ? options_.assembly_bytes_max
                                             : assembly_frames * options_.frame_bytes_max),
       places_(options_.inbound_connections_max) {
-    runtime_.fill_entropy(std::as_writable_bytes(std::span{&random_state_, 1}));
+    std::uint64_t seed = 0;
+    runtime_.fill_entropy(std::as_writable_bytes(std::span{&seed, 1}));
+    random_ = SplitMix64(seed);
 }
 
 Hub::~Hub() { counters_.associations.add(-static_cast<std::int64_t>(table_.size())); }
@@ -69,13 +71,7 @@ UniqueAddress Hub::self() const {
 }
 
 Duration Hub::random_up_to(Duration bound) {
-    // splitmix64: jitter needs no more.
-    random_state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t x = random_state_;
-    x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
-    x = (x ^ (x >> 27U)) * 0x94d049bb133111ebU;
-    x ^= x >> 31U;
-    return Duration{static_cast<std::int64_t>(x % (static_cast<std::uint64_t>(bound.count()) + 1))};
+    return Duration{static_cast<std::int64_t>(random_() % (static_cast<std::uint64_t>(bound.count()) + 1))};
 }
 
 void Hub::start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink) {

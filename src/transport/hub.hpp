@@ -3,6 +3,7 @@
 /// Everything of one TcpClusterTransport: its associations, inbound links, listener and identity.
 #include "answer_route.hpp"
 #include "assembly_budget.hpp"
+#include "base/split_mix64.hpp"
 #include "claim_check.hpp"
 #include "counters.hpp"
 #include "frame_reader.hpp"
@@ -227,7 +228,7 @@ private:
     std::size_t partial_holds_ = 0;
     std::size_t waiting_for_turn_ = 0;
     net::TimerId sweep_timer_ = net::TimerId::None;
-    std::uint64_t random_state_ = 0;
+    SplitMix64 random_{0}; ///< for jitter
 };
 
 } // namespace muster::transport

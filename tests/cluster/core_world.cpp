@@ -9,14 +9,6 @@ namespace muster::testing {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-std::uint64_t Random::next() {
-    state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
-
 int merge_priority(MemberStatus status) noexcept {
     constexpr std::array order{
         MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,   MemberStatus::PreparingForShutdown,

@@ -3,6 +3,7 @@
 /// Several cores joined by a lossy message queue in virtual time: the whole protocol without wire, transport
 /// and node. Same seed, same run. Every input is followed by the invariants of protocol.md §19 that one step
 /// can break.
+#include "base/split_mix64.hpp"
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -24,11 +25,10 @@ struct Broken : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// SplitMix64.
 class Random {
 public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next();
+    explicit Random(std::uint64_t seed) : numbers_(seed) {}
+    std::uint64_t next() { return numbers_(); }
     std::uint64_t below(std::uint64_t n) { return next() % n; }
     bool chance(double p) { return static_cast<double>(next() >> 11) * 0x1.0p-53 < p; }
     Duration between(Duration low, Duration high) {
@@ -37,7 +37,7 @@ public:
     }
 
 private:
-    std::uint64_t state_;
+    SplitMix64 numbers_;
 };
 
 /// The network as a schedule wants it.

@@ -95,7 +95,8 @@ public:
     /// Hosts downed since the last call, in order.
     std::string take_downs() {
         std::vector<UniqueAddress> downed;
-        for (const auto& down : all<effect::Down>()) downed.push_back(down.node);
+        for (const auto& down : all<effect::Down>())
+            downed.insert(downed.end(), down.nodes.begin(), down.nodes.end());
         effects.clear();
         return hosts(downed);
     }

@@ -3,6 +3,7 @@
 // ClusterCore into the given state, tells it one thing, and reads state and effects.
 #include "registry.hpp"
 
+#include "base/split_mix64.hpp"
 #include <algorithm>
 #include <muster/cluster/compat/multi_dc.hpp>
 #include <muster/cluster/core/core.hpp>
@@ -19,16 +20,7 @@ Now at(milliseconds elapsed = {}) {
     return {Instant{} + std::chrono::hours{10} + elapsed, WallTime{1'000'000 + elapsed.count()}};
 }
 
-/// SplitMix64: any seed gives a good sequence.
-RandomSource random_of(std::uint64_t seed) {
-    return [state = seed]() mutable {
-        state += 0x9e3779b97f4a7c15U;
-        std::uint64_t z = state;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31);
-    };
-}
+RandomSource random_of(std::uint64_t seed) { return SplitMix64(seed); }
 
 void apply_config(const json::object& config, ClusterSettings& settings) {
     for (const auto& [key, value] : config) {

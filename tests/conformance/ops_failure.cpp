@@ -554,7 +554,8 @@ private:
     void carry_out() {
         for (std::size_t i = 0; i < effects_.size(); ++i) {
             const Effect effect = effects_[i];
-            if (const auto* down = std::get_if<effect::Down>(&effect)) downed_.push_back(down->node);
+            if (const auto* down = std::get_if<effect::Down>(&effect))
+                downed_.insert(downed_.end(), down->nodes.begin(), down->nodes.end());
             if (const auto* timer = std::get_if<effect::SetTimer>(&effect))
                 timers_[timer->key] =
                     now_ms_ + std::chrono::duration_cast<milliseconds>(timer->delay).count();

@@ -2,6 +2,7 @@
 #include "core_script.hpp"
 
 #include "../wire/samples.hpp"
+#include "base/split_mix64.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -188,17 +189,6 @@ std::optional<Gossip> any_gossip(Script& script, const Gossip& base) {
     return *std::move(made);
 }
 
-/// SplitMix64: any seed gives a good sequence.
-RandomSource random_of(std::uint64_t seed) {
-    return [state = seed]() mutable {
-        state += 0x9e3779b97f4a7c15U;
-        std::uint64_t z = state;
-        z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31U);
-    };
-}
-
 /// What a receiver makes of a message's bytes; empty when its decoder refuses them.
 std::optional<ClusterMessage> decoded(const Slice& body) {
     auto frame = decode_frame(body);
@@ -221,7 +211,7 @@ public:
 private:
     struct Node {
         explicit Node(const UniqueAddress& self, std::uint64_t seed)
-            : core(self, ClusterSettings{}, random_of(seed)) {}
+            : core(self, ClusterSettings{}, SplitMix64(seed)) {}
         ClusterCore core;
         std::map<TimerKey, Instant> timers;
         bool runs_exiting_tasks = false;

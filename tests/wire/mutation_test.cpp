@@ -2,6 +2,7 @@
 /// Mutations of good bytes, the same in every run: what the fuzz targets look for, in seconds and without
 /// clang.
 #include "../fuzz/check.hpp"
+#include "base/split_mix64.hpp"
 #include "golden_case.hpp"
 #include "samples.hpp"
 
@@ -19,20 +20,14 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-/// SplitMix64.
 class Random {
 public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::uint64_t next() {
-        std::uint64_t z = state_ += 0x9e3779b97f4a7c15U;
-        z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31U);
-    }
+    explicit Random(std::uint64_t seed) : numbers_(seed) {}
+    std::uint64_t next() { return numbers_(); }
     std::size_t below(std::size_t limit) { return static_cast<std::size_t>(next() % limit); }
 
 private:
-    std::uint64_t state_;
+    SplitMix64 numbers_;
 };
 
 void mutate_once(Bytes& bytes, const Bytes& other, Random& random) {

@@ -246,8 +246,7 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     case CoreTimer::Evidence: on_evidence_timer(now, out); break;
     case CoreTimer::QuarantineRemoved: on_quarantine_timer(key.number, out); break;
     case CoreTimer::Farewell: on_farewell_timer(out); break;
-    case CoreTimer::LeaseDelay:
-    case CoreTimer::LeaseRelease: break; // the resolver's
+    case CoreTimer::LeaseDelay: break; // the resolver's
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Joining: seeds, InitJoin, Join, Welcome (protocol.md §5).
 #include "base/mutants.hpp"
+#include "base/sorted_vector.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
@@ -26,9 +27,7 @@ std::string joined(const std::vector<std::string>& keys) {
 Join ClusterCore::Impl::own_join() const {
     std::vector<std::string> roles = settings.roles;
     roles.push_back(dc_role(settings.multi_dc.self_data_center));
-    std::ranges::sort(roles);
-    roles.erase(std::unique(roles.begin(), roles.end()), roles.end());
-    return {self, std::move(roles), settings.app_version};
+    return {self, sorted_unique(std::move(roles)), settings.app_version};
 }
 
 void ClusterCore::Impl::join(const Address& to, const Now& now, Effects& out) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The leader's work (protocol.md §8, §9).
+#include "base/sorted_vector.hpp"
 #include "core_impl.hpp"
 #include <algorithm>
 #include <muster/cluster/state/changes.hpp>
@@ -108,8 +109,7 @@ void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now& now, Effects& o
     }
     answer_farewell(m.from, out);
     log(out, LogLevel::Info, "cluster.exiting_confirmed", m.from.to_string());
-    const auto at = std::ranges::lower_bound(exiting_confirmed, m.from);
-    if (at == exiting_confirmed.end() || *at != m.from) exiting_confirmed.insert(at, m.from);
+    sorted_insert(exiting_confirmed, m.from);
     // It counts as having seen now.
     eager.awaited.erase(m.from);
     eager.look_again = true;

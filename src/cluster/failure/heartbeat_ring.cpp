@@ -24,8 +24,7 @@ bool HeartbeatRing::add(std::span<const UniqueAddress> nodes) {
         if (!std::binary_search(ring_.begin(), ring_.end(), place)) fresh.push_back(std::move(place));
     }
     if (fresh.empty()) return false;
-    std::sort(fresh.begin(), fresh.end());
-    fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
+    fresh = sorted_unique(std::move(fresh));
     const auto known = static_cast<std::ptrdiff_t>(ring_.size());
     ring_.insert(ring_.end(), std::make_move_iterator(fresh.begin()), std::make_move_iterator(fresh.end()));
     std::inplace_merge(ring_.begin(), ring_.begin() + known, ring_.end());

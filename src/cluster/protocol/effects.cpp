@@ -11,7 +11,6 @@ std::string_view to_string(ShutdownReason reason) noexcept {
     case ShutdownReason::Downed: return "downed";
     case ShutdownReason::JoinUnsuccessful: return "join unsuccessful";
     case ShutdownReason::IncompatibleConfiguration: return "incompatible configuration";
-    case ShutdownReason::InternalError: return "internal error";
     case ShutdownReason::Requested: return "requested";
     case ShutdownReason::LeaveUnfinished: return "leave unfinished";
     case ShutdownReason::CannotStart: return "cannot start";

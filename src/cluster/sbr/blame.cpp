@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/cluster/sbr/blame.hpp>
 
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <utility>
 
 namespace muster {
 
@@ -22,8 +24,7 @@ struct Counterparts {
             nodes.push_back(s.observer);
             nodes.push_back(s.subject);
         }
-        std::ranges::sort(nodes);
-        nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+        nodes = sorted_unique(std::move(nodes));
         of.resize(nodes.size());
         for (const Suspicion& s : suspicions) {
             const std::size_t a = index(s.observer), b = index(s.subject);
@@ -31,10 +32,7 @@ struct Counterparts {
             of[a].push_back(b);
             of[b].push_back(a);
         }
-        for (auto& others : of) {
-            std::ranges::sort(others);
-            others.erase(std::unique(others.begin(), others.end()), others.end());
-        }
+        for (auto& others : of) others = sorted_unique(std::move(others));
     }
     std::size_t index(const UniqueAddress& node) const {
         return static_cast<std::size_t>(std::ranges::lower_bound(nodes, node) - nodes.begin());
@@ -130,8 +128,7 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
     };
     take(explain, true);
     take(also, false);
-    std::ranges::sort(ends);
-    ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+    ends = sorted_unique(std::move(ends));
 
     const std::vector<UniqueAddress> suspects = most_suspected(all, model.seen_by());
     std::vector<UniqueAddress> guilty;

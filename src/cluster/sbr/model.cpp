@@ -54,8 +54,7 @@ void SbrModel::add_new(std::span<const Member> members) {
     for (const Member& member : members)
         if (member.data_center() == self_data_center_ && find(member.unique_address()) == nullptr)
             fresh.push_back(member);
-    std::sort(fresh.begin(), fresh.end());
-    fresh.erase(std::unique(fresh.begin(), fresh.end()), fresh.end());
+    fresh = sorted_unique(std::move(fresh));
     const auto known = static_cast<std::ptrdiff_t>(members_.size());
     members_.insert(members_.end(), std::make_move_iterator(fresh.begin()),
                     std::make_move_iterator(fresh.end()));

@@ -390,7 +390,7 @@ SbrAction SbrRuntime::act(DowningVerdict verdict, SbrTrigger trigger, const Now&
     reset_changes(now);
     restart_stable(now);
     if (settings_.dry_run) return sbr_action::None{};
-    for (const UniqueAddress& node : nodes) out.push_back(effect::Down{node});
+    out.push_back(effect::Down{nodes});
     out.push_back(effect::Count{sbr_code::downed, nodes.size()});
     return action_of(verdict.decision, nodes, self_);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The lease states of SbrRuntime (protocol.md §15.3, lease-majority): check, wait, acquire, act or reverse,
 /// release.
+#include "base/sorted_vector.hpp"
 #include <algorithm>
 #include <muster/cluster/sbr/runtime.hpp>
 #include <utility>
@@ -156,9 +157,7 @@ void SbrRuntime::hold_until_removed(const std::vector<UniqueAddress>& downed, co
     std::vector<UniqueAddress> waiting =
         release_ ? std::move(release_->downed) : std::vector<UniqueAddress>{};
     waiting.insert(waiting.end(), downed.begin(), downed.end());
-    std::sort(waiting.begin(), waiting.end());
-    waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
-    release_ = ReleaseWhen{std::move(waiting), {}};
+    release_ = ReleaseWhen{sorted_unique(std::move(waiting)), {}};
     if (release_->downed.empty()) release_->at = now.monotonic + settings_.release_after;
 }
 

@@ -57,7 +57,6 @@ ExitCode exit_code_of(ShutdownReason reason) {
     case ShutdownReason::Downed: return ExitCode::Downed;
     case ShutdownReason::JoinUnsuccessful: return ExitCode::JoinUnsuccessful;
     case ShutdownReason::IncompatibleConfiguration: return ExitCode::Incompatible;
-    case ShutdownReason::InternalError: return ExitCode::Internal;
     case ShutdownReason::LeaveUnfinished: return ExitCode::LeaveUnfinished;
     case ShutdownReason::CannotStart: return ExitCode::CannotStart;
     case ShutdownReason::IncarnationSpent: return ExitCode::IncarnationSpent;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../sample.hpp"
 
+#include "base/split_mix64.hpp"
 #include <cmath>
 #include <gtest/gtest.h>
 #include <muster/cluster/compat/gossip_pdu.hpp>
@@ -21,15 +22,7 @@ using sample::state;
 using sample::unreachable;
 using enum MemberStatus;
 
-RandomSource seeded(std::uint64_t seed) {
-    return [state = seed]() mutable {
-        state += 0x9e3779b97f4a7c15ULL;
-        std::uint64_t z = state;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31);
-    };
-}
+RandomSource seeded(std::uint64_t seed) { return SplitMix64(seed); }
 
 TEST(Random, UniformBelowReachesEveryValueAboutEquallyOften) {
     const auto random = seeded(1);

@@ -156,6 +156,18 @@ TEST(SbrRuntime, TheLosingSideGoesAsAWhole) {
     EXPECT_EQ(hosts(std::get<sbr_action::DownSelf>(action).nodes), "ba");
 }
 
+TEST(SbrRuntime, OneDecisionIsOneDownOfAllItsNodesSelfLast) {
+    Resolver r("a", settings_of("keep-majority"));
+    r.up(0, "abcde");
+    r.leader(0, "a");
+    r.unreachable(0, "cde");
+    r.effects.clear();
+    r.tick(10);
+    const auto downs = r.all<effect::Down>();
+    ASSERT_EQ(downs.size(), 1U);
+    EXPECT_EQ(hosts(downs[0].nodes), "ba");
+}
+
 TEST(SbrRuntime, ADecisionIsRecordedBeforeItIsCarriedOut) {
     Resolver r = three_nodes(settings_of("keep-majority"));
     r.unreachable(0, "c");

@@ -26,7 +26,6 @@ enum class CoreTimer : std::uint8_t {
     Evidence,          ///< §12.7, rank delay
     QuarantineRemoved, ///< §16
     LeaseDelay,        ///< §15.3 lease-majority
-    LeaseRelease,
     Farewell,
 };
 struct TimerKey {
@@ -41,7 +40,6 @@ enum class ShutdownReason : std::uint8_t {
     Downed,
     JoinUnsuccessful,
     IncompatibleConfiguration,
-    InternalError,
     Requested,
     LeaveUnfinished,  ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
     CannotStart,      ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
@@ -96,9 +94,10 @@ struct Count {
     std::string_view id;
     std::uint64_t n = 1;
 }; ///< adds to the counter of this name
+/// One decision of the resolver, self last: carry it out through ClusterCore::down, in one change.
 struct Down {
-    UniqueAddress node;
-}; ///< of the resolver: carry out through ClusterCore::down
+    std::vector<UniqueAddress> nodes;
+};
 /// Lease operations carry a generation; an answer with a stale one is ignored.
 struct LeaseCheck {
     std::uint64_t generation{};

@@ -32,13 +32,11 @@ public:
     bool operator==(const SeenSet&) const = default;
 
 private:
-    void mark_seen(std::size_t index) noexcept;
-    void mark_unseen(std::size_t index) noexcept;
-
-    std::shared_ptr<const std::vector<Member>> members_;
     std::vector<std::uint64_t> words_;
     std::size_t size_ = 0;
 };
+// Every gossip that is kept or on its way has one.
+static_assert(sizeof(SeenSet) == sizeof(std::vector<std::uint64_t>) + sizeof(std::size_t));
 
 /// A removed incarnation, which never comes back while this is remembered.
 struct Tombstone {
