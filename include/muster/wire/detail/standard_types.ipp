@@ -348,6 +348,7 @@ struct CountedCodec {
     static constexpr std::size_t node_bytes = 4 * sizeof(void*);
 };
 
+// Elements come as rvalues (load_element). NOLINTBEGIN(bugprone-move-forwarding-reference)
 inline constexpr auto add_back = [](auto& container, auto&& element) {
     container.push_back(std::move(element));
 };
@@ -358,6 +359,7 @@ inline constexpr auto add_unordered = [](auto& container, auto&& element) {
 inline constexpr auto add_sorted = [](auto& container, auto&& element) {
     container.insert(container.end(), std::move(element));
 };
+// NOLINTEND(bugprone-move-forwarding-reference)
 
 template <class T, class A>
 struct TypeCodec<std::list<T, A>> : CountedCodec<std::list<T, A>, add_back> {};
