@@ -135,7 +135,7 @@ public:
     std::size_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
 
 private:
-    class Chunk;
+    class Chunk; // destroys itself. NOLINT(cppcoreguidelines-virtual-class-destructor)
     ChunkPool(std::size_t chunk_bytes, std::size_t cached_max);
     void put(Chunk* chunk) noexcept;
     std::size_t chunk_bytes_;

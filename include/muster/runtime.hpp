@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// make_runtime: the one file that knows the back ends (design.md §1).
+/// make_runtime: the one file that knows the back ends (architecture.md, Layers).
 #include <muster/language.hpp> // first
 
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Host names to addresses, off the Runtime's thread (design.md §4): getaddrinfo blocks.
+/// Host names to addresses, off the Runtime's thread (architecture.md, Threads): getaddrinfo blocks.
 #include <functional>
 #include <memory>
 #include <muster/net/runtime.hpp>

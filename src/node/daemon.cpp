@@ -217,10 +217,12 @@ void Daemon::execute(DaemonCmd::Any command) {
         }
         void operator()(DaemonCmd::ApplyGossip& c) const { std::visit(*this, c.pdu); }
         void operator()(GossipStatus& m) const {
-            d.on_message(m.from, std::move(m), d.runtime_.monotonic_now());
+            const UniqueAddress from = m.from; // not the one that moves away
+            d.on_message(from, std::move(m), d.runtime_.monotonic_now());
         }
         void operator()(GossipEnvelope& m) const {
-            d.on_message(m.from, std::move(m), d.runtime_.monotonic_now());
+            const UniqueAddress from = m.from; // not the one that moves away
+            d.on_message(from, std::move(m), d.runtime_.monotonic_now());
         }
         // A request for an envelope is answered like a status (protocol.md §6.4): one meaning, either
         // spelling is understood.

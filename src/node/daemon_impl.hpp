@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The running node: waits, feeds the pure values of cluster/, and carries out their effects (design.md §7).
-/// Everything here belongs to the Runtime's thread except what says otherwise.
+/// The running node: waits, feeds the pure values of cluster/, and carries out their effects
+/// (architecture.md, A node's tasks). Everything here belongs to the Runtime's thread except what says
+/// otherwise.
 #include <deque>
 #include <map>
 #include <memory>

@@ -40,7 +40,6 @@ public:
 
     HostId add_host(std::string name, std::vector<net::Endpoint> addresses);
     Machine& machine(HostId host);
-    std::size_t machines() const noexcept { return machines_.size(); }
     /// Whose address that is, seen from `from`; null when nobody's.
     const HostId* find_host(const net::Endpoint& address, HostId from, HostId& storage) const;
     /// The listener at `to` on `host`, also one on all addresses; null when there is none.
@@ -53,7 +52,6 @@ public:
     bool step();
     void run_while(const std::function<bool()>& go_on, Instant limit, bool advance_to_limit);
     void stop() noexcept { stop_ = true; }
-    Instant next_event() const noexcept { return events_.next(); }
     bool idle() const noexcept { return runnable_.empty() && events_.empty(); }
     std::size_t events() const noexcept { return events_.size() - armed_; }
 

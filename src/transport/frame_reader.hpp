@@ -9,7 +9,7 @@
 
 namespace muster::transport {
 
-/// Frames are a 4-byte big-endian length and that many bytes (design.md §3).
+/// Frames are a 4-byte big-endian length and that many bytes (wire.md, Frames).
 ///
 ///     reader.feed(std::move(slice));
 ///     while (reader.next(frame) == FrameReader::Next::Frame) use(frame);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The handshake's decisions, as values: what each side says and when it refuses (design.md §3, §6).
+/// The handshake's decisions, as values: what each side says and when it refuses (wire.md, Frames;
+/// protocol.md §16).
 #include <muster/address.hpp>
 #include <muster/cluster/core/core.hpp>
 #include <muster/error.hpp>

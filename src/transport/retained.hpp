@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Receive buffers that sinks keep: counted, so that a slow consumer cannot pin all of them (design.md §6).
+/// Receive buffers that sinks keep: counted, so that a slow consumer cannot pin all of them (architecture.md,
+/// Associations).
 #include <atomic>
 #include <cstddef>
 #include <memory>

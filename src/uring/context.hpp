@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The event loop on one io_uring (design.md §5).
+/// The event loop on one io_uring (architecture.md, The event loop).
 #include "net/loop_context.hpp"
 #include "net/waiter.hpp"
 #include "operation.hpp"

@@ -12,11 +12,6 @@
 
 namespace muster::wire::detail {
 
-/// How many enumerators an enum of a frame has, all contiguous from 0.
-template <class Enum>
-    requires std::is_enum_v<Enum>
-inline constexpr std::uint32_t enumerators = *contiguous_enumerators<Enum>();
-
 /// ENSUREs nothing: throws Failure when `address` has a part that no decoder would accept.
 void check_sendable(const Address& address);
 /// Throws Failure unless it is the unknown address or in the normal form that Address::parse makes.

@@ -48,6 +48,8 @@ fresh_machine
 expect "it installs on a fresh machine" run_setup
 expect "it says what it installs" says 'installing with apt: .*libboost1.81-dev'
 expect "it calls apt-get as root" called '^apt-get as root: .*install.* clang-16'
+expect "it installs the formatter that tests/checks/tidy.py asks for" called 'install.* clang-format-16'
+expect "it installs what tests/run's stage lint asks for" called 'install.* clang-tidy-16'
 expect "it never asks for Boost 1.74" eval '! called "libboost-dev\|1\.74"'
 : >"$scratch/calls"
 expect "it succeeds a second time" run_setup

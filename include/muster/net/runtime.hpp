@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The seam to the world (design.md §4): Runtime, Connection, Listener. Three implementations: uring, Asio on
-/// epoll, simulated. Everything here belongs to the Runtime's thread unless it says otherwise.
+/// The seam to the world (architecture.md, The seam): Runtime, Connection, Listener. Three implementations:
+/// uring, Asio on epoll, simulated. Everything here belongs to the Runtime's thread unless it says otherwise.
 ///
 /// No coroutine throws for what a peer or the network does: they return result<T>. Every operation honours
 /// terminal cancellation through Asio's cancellation slot and then completes with Errc::cancelled, never

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The one place where a completion token becomes something the library can call later (design.md §9).
+/// The one place where a completion token becomes something the library can call later (architecture.md,
+/// Threads).
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A world in virtual time (design.md §8): machines, the network between them, and a net::Runtime for every
+/// A world in virtual time (simulation.md): machines, the network between them, and a net::Runtime for every
 /// process. One thread, no clock, no socket; the same seed and the same calls give the same run, byte for
 /// byte.
 #include <functional>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A cluster of whole production nodes in virtual time (design.md §8): their machines, what befalls them, and
-/// a checker that looks at protocol.md §19 after every step. The same options and the same calls give the
-/// same run, byte for byte.
+/// A cluster of whole production nodes in virtual time (simulation.md, The World): their machines, what
+/// befalls them, and a checker that looks at protocol.md §19 after every step. The same options and the same
+/// calls give the same run, byte for byte.
 ///
 ///     sim::World world({.seed = 7, .nodes = 5});
 ///     world.start_all();

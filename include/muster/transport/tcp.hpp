@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// TcpClusterTransport: associations over TCP (design.md §6).
+/// TcpClusterTransport: associations over TCP (architecture.md, Associations).
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

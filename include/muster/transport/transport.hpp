@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// How messages and tells leave and reach a node (design.md §6). Interfaces only; tcp.hpp and inprocess.hpp
-/// implement them.
+/// How messages and tells leave and reach a node (architecture.md, Associations). Interfaces only; tcp.hpp
+/// and inprocess.hpp implement them.
 #include <cstdint>
 #include <memory>
 #include <muster/address.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The Runtime on io_uring (design.md §5).
+/// The Runtime on io_uring (architecture.md, The event loop).
 #include <cstddef>
 #include <memory>
 #include <muster/net/runtime.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Frames: what travels on an association (design.md §3). A frame is a 4-byte big-endian length and that many
-/// bytes of body; a body is a varint variant index and its fields in bincode 2 standard().
+/// Frames: what travels on an association (wire.md, Frames). A frame is a 4-byte big-endian length and that
+/// many bytes of body; a body is a varint variant index and its fields in bincode 2 standard().
 ///
 /// Variants 0 and 1 have the reference's layout byte for byte, the others are muster's. Tells have a path of
 /// their own that neither allocates nor copies: parse_*() in place, write_*() into memory of known length.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The inside of ClusterCore, shared by core*.cpp. Each subject has its own file; this header says which
-/// state it owns.
+/// The inside of ClusterCore, shared by the files of core/. Each subject has its own file; this header says
+/// which state it owns.
 #include "evidence_doubt.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
@@ -41,7 +41,7 @@ enum class CorePhase : std::uint8_t {
 /// Why a received gossip was taken as it was (protocol.md §6.3); the counters' last word.
 enum class GossipOutcome : std::uint8_t { Same, Older, Newer, Merge };
 
-/// Joining (core_join.cpp).
+/// Joining (core/join.cpp).
 struct JoinState {
     std::vector<Address> seeds; ///< remembered for retries
     std::optional<SeedProcess> process;
@@ -60,7 +60,7 @@ struct JoinState {
     std::map<UniqueAddress, Instant> not_member_told;
 };
 
-/// One incarnation's connections as on_link() reported them (core_evidence.cpp).
+/// One incarnation's connections as on_link() reported them (core/evidence.cpp).
 struct LinkState {
     std::uint32_t open = 0;
     bool was_open = false;
@@ -72,7 +72,7 @@ struct LinkState {
     bool proven = false;   ///< it has answered at its address, and nobody else since
 };
 
-/// What a leaving node still has to hear before it may stop (core_leaving.cpp, protocol.md §11.1).
+/// What a leaving node still has to hear before it may stop (core/leaving.cpp, protocol.md §11.1).
 enum class Farewell : std::uint8_t {
     None,
     ExitingConfirmed, ///< a leader holds its confirmation
@@ -85,7 +85,7 @@ struct LeavingState {
     unsigned farewells_sent = 0;
 };
 
-/// Eager gossip (core_eager.cpp, protocol.md §6.6).
+/// Eager gossip (core/eager.cpp, protocol.md §6.6).
 struct EagerState {
     /// The state finish() last looked at, and a wish to look again although it is the same.
     std::shared_ptr<const MembershipState> looked_at;
@@ -151,7 +151,7 @@ struct ClusterCore::Impl {
              LogFields fields = {}) const;
     void set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const;
 
-    // --- core_join.cpp
+    // --- core/join.cpp
     void join(const Address& to, const Now& now, Effects& out);
     void join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out);
     void self_join(const Now& now, Effects& out);
@@ -180,7 +180,7 @@ struct ClusterCore::Impl {
                               Effects& out);
     /// Rule 5 for all of `joins` in one local change.
     void admit(const std::vector<Join>& joins, const Now& now, Effects& out);
-    // core_admission.cpp
+    // core/admission.cpp
     /// No for a joiner that no gossip may carry; who has proven its address is told so.
     bool is_within_limits(const Join& m, Effects& out) const;
     /// Those of `joins` that the largest gossip has room for, in order; the others are told to ask again.
@@ -195,7 +195,7 @@ struct ClusterCore::Impl {
     void answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out);
     void send_welcome(const UniqueAddress& to, Effects& out);
 
-    // --- core_gossip.cpp
+    // --- core/exchange.cpp
     void on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out);
     /// §6.3.
     void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
@@ -227,7 +227,7 @@ struct ClusterCore::Impl {
     void send_status(const UniqueAddress& to, Effects& out) const;
     void note_sent(const UniqueAddress& to);
 
-    // --- core_leader.cpp
+    // --- core/leader.cpp
     void tick_leader_actions(const Now& now, Effects& out);
     void lead_without_convergence(const Now& now, Effects& out);
     LeaderActionInputs leader_inputs() const;
@@ -236,11 +236,11 @@ struct ClusterCore::Impl {
     void log_leader_actions(const LeaderActions& actions, Effects& out) const;
     void move_joining_to_weakly_up(const Now& now, Effects& out);
     void on(const ExitingConfirmed& m, const Now& now, Effects& out);
-    // core_report.cpp
+    // core/report.cpp
     ConvergenceReport report() const;
     void explain_waiting(ConvergenceReport& r) const;
 
-    // --- core_leaving.cpp
+    // --- core/leaving.cpp
     /// Own data center, self included: whoever is accused, convergence waits for the resolver.
     bool is_anybody_unreachable() const;
     bool hold_leave(const Address& node, Effects& out);
@@ -259,13 +259,13 @@ struct ClusterCore::Impl {
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
 
-    // --- core_tombstones.cpp
+    // --- core/tombstones.cpp
     /// Follows what was just installed.
     void follow_tombstones(const Gossip& before, const Now& now, Effects& out);
     void tick_tombstones(const Now& now, Effects& out);
     result<void> forget_data_center(std::string_view name, Effects& out);
 
-    // --- core_commands.cpp
+    // --- core/commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
     void change_to_leaving(const Address& node, const Now& now, Effects& out);
     bool is_known(const Address& address) const;
@@ -274,7 +274,7 @@ struct ClusterCore::Impl {
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
 
-    // --- core_shutdown.cpp
+    // --- core/shutdown.cpp
     /// Self was seen Exiting: hand-over and coordinated shutdown.
     void begin_exiting(Effects& out);
     void run_exiting_tasks(Effects& out);
@@ -284,7 +284,7 @@ struct ClusterCore::Impl {
     void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
     void stop(std::optional<ShutdownReason> reason, Effects& out);
 
-    // --- core_failure.cpp
+    // --- core/failure.cpp
     void tick_reaper(const Now& now, Effects& out);
     void on(const Heartbeat& m, const Now& now, Effects& out);
     void on(const HeartbeatReply& m, const Now& now, Effects& out);
@@ -296,7 +296,7 @@ struct ClusterCore::Impl {
     void quarantine_predecessors(const Address& address, Effects& out);
     bool is_own_dc(const UniqueAddress& node) const noexcept;
 
-    // --- core_eager.cpp
+    // --- core/eager.cpp
     void finish_eager(const Now& now, Effects& out);
     void leader_actions_if_converged(const Now& now, Effects& out);
     /// A new version was installed: what is due for it.
@@ -331,7 +331,7 @@ struct ClusterCore::Impl {
     void batch_join(const Join& m, const Now& now, Effects& out);
     void on_join_batch_timer(const Now& now, Effects& out);
 
-    // --- core_evidence.cpp
+    // --- core/evidence.cpp
     void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
     void on_opened(const UniqueAddress& peer, LinkState& link, const Now& now);
     LinkState& link_of(const UniqueAddress& peer);

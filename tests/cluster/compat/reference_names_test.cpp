@@ -32,7 +32,7 @@ using sample::unreachable;
 
 constexpr Instant start{1h};
 
-// --- address.hpp, cluster/member.hpp
+// --- address.hpp, cluster/state/member.hpp
 
 TEST(ReferenceNames, AnAddressIsLocalOrRemoteAndReadsBackFromItsText) {
     EXPECT_EQ(Address::local("akka", "sys").to_string(), "akka://sys");
@@ -74,7 +74,7 @@ TEST(ReferenceNames, AMemberIsCopiedWithAStatusItMayHave) {
     EXPECT_EQ(up.copy_with_status(MemberStatus::Joining).error(), Errc::illegal_transition);
 }
 
-// --- cluster/vector_clock.hpp, cluster/reachability.hpp
+// --- cluster/state/vector_clock.hpp, cluster/state/reachability.hpp
 
 TEST(ReferenceNames, AVectorClockTicksMergesComparesAndForgets) {
     const Hash128 a = node("a").key();
@@ -104,7 +104,7 @@ TEST(ReferenceNames, ReachabilityIsWhatEachObserverSaysAndTerminatedIsFinal) {
     EXPECT_EQ(table.status(node("c")), ReachabilityStatus::Terminated);
 }
 
-// --- cluster/gossip.hpp, cluster/membership.hpp
+// --- cluster/state/gossip.hpp, cluster/state/membership.hpp
 
 TEST(ReferenceNames, TheOverviewOfAGossipSaysWhoHasSeenItAndWhoIsUnreachable) {
     const Gossip g = gossip({member("a"), member("b"), member("c")}, {"a", "c"}, unreachable({{"a", "b"}}));
@@ -145,7 +145,7 @@ TEST(ReferenceNames, AMembershipStateIsJoinedLeftAndDowned) {
     EXPECT_TRUE(s.unreachable_addresses().empty());
 }
 
-// --- cluster/gossip_pdu.hpp, cluster/leader.hpp
+// --- cluster/protocol/gossip_pdu.hpp, cluster/compat/gossip_pdu.hpp, cluster/compat/leader.hpp
 
 TEST(ReferenceNames, AGossipPduIsAStatusAnEnvelopeOrAMergeFromAnIncarnationToAnother) {
     const auto content = std::make_shared<const Gossip>(gossip({member("a")}));
@@ -198,7 +198,7 @@ TEST(ReferenceNames, ALeaderHandoverIsToldOnce) {
     EXPECT_EQ(handover.current(), node("b"));
 }
 
-// --- cluster/heartbeat.hpp, cluster/phi_accrual.hpp
+// --- cluster/failure/heartbeat_state.hpp, heartbeat_sender.hpp, phi_accrual.hpp
 
 TEST(ReferenceNames, HeartbeatStateHasADetectorForEachPeerWithTheDocumentedDefaults) {
     const FailureDetectorSettings defaults;
@@ -244,7 +244,7 @@ TEST(ReferenceNames, APhiAccrualDetectorIsToldTheTime) {
     EXPECT_FALSE(detector.is_available(start + 60s));
 }
 
-// --- cluster/multi_dc.hpp
+// --- cluster/compat/multi_dc.hpp
 
 TEST(ReferenceNames, TheDataCenterIsInARoleAndCrossDcSettingsHaveTheReferencesDefaults) {
     EXPECT_EQ(DC_ROLE_PREFIX, "dc-");
@@ -276,7 +276,7 @@ TEST(ReferenceNames, PeersAreOfTheOwnDataCenterOrOfAnotherAndThoseAreHeartbeated
     EXPECT_EQ(heartbeat_interval_for(here, far, 1s, CrossDcSettings{}), 5s);
 }
 
-// --- cluster/sbr.hpp, cluster/sbr_runtime.hpp
+// --- cluster/sbr/strategy.hpp, provider.hpp, runtime.hpp
 
 /// a and b see c, d and e no more.
 SbrModel minority() {
@@ -350,7 +350,7 @@ TEST(ReferenceNames, AQuorumObserverIsToldWhenTheQuorumIsLostAndRegained) {
     EXPECT_EQ(observer->calls, (std::vector<std::string>{"lost", "regained"}));
 }
 
-// --- cluster/events.hpp
+// --- cluster/state/events.hpp
 
 TEST(ReferenceNames, AClusterEventBusDeliversUntilTheSubscriptionHandleIsGone) {
     ClusterEventBus bus;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// ClusterCore: one node's whole protocol, as a value that is told things and answers with effects (design.md
-/// §2). No I/O, no clock, no randomness of its own. One thread.
+/// ClusterCore: one node's whole protocol, as a value that is told things and answers with effects
+/// (architecture.md, The protocol core). No I/O, no clock, no randomness of its own. One thread.
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -18,7 +18,7 @@
 
 namespace muster {
 
-class HeartbeatMonitor; // cluster/heartbeat.hpp
+class HeartbeatMonitor; // cluster/failure/heartbeat_monitor.hpp
 
 class ClusterCore {
 public:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// What the pure values of this layer answer with: a list of effects, carried out in order by the node
-/// (design.md §2).
+/// (architecture.md, The protocol core).
 #include <chrono>
 #include <cstdint>
 #include <muster/cluster/protocol/messages.hpp>
@@ -110,7 +110,7 @@ struct LeaseRelease {
 };
 } // namespace effect
 
-struct SbrDecisionRecord; // cluster/sbr.hpp
+struct SbrDecisionRecord; // cluster/sbr/record.hpp
 namespace effect {
 struct Record {
     std::shared_ptr<const SbrDecisionRecord> decision;

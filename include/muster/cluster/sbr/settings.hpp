@@ -45,7 +45,7 @@ struct SbrSettings {
         /// As in Pekko and in the classic preset: everybody at either end of such a row; of changes that do
         /// not end, everybody.
         All,
-        /// The few that explain all of it (sbr_blame.hpp), if there are such and the others are certainly a
+        /// The few that explain all of it (sbr/blame.hpp), if there are such and the others are certainly a
         /// majority; else as All.
         Blamed,
     };

@@ -18,9 +18,10 @@ struct Dependent {
 
 namespace boost::serialization::detail {
 /// base_object<Base>(*this) of a polymorphic Base registers a cast at run time, which needs the compiled
-/// Boost.Serialization library: without it the program would not link, and would not say why. A specialisation,
-/// so that it does not matter which header the user includes first. It stands back where void_cast.hpp was
-/// included, as every archive of Boost does: there the registration is meant.
+/// Boost.Serialization library: without it the program would not link, and would not say why. A
+/// specialisation, so that it does not matter which header the user includes first. It stands back where
+/// Boost's own <boost/serialization/void_cast.hpp> was included, as every archive of Boost does: there the
+/// registration is meant.
 template <class Base, class Derived>
     requires(std::is_polymorphic_v<Base> &&
              !muster::wire::detail::is_complete<

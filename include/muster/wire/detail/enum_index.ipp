@@ -18,8 +18,8 @@ concept HasEnumOrder = requires {
     { EnumOrder<Enum>::values.size() } -> std::convertible_to<std::size_t>;
 };
 
-/// Only an enum with a fixed underlying type may hold values that are no enumerators, so only there the compiler
-/// can be asked about every value.
+/// Only an enum with a fixed underlying type may hold values that are no enumerators, so only there the
+/// compiler can be asked about every value.
 template <class Enum>
 concept HasFixedUnderlyingType = requires { Enum{0}; };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Codecs of the types of std and of boost::optional, variant, shared_ptr and unordered containers. Included by
-/// type_codec.ipp only. What Boost's own headers would write for these is either not bincode's form (item
+/// Codecs of the types of std and of boost::optional, variant, shared_ptr and unordered containers. Included
+/// by type_codec.ipp only. What Boost's own headers would write for these is either not bincode's form (item
 /// versions, bucket counts, signed variant tags) or trusts the claimed count (reserve).
 #include <array>
 #include <bitset>
@@ -42,32 +42,37 @@ namespace muster::wire::detail {
 
 template <class Char, class Traits, class Allocator>
 struct TypeCodec<std::basic_string<Char, Traits, Allocator>> {
-    static_assert(OneOf<Char, char, char8_t>, "muster::wire: wide strings differ between platforms and have no bincode "
-                                              "form; use std::string (UTF-8)");
+    static_assert(OneOf<Char, char, char8_t>,
+                  "muster::wire: wide strings differ between platforms and have no bincode "
+                  "form; use std::string (UTF-8)");
     using String = std::basic_string<Char, Traits, Allocator>;
     static constexpr std::size_t bytes_min = 1;
 
     static void save(OArchive& ar, const String& text) {
-        if constexpr (sizeof(Char) == 1) ar.put_text({reinterpret_cast<const char*>(text.data()), text.size()});
+        if constexpr (sizeof(Char) == 1)
+            ar.put_text({reinterpret_cast<const char*>(text.data()), text.size()});
     }
     static void load(IArchive& ar, String& text) {
         const std::string_view bytes = ar.get_text();
-        if constexpr (sizeof(Char) == 1) text.assign(reinterpret_cast<const Char*>(bytes.data()), bytes.size());
+        if constexpr (sizeof(Char) == 1)
+            text.assign(reinterpret_cast<const Char*>(bytes.data()), bytes.size());
     }
 };
 
 template <class Char, class Traits>
 struct TypeCodec<std::basic_string_view<Char, Traits>> : Unsupported {
-    static_assert(never<Char>, "muster::wire: a string_view owns nothing that a loaded value could point to; use "
-                               "std::string");
+    static_assert(never<Char>,
+                  "muster::wire: a string_view owns nothing that a loaded value could point to; use "
+                  "std::string");
     static void save(OArchive&, const std::basic_string_view<Char, Traits>&) {}
     static void load(IArchive&, std::basic_string_view<Char, Traits>&) {}
 };
 
 template <std::size_t size>
 struct TypeCodec<std::bitset<size>> : Unsupported {
-    static_assert(never<std::bitset<size>>, "muster::wire: std::bitset has no bincode form; use an unsigned integer, or "
-                                            "std::vector<bool>");
+    static_assert(never<std::bitset<size>>,
+                  "muster::wire: std::bitset has no bincode form; use an unsigned integer, or "
+                  "std::vector<bool>");
     static void save(OArchive&, const std::bitset<size>&) {}
     static void load(IArchive&, std::bitset<size>&) {}
 };
@@ -163,9 +168,11 @@ struct TypeCodec<boost::optional<T>> : OptionCodec<boost::optional<T>, T> {};
 
 template <class Pointer, class T>
 struct OwningPointerCodec {
-    static_assert(!std::is_array_v<T>, "muster::wire: a pointer to an array does not know its length; use std::vector");
-    static_assert(!std::is_polymorphic_v<T>, "muster::wire: a pointer to a polymorphic class may point to any derived "
-                                             "class, which bincode cannot name; use std::variant of the concrete types");
+    static_assert(!std::is_array_v<T>,
+                  "muster::wire: a pointer to an array does not know its length; use std::vector");
+    static_assert(!std::is_polymorphic_v<T>,
+                  "muster::wire: a pointer to a polymorphic class may point to any derived "
+                  "class, which bincode cannot name; use std::variant of the concrete types");
     using Value = std::remove_cv_t<T>;
     static constexpr std::size_t bytes_min = 1;
 
@@ -178,8 +185,9 @@ struct OwningPointerCodec {
 };
 template <class T, class Deleter>
 struct TypeCodec<std::unique_ptr<T, Deleter>> : OwningPointerCodec<std::unique_ptr<T, Deleter>, T> {
-    static_assert(std::is_same_v<Deleter, std::default_delete<T>>,
-                  "muster::wire: a unique_ptr with a deleter of its own cannot be loaded; use the default deleter");
+    static_assert(
+        std::is_same_v<Deleter, std::default_delete<T>>,
+        "muster::wire: a unique_ptr with a deleter of its own cannot be loaded; use the default deleter");
 };
 template <class T>
 struct TypeCodec<std::shared_ptr<T>> : OwningPointerCodec<std::shared_ptr<T>, T> {};
@@ -189,8 +197,10 @@ template <class T>
 struct TypeCodec<boost::scoped_ptr<T>> : OwningPointerCodec<boost::scoped_ptr<T>, T> {};
 template <class T>
 struct TypeCodec<std::weak_ptr<T>> : Unsupported {
-    static_assert(never<T>, "muster::wire: a weak_ptr refers to an object that the bytes do not contain; send the object "
-                            "or a key of it");
+    static_assert(
+        never<T>,
+        "muster::wire: a weak_ptr refers to an object that the bytes do not contain; send the object "
+        "or a key of it");
     static void save(OArchive&, const std::weak_ptr<T>&) {}
     static void load(IArchive&, std::weak_ptr<T>&) {}
 };
@@ -217,7 +227,8 @@ struct TypeCodec<std::variant<Types...>> {
 
 private:
     template <std::size_t... i>
-    static void load_alternative(IArchive& ar, std::size_t index, Variant& variant, std::index_sequence<i...>) {
+    static void load_alternative(IArchive& ar, std::size_t index, Variant& variant,
+                                 std::index_sequence<i...>) {
         (void)((index == i && (load_one<i>(ar, variant), true)) || ...);
     }
     template <std::size_t i>
@@ -337,12 +348,18 @@ struct CountedCodec {
     static constexpr std::size_t node_bytes = 4 * sizeof(void*);
 };
 
-inline constexpr auto add_back = [](auto& container, auto&& element) { container.push_back(std::move(element)); };
-inline constexpr auto add_unordered = [](auto& container, auto&& element) { container.insert(std::move(element)); };
+// Elements come as rvalues (load_element). NOLINTBEGIN(bugprone-move-forwarding-reference)
+inline constexpr auto add_back = [](auto& container, auto&& element) {
+    container.push_back(std::move(element));
+};
+inline constexpr auto add_unordered = [](auto& container, auto&& element) {
+    container.insert(std::move(element));
+};
 /// Canonical bytes are sorted, so the end is the right place; where not, the hint costs nothing.
 inline constexpr auto add_sorted = [](auto& container, auto&& element) {
     container.insert(container.end(), std::move(element));
 };
+// NOLINTEND(bugprone-move-forwarding-reference)
 
 template <class T, class A>
 struct TypeCodec<std::list<T, A>> : CountedCodec<std::list<T, A>, add_back> {};
@@ -353,12 +370,14 @@ struct TypeCodec<std::set<T, C, A>> : CountedCodec<std::set<T, C, A>, add_sorted
 template <class T, class C, class A>
 struct TypeCodec<std::multiset<T, C, A>> : CountedCodec<std::multiset<T, C, A>, add_sorted> {};
 template <class T, class H, class E, class A>
-struct TypeCodec<std::unordered_set<T, H, E, A>> : CountedCodec<std::unordered_set<T, H, E, A>, add_unordered> {};
+struct TypeCodec<std::unordered_set<T, H, E, A>>
+    : CountedCodec<std::unordered_set<T, H, E, A>, add_unordered> {};
 template <class T, class H, class E, class A>
 struct TypeCodec<std::unordered_multiset<T, H, E, A>>
     : CountedCodec<std::unordered_multiset<T, H, E, A>, add_unordered> {};
 template <class T, class H, class E, class A>
-struct TypeCodec<boost::unordered_set<T, H, E, A>> : CountedCodec<boost::unordered_set<T, H, E, A>, add_unordered> {};
+struct TypeCodec<boost::unordered_set<T, H, E, A>>
+    : CountedCodec<boost::unordered_set<T, H, E, A>, add_unordered> {};
 template <class T, class H, class E, class A>
 struct TypeCodec<boost::unordered_multiset<T, H, E, A>>
     : CountedCodec<boost::unordered_multiset<T, H, E, A>, add_unordered> {};
@@ -441,7 +460,8 @@ template <class K, class V, class H, class E, class A>
 struct TypeCodec<std::unordered_multimap<K, V, H, E, A>>
     : MapCodec<std::unordered_multimap<K, V, H, E, A>, false> {};
 template <class K, class V, class H, class E, class A>
-struct TypeCodec<boost::unordered_map<K, V, H, E, A>> : MapCodec<boost::unordered_map<K, V, H, E, A>, true> {};
+struct TypeCodec<boost::unordered_map<K, V, H, E, A>> : MapCodec<boost::unordered_map<K, V, H, E, A>, true> {
+};
 template <class K, class V, class H, class E, class A>
 struct TypeCodec<boost::unordered_multimap<K, V, H, E, A>>
     : MapCodec<boost::unordered_multimap<K, V, H, E, A>, false> {};

@@ -2,8 +2,9 @@
 #pragma once
 /// How each type is saved and loaded. Included by archive.hpp only.
 ///
-/// A TypeCodec<T> has save(), load() (into an existing object) and bytes_min: the fewest bytes a value can take,
-/// with which a claimed count is checked before anything is allocated. 0 means "may take none, or unknown".
+/// A TypeCodec<T> has save(), load() (into an existing object) and bytes_min: the fewest bytes a value can
+/// take, with which a claimed count is checked before anything is allocated. 0 means "may take none, or
+/// unknown".
 #include <boost/serialization/access.hpp>
 #include <boost/serialization/array_wrapper.hpp>
 #include <boost/serialization/collection_size_type.hpp>
@@ -85,11 +86,13 @@ private:
         constexpr bool tracked =
             boost::serialization::tracking_level<T>::value == boost::serialization::track_always;
         constexpr bool serializable = has_serialize<Archive, T>();
-        static_assert(!tracked, "muster::wire: this class asks for object tracking (track_always), which has no "
-                                "bincode form; use track_never or leave the default");
-        static_assert(serializable, "muster::wire: this class has no serialize(); give it a member "
-                                    "template <class Archive> void serialize(Archive&, unsigned), or a free one, as "
-                                    "for Boost.Serialization");
+        static_assert(!tracked,
+                      "muster::wire: this class asks for object tracking (track_always), which has no "
+                      "bincode form; use track_never or leave the default");
+        static_assert(serializable,
+                      "muster::wire: this class has no serialize(); give it a member "
+                      "template <class Archive> void serialize(Archive&, unsigned), or a free one, as "
+                      "for Boost.Serialization");
         if constexpr (!tracked && serializable) {
             ar.enter();
             boost::serialization::serialize_adl(ar, value, boost::serialization::version<T>::value);
@@ -171,15 +174,17 @@ template <class T>
 struct EnumCodec {
     static constexpr std::size_t bytes_min = 1;
     static constexpr bool has_index = enum_has_index<T>();
-    static_assert(has_index,
-                  "muster::wire: the enumerators of this enum are not 0, 1, 2, .. below 256, or its underlying type is "
-                  "not fixed; bincode writes the variant's index, so write enum E : int, or specialise "
-                  "muster::wire::EnumOrder<E> with the enumerators in the peer's order");
+    static_assert(
+        has_index,
+        "muster::wire: the enumerators of this enum are not 0, 1, 2, .. below 256, or its underlying type is "
+        "not fixed; bincode writes the variant's index, so write enum E : int, or specialise "
+        "muster::wire::EnumOrder<E> with the enumerators in the peer's order");
 
     static void save(OArchive& ar, T value) {
         if constexpr (has_index) {
             const auto index = index_of_enumerator(value);
-            if (!index) refuse_save("an enum value that is no enumerator", "use one of the enum's enumerators");
+            if (!index)
+                refuse_save("an enum value that is no enumerator", "use one of the enum's enumerators");
             ar.put_varint(*index);
         }
     }
@@ -200,21 +205,24 @@ struct Unsupported {
 };
 template <class T>
 struct PointerCodec : Unsupported {
-    static_assert(never<T>, "muster::wire: a raw pointer means nothing on another machine; use std::unique_ptr, "
-                            "std::shared_ptr or std::optional");
+    static_assert(never<T>,
+                  "muster::wire: a raw pointer means nothing on another machine; use std::unique_ptr, "
+                  "std::shared_ptr or std::optional");
     static void save(OArchive&, const T&) {}
     static void load(IArchive&, T&) {}
 };
 template <class T>
 struct WideCharCodec : Unsupported {
-    static_assert(never<T>, "muster::wire: wchar_t and char16_t differ between platforms and have no bincode form; "
-                            "use char32_t for a character, std::string (UTF-8) for text");
+    static_assert(never<T>,
+                  "muster::wire: wchar_t and char16_t differ between platforms and have no bincode form; "
+                  "use char32_t for a character, std::string (UTF-8) for text");
     static void save(OArchive&, const T&) {}
     static void load(IArchive&, T&) {}
 };
 template <class T>
 struct LongDoubleCodec : Unsupported {
-    static_assert(never<T>, "muster::wire: long double differs between platforms and has no bincode form; use double");
+    static_assert(never<T>,
+                  "muster::wire: long double differs between platforms and has no bincode form; use double");
     static void save(OArchive&, const T&) {}
     static void load(IArchive&, T&) {}
 };
@@ -275,8 +283,8 @@ struct TypeCodec<boost::serialization::array_wrapper<T>> {
     }
 };
 
-/// Counts that Boost's own container headers write: a varint, like bincode's. Loading refuses what the remaining
-/// bytes cannot hold, since those headers allocate at once.
+/// Counts that Boost's own container headers write: a varint, like bincode's. Loading refuses what the
+/// remaining bytes cannot hold, since those headers allocate at once.
 template <>
 struct TypeCodec<boost::serialization::collection_size_type> {
     static constexpr std::size_t bytes_min = 1;
@@ -296,7 +304,8 @@ struct NoBytesCodec {
     static void load(IArchive&, T& value) { value = T(0); }
 };
 template <>
-struct TypeCodec<boost::serialization::item_version_type> : NoBytesCodec<boost::serialization::item_version_type> {};
+struct TypeCodec<boost::serialization::item_version_type>
+    : NoBytesCodec<boost::serialization::item_version_type> {};
 template <>
 struct TypeCodec<boost::serialization::version_type> : NoBytesCodec<boost::serialization::version_type> {};
 template <>
@@ -305,8 +314,8 @@ struct TypeCodec<boost::serialization::library_version_type>
 
 // --- making new objects
 
-/// Loads a T that does not exist yet and gives it to `use` as an rvalue. A T without public default constructor
-/// is made by Boost's load_construct_data (whose default uses a private one through access).
+/// Loads a T that does not exist yet and gives it to `use` as an rvalue. A T without public default
+/// constructor is made by Boost's load_construct_data (whose default uses a private one through access).
 template <class T, class Use>
 decltype(auto) load_new(IArchive& ar, Use&& use) {
     if constexpr (std::is_default_constructible_v<T>) {
