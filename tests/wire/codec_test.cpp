@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <muster/wire/codec.hpp>
+#include <muster/wire.hpp>
 
 #include <gtest/gtest.h>
 

@@ -257,6 +257,11 @@ TEST(ReferenceNames, TheDataCenterIsInARoleAndCrossDcSettingsHaveTheReferencesDe
     EXPECT_EQ(used.heartbeat_interval, 3s);
     EXPECT_EQ(used.acceptable_heartbeat_pause, 10s);
     EXPECT_EQ(used.cross_dc_connections, 5U);
+    const MultiDcSettings asked =
+        multi_dc_settings({.heartbeat_interval = 1s, .acceptable_pause = 2s, .max_monitored_peers = 3});
+    EXPECT_EQ(asked.heartbeat_interval, 1s);
+    EXPECT_EQ(asked.acceptable_heartbeat_pause, 2s);
+    EXPECT_EQ(asked.cross_dc_connections, 3U);
 }
 
 TEST(ReferenceNames, PeersAreOfTheOwnDataCenterOrOfAnotherAndThoseAreHeartbeatedMoreSlowly) {
