@@ -11,36 +11,40 @@ namespace muster::sim {
 
 /// Thrown where an invariant is broken. The names, and what they stand for (in brackets the item of
 /// protocol.md §19):
-///
-/// | name | broken when |
-/// |---|---|
-/// | status-went-back | a node's view of a member lost priority, or its up_number grew [12] |
-/// | vanished | a member left a view without a tombstone [5] |
-/// | removed-reappears | a tombstoned incarnation is a member again [5] |
-/// | removed-acts | a tell of an incarnation came through to who had downed and removed it (§16) |
-/// | version-content | two contents of one version_id [2] |
-/// | clock-content | two versions with one vector clock: what descends from one would replace the other (§2)
-/// | | seen-unheld | somebody counts as having seen a version that it never held as seen [11] | |
-/// clock-too-large | more clock entries than members [10] | | number-twice | two members of one data center
-/// with one up_number, although no leader was lost over it [4] | | terminated-undone | an observer's
-/// Terminated row says something else again (§4.2) | | death-unnoticed | a member whose process is gone is
-/// still held for reachable, beyond the detectors' time: 12 s if heartbeats are regular, else 20 s and 5 s
-/// for every nine nodes (§12.2, §12.5) | | decided-too-early | a resolver acted although what it decides by
-/// had changed within stable-after (§15.1) | | stranger-admitted | somebody is a member who never ran at the
-/// address it advertises (§5.6) | | blamed-for-own-fault | a node whose proxy restarts called others dead for
-/// it, or a proxy that stalls was a proof of death (§12.7) | | joined-without-asking | a node became a member
-/// through one it had not asked (§5.6) | | downed-lives | a node that knows itself Down did not begin to stop
-/// within its leader ticks [8] | | exiting-cut-short | an Exiting node was removed before its exiting tasks
-/// ended, though reachable [14] | | healthy-downed | a protected node was downed, removed, or stopped | |
-/// both-sides-live | after a clean partition the resolvers acted, and both sides run [7] | | tell-order,
-/// tell-twice | tells of one incarnation to one recipient out of order, or again | | tell-wrong-node | a tell
-/// reached another address than it was for | | tell-wrong-incarnation | a tell accepted for one incarnation
-/// reached another [6] | | tell-changed | a tell's bytes are not what was sent | | limit-exceeded | more
-/// waits or is open than the setting of that limit allows | | no-agreement | at rest, those who run do not
-/// agree [3, 13] | | unwatched | at rest, a member is heartbeat by fewer of its data center than the ring
-/// promises [9] | | not-at-rest | agreed, and yet versions go on changing [13] | | tell-lost-at-rest | a tell
-/// between two members did not arrive although nothing is wrong | | no-stop | told to stop, a node did not
-/// end | | leak | something is left of a process after its end, or of the World after its own |
+/// - status-went-back: a node's view of a member lost priority, or its up_number grew [12]
+/// - vanished: a member left a view without a tombstone [5]
+/// - removed-reappears: a tombstoned incarnation is a member again [5]
+/// - removed-acts: a tell of an incarnation came through to who had downed and removed it (§16)
+/// - version-content: two contents of one version_id [2]
+/// - clock-content: two versions with one vector clock: what descends from one would replace the other (§2)
+/// - seen-unheld: somebody counts as having seen a version that it never held as seen [11]
+/// - clock-too-large: more clock entries than members [10]
+/// - number-twice: two members of one data center with one up_number, although no leader was lost over it
+///   [4]
+/// - terminated-undone: an observer's Terminated row says something else again (§4.2)
+/// - death-unnoticed: a member whose process is gone is still held for reachable, beyond the detectors'
+///   time: 12 s if heartbeats are regular, else 20 s and 5 s for every nine nodes (§12.2, §12.5)
+/// - decided-too-early: a resolver acted although what it decides by had changed within stable-after
+///   (§15.1)
+/// - stranger-admitted: somebody is a member who never ran at the address it advertises (§5.6)
+/// - blamed-for-own-fault: a node whose proxy restarts called others dead for it, or a proxy that stalls
+///   was a proof of death (§12.7)
+/// - joined-without-asking: a node became a member through one it had not asked (§5.6)
+/// - downed-lives: a node that knows itself Down did not begin to stop within its leader ticks [8]
+/// - exiting-cut-short: an Exiting node was removed before its exiting tasks ended, though reachable [14]
+/// - healthy-downed: a protected node was downed, removed, or stopped
+/// - both-sides-live: after a clean partition the resolvers acted, and both sides run [7]
+/// - tell-order, tell-twice: tells of one incarnation to one recipient out of order, or again
+/// - tell-wrong-node: a tell reached another address than it was for
+/// - tell-wrong-incarnation: a tell accepted for one incarnation reached another [6]
+/// - tell-changed: a tell's bytes are not what was sent
+/// - limit-exceeded: more waits or is open than the setting of that limit allows
+/// - no-agreement: at rest, those who run do not agree [3, 13]
+/// - unwatched: at rest, a member is heartbeat by fewer of its data center than the ring promises [9]
+/// - not-at-rest: agreed, and yet versions go on changing [13]
+/// - tell-lost-at-rest: a tell between two members did not arrive although nothing is wrong
+/// - no-stop: told to stop, a node did not end
+/// - leak: something is left of a process after its end, or of the World after its own
 ///
 /// Of a process that has ended nothing is left when its LeakCounter counts nothing (coroutines, timers,
 /// streams, listeners, buffers) and its transport knows no association. A process that stopped in order must
