@@ -12,8 +12,8 @@
 
 namespace muster {
 
-/// Settings for the slow path between data centers, with the reference's defaults. The node itself runs with
-/// MultiDcSettings (protocol.md §18).
+/// Settings for the slow path between data centers, with the reference's defaults (reference.md). The node
+/// itself runs with MultiDcSettings (protocol.md §18).
 struct CrossDcSettings {
     std::chrono::milliseconds heartbeat_interval{std::chrono::seconds{5}};
     std::chrono::milliseconds acceptable_pause{std::chrono::seconds{30}};

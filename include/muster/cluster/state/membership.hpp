@@ -105,7 +105,7 @@ struct MembershipState {
     /// Own-DC Joining members that a leader without convergence makes WeaklyUp (§9.4), with that status.
     std::vector<Member> joining_to_weakly_up(const LeaderActionInputs& inputs) const;
 
-    // --- the reference's helpers: change this copy
+    // --- the reference's helpers (reference.md): change this copy
 
     /// The local change rule (§2): ticks the own clock entry and sets seen to {self}, or to nobody while own
     /// exiting tasks run.
