@@ -27,6 +27,8 @@ FORWARDING = 'Moved: stays here until 1.0'
 DOCUMENT = re.compile(r'(?<![\w/.-])([\w./-]*\w\.md)\b')
 SOURCE = re.compile(r'(?<![\w/.<-])((?:[\w-]+/)*\w+\.(?:hpp|cpp|ipp|py))\b')
 COMMENT = re.compile(r'//[^\n]*')
+TEST = re.compile(r'`([A-Z]\w+)\.([A-Z]\w+|\*)`')
+TEST_MADE = re.compile(r'\b(?:TEST|TEST_F|TEST_P|RC_GTEST_PROP|RC_GTEST_FIXTURE_PROP)\(\s*(\w+),\s*(\w+)')
 INDENTED = re.compile(r'^    .*$', re.MULTILINE)
 LINK = re.compile(r'\]\(([^)#\s]*)(?:#([^)\s]*))?\)')
 SECTION = re.compile(r'§ ?(\d+(?:\.\d+)*)')
@@ -43,6 +45,7 @@ CONTINUED = re.compile(r'\n[ \t]*(?://+<?|#+|\*)?[ \t]*')
 RULES = {
     'document': 'a document that is cited is in the tree',
     'file': 'a source file that is cited is in the tree, by the path where it is now',
+    'test': 'a test that a document names is there',
     'link': 'a link in a document leads to a file and a heading',
     'section': 'a section that is cited is a heading of protocol.md',
     'property': 'a property that is cited is in the list of protocol.md §19',
@@ -91,8 +94,11 @@ def scan(root):
     found = {rule: [] for rule in RULES}
     files = [p for p in files_of(root) if p.suffix in SUFFIXES and str(p) not in NOT_SCANNED]
     documents = {str(p): Document((root / p).read_text('utf-8')) for p in files_of(root) if p.suffix == '.md'}
-    sources = [str(p) for p in files if p.suffix in ('.hpp', '.cpp', '.ipp', '.py') and FORWARDING not in (root / p).read_text('utf-8')]
+    sources = [str(p) for p in files if p.suffix in ('.hpp', '.cpp', '.ipp', '.py')
+               and not (p.suffix == '.hpp' and FORWARDING in (root / p).read_text('utf-8'))]
     sources.append('tests/checks/citations.py')
+    tests = {m for p in files if p.suffix == '.cpp' for m in TEST_MADE.findall((root / p).read_text('utf-8'))}
+    tests |= {(suite, '*') for suite, _ in tests}
     protocol = documents.get(PROTOCOL, Document(''))
     sections, properties = set(protocol.numbers), properties_of(protocol)
 
@@ -138,6 +144,9 @@ def scan(root):
             if not any(source == match[1] or source.endswith('/' + match[1]) for source in sources):
                 found['file'].append(f'{at(match)}: cites {match[1]}')
         if path.suffix == '.md':
+            for match in TEST.finditer(text):
+                if (match[1], match[2]) not in tests:
+                    found['test'].append(f'{at(match)}: names {match[0]}')
             for match in LINK.finditer(blank(text, FENCE)):
                 name, anchor = match[1], match[2]
                 target = (root / path.parent / name).resolve() if name else root / path
@@ -202,6 +211,9 @@ SELF_TEST = [
     ('src/a.cpp', '// gone.hpp', 'file'),
     ('src/a.cpp', '// a/b.hpp', 'file'),
     ('src/a.cpp', '// moved.hpp', 'file'),
+    ('src/doc/other.md', '`Suite.DoesWhatItSays`, `Suite.*`', None),
+    ('src/doc/other.md', '`Suite.DoesNot`', 'test'),
+    ('src/doc/other.md', '`Suites.*`', 'test'),
     ('src/doc/other.md', '`b/b.hpp`\n\n    c++ program.cpp\n', None),
     ('src/doc/other.md', '`b/c.hpp`', 'file'),
     ('src/doc/CHANGELOG.md', '`b/c.hpp`', None),
@@ -219,6 +231,7 @@ SELF_TEST_TREE = {
     'src/doc/protocol.md': '# P\n## 2. Two\n### 2.1 Sub\n## 19. Properties\n1. One\n2. Two\n',
     'src/doc/wire.md': '# Wire\n## Frames\n',
     'README.md': '# R\n',
+    'tests/b_test.cpp': 'TEST(Suite, DoesWhatItSays) {}\n',
     'src/b/b.hpp': '#pragma once\n',
     'include/moved.hpp': '/// Moved: stays here until 1.0.\n',
 }

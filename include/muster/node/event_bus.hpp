@@ -128,7 +128,7 @@ public:
     ClusterEventBus();
     explicit ClusterEventBus(Options options);
 
-    /// One event without a state (the reference's form).
+    /// One event without a state (the reference's form: reference.md).
     void publish(const ClusterEvent& event);
     /// What led to `state`, in order (§14.1).
     void publish(std::shared_ptr<const MembershipState> state, std::vector<ClusterEvent> events);

@@ -92,7 +92,7 @@ public:
     void prove(const UniqueAddress& node) override;
     void renew_incarnation(Uid uid) override;
     void shutdown(Instant deadline, UniqueFunction<void()> done) override;
-    /// The reference's name of tell().
+    /// The reference's name of tell() (reference.md).
     TellResult send_remote(const Address& to, const Tell& message) { return tell(to, message); }
 
 private:

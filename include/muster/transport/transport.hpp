@@ -23,7 +23,7 @@ public:
     /// What cannot be sent (queue full: the oldest goes; no route; another incarnation there) is dropped and
     /// counted.
     virtual void send(const Destination& to, const ClusterMessage& message) noexcept = 0;
-    /// The reference's form: a PDU to an address.
+    /// The reference's form (reference.md): a PDU to an address.
     void send_pdu(const Address& to, const GossipPdu& pdu) noexcept;
 };
 

@@ -3,10 +3,10 @@
 /// Frames: what travels on an association (wire.md, Frames). A frame is a 4-byte big-endian length and that
 /// many bytes of body; a body is a varint variant index and its fields in bincode 2 standard().
 ///
-/// Variants 0 and 1 have the reference's layout byte for byte, the others are muster's. Tells have a path of
-/// their own that neither allocates nor copies: parse_*() in place, write_*() into memory of known length.
-/// Everything here is pure and may be called from any thread (an EnvelopeEncoder or Interner that is passed
-/// along belongs to one thread at a time).
+/// Variants 0 and 1 have the reference's layout (reference.md) byte for byte, the others are muster's. Tells
+/// have a path of their own that neither allocates nor copies: parse_*() in place, write_*() into memory of
+/// known length. Everything here is pure and may be called from any thread (an EnvelopeEncoder or Interner
+/// that is passed along belongs to one thread at a time).
 #include <cstddef>
 #include <cstdint>
 #include <muster/address.hpp>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The reference's own gossip PDU, as values in its own layout (golden frames, variant 0 of ClusterFrame):
-/// for talking to, and testing against, the reference. muster's protocol uses its own messages (frame.hpp).
+/// for talking to, and testing against, the reference (reference.md). muster's protocol uses its own messages
+/// (frame.hpp).
 ///
 /// Plain values with a Boost serialize(): nothing is normalised or checked beyond what the reference checks.
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What to do about what a node gossips, in the reference's words (protocol.md §6).
+/// What to do about what a node gossips, in the reference's words (reference.md; protocol.md §6).
 #include <cstddef>
 #include <cstdint>
 #include <muster/cluster/state/gossip.hpp>

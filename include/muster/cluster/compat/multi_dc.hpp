@@ -13,8 +13,8 @@
 
 namespace muster {
 
-/// The reference's settings between data centers, with its defaults. A node runs with MultiDcSettings
-/// (protocol.md §18); multi_dc_settings() makes these into those.
+/// The reference's settings between data centers (reference.md), with its defaults. A node runs with
+/// MultiDcSettings (protocol.md §18); multi_dc_settings() makes these into those.
 struct CrossDcSettings {
     std::chrono::milliseconds heartbeat_interval{std::chrono::seconds{5}};
     std::chrono::milliseconds acceptable_pause{std::chrono::seconds{30}};

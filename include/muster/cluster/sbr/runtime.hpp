@@ -24,8 +24,8 @@
 
 namespace muster {
 
-/// What a tick of the resolver did, in the reference's words. `nodes` in the order they are downed, self
-/// last.
+/// What a tick of the resolver did, in the reference's words (reference.md). `nodes` in the order they are
+/// downed, self last.
 namespace sbr_action {
 struct None {};
 struct DownUnreachable {

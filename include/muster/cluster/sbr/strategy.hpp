@@ -17,7 +17,7 @@
 
 namespace muster {
 
-/// What a strategy decides (protocol.md §15.2), the reference's four first.
+/// What a strategy decides (protocol.md §15.2), the reference's four first (reference.md).
 enum class DowningDecision : std::uint8_t {
     DownUnreachable, ///< this side survives
     DownAll,         ///< nobody survives

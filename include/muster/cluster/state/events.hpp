@@ -67,7 +67,7 @@ struct RoleLeaderChanged {
     std::string role;
     std::optional<UniqueAddress> leader;
 };
-/// Convergence of the own data center flipped (the reference's event).
+/// Convergence of the own data center flipped (the reference's event: reference.md).
 struct Convergence {
     bool converged{};
 };

@@ -111,8 +111,8 @@ public:
     Gossip mark_down(std::span<const UniqueAddress> nodes) const;
     /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
-    /// Keeps only tombstones strictly younger than `limit`: the reference's rule, by wall clocks. A leader
-    /// prunes by without_tombstones().
+    /// Keeps only tombstones strictly younger than `limit`: the reference's rule (reference.md), by wall
+    /// clocks. A leader prunes by without_tombstones().
     Gossip prune_tombstones(WallTime limit) const;
     /// Forgets these removals; nodes without a tombstone are ignored. `nodes` are sorted.
     Gossip without_tombstones(std::span<const UniqueAddress> nodes) const;

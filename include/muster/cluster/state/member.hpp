@@ -18,7 +18,7 @@
 
 namespace muster {
 
-/// In the reference's order (its wire indices), then the two that the reference lacks.
+/// In the reference's order (reference.md; its wire indices), then the two that the reference lacks.
 enum class MemberStatus : std::uint8_t {
     Joining,
     WeaklyUp,

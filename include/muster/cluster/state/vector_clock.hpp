@@ -30,7 +30,7 @@ public:
     /// found sooner.
     static VectorClock from_entries(std::vector<Entry> entries, const VectorClock& like);
 
-    /// Increments the counter of `node`. (The reference's name; protocol.md calls it inc.)
+    /// Increments the counter of `node`. (The reference's name, reference.md; protocol.md calls it inc.)
     void tick(const UniqueAddress& node) { tick(node.key()); }
     void tick(const Hash128& key);
     std::uint64_t get(const Hash128& key) const noexcept;

@@ -11,7 +11,6 @@ namespace muster::sim {
 
 /// Thrown where an invariant is broken. The names, and what they stand for (in brackets the item of
 /// protocol.md §19):
-///
 /// - status-went-back: a node's view of a member lost priority, or its up_number grew [12]
 /// - vanished: a member left a view without a tombstone [5]
 /// - removed-reappears: a tombstoned incarnation is a member again [5]
@@ -20,14 +19,16 @@ namespace muster::sim {
 /// - clock-content: two versions with one vector clock: what descends from one would replace the other (§2)
 /// - seen-unheld: somebody counts as having seen a version that it never held as seen [11]
 /// - clock-too-large: more clock entries than members [10]
-/// - number-twice: two members of one data center with one up_number, although no leader was lost over it [4]
+/// - number-twice: two members of one data center with one up_number, although no leader was lost over it
+///   [4]
 /// - terminated-undone: an observer's Terminated row says something else again (§4.2)
-/// - death-unnoticed: a member whose process is gone is still held for reachable, beyond the detectors' time:
-/// 12 s if heartbeats are regular, else 20 s and 5 s for every nine nodes (§12.2, §12.5)
-/// - decided-too-early: a resolver acted although what it decides by had changed within stable-after (§15.1)
+/// - death-unnoticed: a member whose process is gone is still held for reachable, beyond the detectors'
+///   time: 12 s if heartbeats are regular, else 20 s and 5 s for every nine nodes (§12.2, §12.5)
+/// - decided-too-early: a resolver acted although what it decides by had changed within stable-after
+///   (§15.1)
 /// - stranger-admitted: somebody is a member who never ran at the address it advertises (§5.6)
-/// - blamed-for-own-fault: a node whose proxy restarts called others dead for it, or a proxy that stalls was
-/// a proof of death (§12.7)
+/// - blamed-for-own-fault: a node whose proxy restarts called others dead for it, or a proxy that stalls
+///   was a proof of death (§12.7)
 /// - joined-without-asking: a node became a member through one it had not asked (§5.6)
 /// - downed-lives: a node that knows itself Down did not begin to stop within its leader ticks [8]
 /// - exiting-cut-short: an Exiting node was removed before its exiting tasks ended, though reachable [14]
