@@ -22,7 +22,7 @@ Notifier::Notifier(Runtime& runtime) : state_(std::make_shared<State>(runtime)) 
 
 Notifier::~Notifier() {
     state_->closed = true;
-    state_->waiter.complete(Error{Errc::closed, "signal", {}, {}});
+    state_->waiter.complete(Error{Errc::closed, "notifier", {}, {}});
 }
 
 void Notifier::notify() noexcept {
@@ -41,19 +41,19 @@ Task<result<void>> Notifier::wait_until(Instant deadline) {
     Runtime& runtime = state->runtime;
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     if (cancellation.cancelled() != asio::cancellation_type::none)
-        co_return Error{Errc::cancelled, "signal", {}, {}};
+        co_return Error{Errc::cancelled, "notifier", {}, {}};
     if (std::exchange(state->notified, false)) co_return result<void>{};
 
     TimerId id = TimerId::None;
     if (deadline != Instant::max()) {
-        if (deadline <= runtime.monotonic_now()) co_return Error{Errc::timed_out, "signal", {}, {}};
+        if (deadline <= runtime.monotonic_now()) co_return Error{Errc::timed_out, "notifier", {}, {}};
         auto expire = [&waiter = state->waiter] {
-            waiter.complete(Error{Errc::timed_out, "signal", {}, {}});
+            waiter.complete(Error{Errc::timed_out, "notifier", {}, {}});
         };
         id = runtime.schedule(deadline, std::move(expire));
     }
     const TimerGuard timer{runtime, id};
-    auto wait = state->waiter.async_wait(runtime.executor(), Cancellable::Yes, "signal", asio::deferred);
+    auto wait = state->waiter.async_wait(runtime.executor(), Cancellable::Yes, "notifier", asio::deferred);
     auto outcome = co_await std::move(wait);
     state->resuming = false;
     co_return outcome;

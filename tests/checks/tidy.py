@@ -35,7 +35,6 @@ USED_ELSEWHERE = {
     'invoke': 'a member of that specialisation',
     'result_type': 'boost::apply_visitor asks for it',
     'throw_exception_from_error': 'boost::system::result calls it',
-    'prepare_for_full_shutdown': 'for programs; tests post the same command',
 }
 
 RULES = {

@@ -251,6 +251,21 @@ TEST(Cluster, ADownedNodeStopsItself) {
     EXPECT_TRUE(world.run_until([&] { return world.agree(rest); }));
 }
 
+TEST(Cluster, AFullShutdownMakesEveryMemberReadyAndAdmitsNobody) {
+    World world;
+    world.start_all(3);
+    ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+    world[1].daemon().prepare_for_full_shutdown();
+    const auto count = [&](MemberStatus status) {
+        return std::ranges::count(world[2].snapshot().members(), status, &Member::status);
+    };
+    EXPECT_TRUE(world.run_until([&] { return count(MemberStatus::ReadyForShutdown) == 3; }));
+    world.add_host();
+    world.start(3, world.config(3));
+    world.run_until([] { return false; }, 5s);
+    EXPECT_EQ(count(MemberStatus::Up), 0) << "who joins now is not moved up";
+}
+
 TEST(Cluster, TheSameSeedGivesTheSameRun) {
     const auto run = [](std::uint64_t seed) {
         World world(seed);
