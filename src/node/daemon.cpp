@@ -3,6 +3,7 @@
 #include "base/split_mix64.hpp"
 #include "daemon_impl.hpp"
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <muster/ensure.hpp>
@@ -70,6 +71,38 @@ constexpr std::size_t decisions_max = 100;
 /// Commands to join that wait for the lease; more than one is a caller's repetition.
 constexpr std::size_t held_back_max = 16;
 
+/// Their work is the membership's own, and without it the node would not leave, or not end.
+constexpr std::array membership_phases = {ShutdownPhase::ClusterLeave, ShutdownPhase::ClusterExiting,
+                                          ShutdownPhase::ClusterExitingDone, ShutdownPhase::ClusterShutdown,
+                                          ShutdownPhase::ActorSystemTerminate};
+
+result<void> validate_phases(const DaemonConfig& config) {
+    const auto defaults = default_shutdown_phases();
+    for (std::size_t i = 0; i < shutdown_phase_count; ++i) {
+        const auto phase = static_cast<ShutdownPhase>(i);
+        const ShutdownPhaseSettings& settings = config.shutdown_phases[i];
+        const auto bad = [&](std::string_view what, std::string advice) {
+            return Error{Errc::invalid_argument,
+                         "setting coordinated-shutdown.phases." + std::string(to_string(phase)) + '.' +
+                             std::string(what),
+                         std::move(advice),
+                         {}};
+        };
+        if (settings.timeout.count() <= 0) return bad("timeout", "use more than 0 ms");
+        if (settings.timeout > setting_duration_max) return bad("timeout", "use at most 8760 hours");
+        if (!settings.enabled && std::ranges::find(membership_phases, phase) != membership_phases.end())
+            return bad("enabled", "leave it on: the node's own work in this phase ends its membership");
+        const bool leaves = phase == ShutdownPhase::ClusterLeave || phase == ShutdownPhase::ClusterExiting;
+        if (leaves && config.cluster.patient_leave && settings.timeout != defaults[i].timeout)
+            return bad("timeout", "set leave-timeout instead, which this phase follows");
+        if (phase == ShutdownPhase::ActorSystemTerminate &&
+            settings.timeout < config.transport_shutdown_timeout)
+            return bad("timeout", "use at least transport-shutdown-timeout (" +
+                                      std::to_string(config.transport_shutdown_timeout.count()) + " ms)");
+    }
+    return {};
+}
+
 } // namespace
 
 result<void> DaemonConfig::validate() const {
@@ -79,6 +112,12 @@ result<void> DaemonConfig::validate() const {
     if (transport_shutdown_timeout > setting_duration_max)
         return Error{
             Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
+    if (auto ok = validate_phases(*this); !ok) return ok;
+    if (expect_app_version && cluster.app_version != AppVersion())
+        return Error{Errc::invalid_argument,
+                     "setting app-version",
+                     "leave it out, or DaemonConfig::expect_app_version: one of them gives the version",
+                     {}};
     if (leave_timeout && *leave_timeout > setting_duration_max)
         return Error{Errc::invalid_argument, "setting leave-timeout", "use at most 8760 hours", {}};
     if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
@@ -119,8 +158,8 @@ namespace {
 
 /// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch
 /// what is stuck.
-CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
-    CoordinatedShutdown::Phases phases = default_shutdown_phases();
+CoordinatedShutdown::Phases phases_of(const DaemonConfig& config) {
+    CoordinatedShutdown::Phases phases = config.shutdown_phases;
     if (!config.cluster.patient_leave) return phases;
     const auto timeout = config.leave_timeout.value_or(config.leave_timeout_min());
     const auto at = [&](ShutdownPhase phase) -> auto& {
@@ -135,8 +174,7 @@ CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
 
 std::chrono::milliseconds DaemonConfig::shutdown_time_max() const {
     // The phases without membership tasks are the application's.
-    const auto phases = default_shutdown_phases();
-    const auto at = [&](ShutdownPhase phase) { return phases[static_cast<std::size_t>(phase)].timeout; };
+    const auto at = [&](ShutdownPhase phase) { return shutdown_phase(phase).timeout; };
     const auto leave = cluster.patient_leave
                            ? leave_timeout.value_or(leave_timeout_min()) + exiting_time_min
                            : at(ShutdownPhase::ClusterLeave) + at(ShutdownPhase::ClusterExiting);
@@ -151,8 +189,9 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       core_(transport_->self(), config_.cluster, random_,
             config_compat(config_, transport_->self().address().system)),
       bus_(bus_options(runtime)), published_(runtime), finished_(runtime), tasks_(runtime), main_(runtime),
-      shutdown_(shutdown_phases(config_)) {
+      shutdown_(phases_of(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
+    if (config_.expect_app_version) core_.expect_app_version();
     make_resolver();
     snapshot_.state = core_.state();
 }
@@ -188,6 +227,11 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const 
 }
 
 // --- inputs
+
+void Daemon::app_version(AppVersion version) {
+    if (ended_) return;
+    feed([&](const Now& now, Effects& out) { core_.app_version(std::move(version), now, out); });
+}
 
 void Daemon::execute(DaemonCmd::Any command) {
     if (ended_) return;

@@ -56,6 +56,7 @@ public:
     boost::asio::any_io_executor executor() const noexcept { return executor_; }
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
     std::vector<UniqueAddress> monitored() const;
+    const DaemonConfig& config() const noexcept { return config_; } ///< constant
 
     // --- Runtime's thread
     /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
@@ -68,6 +69,7 @@ public:
     void when_up(UniqueFunction<void(result<void>)> done);
     /// Calls `done` once the node has begun to join as it was told to, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
+    void app_version(AppVersion version);
     ConvergenceReport report() const;
     result<void> forget_data_center(std::string_view name);
     /// The handle is gone: nobody will ask for a graceful end any more.
@@ -146,6 +148,7 @@ private:
 
     // --- daemon_shutdown.cpp: coordinated shutdown (protocol.md §17)
     void add_membership_tasks();
+    void close_transport(UniqueFunction<void()> done);
     void carry_out(ShutdownSteps steps);
     void carry_out(shutdown_step::RunTask& step);
     void carry_out(shutdown_step::SetTimeout& step);
@@ -218,6 +221,7 @@ private:
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
     net::TimerId leave_timer_ = net::TimerId::None;
     bool leave_is_late_ = false;
+    bool transport_closes_ = false;
     CoordinatedShutdown shutdown_;
     std::map<std::pair<ShutdownPhase, std::string>, ShutdownTask> shutdown_tasks_;
     std::map<ShutdownPhase, net::TimerId> phase_timeouts_;

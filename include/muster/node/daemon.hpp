@@ -64,9 +64,25 @@ struct DaemonConfig {
     /// ShutdownReason::CannotStart (on_started() and async_up() say why); one that does not answer is warned
     /// about and asked again. Read every quarter of its time to live from then on.
     std::shared_ptr<Lease> lease;
-    /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport
-    /// afterwards.
+    /// Bounds closing the transport in the last phase of coordinated shutdown. More than 0, at most that
+    /// phase's timeout.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
+    /// How each phase of coordinated shutdown is run (protocol.md §17): see shutdown_phase(). Timeouts are
+    /// above 0 and at most a year. Phases with work of the membership's own (cluster-leave to
+    /// cluster-shutdown, actor-system-terminate) cannot be switched off; the time of cluster-leave and
+    /// cluster-exiting is leave_timeout's, unless patient_leave is off. With `recover` off a phase that fails
+    /// ends the node at once: it does not leave, others see it unreachable.
+    CoordinatedShutdown::Phases shutdown_phases = default_shutdown_phases();
+    /// `config.shutdown_phase(ShutdownPhase::ServiceStop).timeout = 30s;`
+    ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) noexcept {
+        return shutdown_phases[static_cast<std::size_t>(phase)];
+    }
+    const ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) const noexcept {
+        return shutdown_phases[static_cast<std::size_t>(phase)];
+    }
+    /// The application's version comes later, by ClusterDaemonHandle::app_version: until then this node joins
+    /// nobody and lets nobody join (protocol.md §1.7). Leave cluster.app_version as it is.
+    bool expect_app_version = false;
     /// Further settings that members must have alike, by key, and the application's own checks (protocol.md
     /// §5.5). Only digests travel.
     std::map<std::string, std::string> join_settings;
@@ -165,6 +181,10 @@ public:
     /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and
     /// at once if it has. Never if the Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
+    /// The version that DaemonConfig::expect_app_version waits for; now the node joins as it was told to. The
+    /// first one counts. Errors: invalid_argument without that setting, or when the version is longer than
+    /// app_version_bytes_max or has control characters.
+    result<void> app_version(AppVersion version);
     /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in
     /// Phase::cluster_exiting.
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
