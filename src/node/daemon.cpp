@@ -2,6 +2,7 @@
 #include "base/setting_limits.hpp"
 #include "base/split_mix64.hpp"
 #include "daemon_impl.hpp"
+#include "downing.hpp"
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -41,33 +42,6 @@ ClusterEventBus::Options bus_options(net::Runtime& runtime) {
     return options;
 }
 
-ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_name) {
-    auto compat = config.sbr ? ConfigCompat::cluster("split-brain-resolver", config.sbr->config_strategy(),
-                                                     config.sbr->config_weights())
-                             : ConfigCompat::cluster("none");
-    // A peer that does not know a key does not compare it: members of two versions can be in one cluster.
-    const auto compare = [&](const std::map<std::string, std::string>& values, KeyDifference difference) {
-        for (const auto& [key, value] : values) {
-            compat.set(key, value);
-            compat.require(key, KeyPresence::BothHave, difference);
-        }
-    };
-    if (config.sbr) {
-        // Each data center decides for itself: a quorum's size, for one, depends on how many members it has.
-        const std::string& center = config.cluster.multi_dc.self_data_center;
-        std::map<std::string, std::string> deciding;
-        for (auto& [key, value] : config.sbr->config_deciding(cluster_name))
-            deciding.emplace(center == "default" ? key : key + '@' + center, value);
-        compare(deciding, KeyDifference::Refuse);
-        compare(config.sbr->config_timing(), KeyDifference::Warn);
-    }
-    compare(config.join_settings, KeyDifference::Refuse);
-    for (const ConfigChecker& checker : config.join_checkers) compat.add(checker);
-    for (const auto& prefix : config.cluster.sensitive_config_paths) compat.add_sensitive(prefix);
-    return compat;
-}
-
-constexpr std::size_t decisions_max = 100;
 /// Commands to join that wait for the lease; more than one is a caller's repetition.
 constexpr std::size_t held_back_max = 16;
 
@@ -113,6 +87,7 @@ result<void> DaemonConfig::validate() const {
         return Error{
             Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
     if (auto ok = validate_phases(*this); !ok) return ok;
+    if (auto ok = validate_downing(*this); !ok) return ok;
     if (expect_app_version && cluster.app_version != AppVersion())
         return Error{Errc::invalid_argument,
                      "setting app-version",
@@ -128,13 +103,6 @@ result<void> DaemonConfig::validate() const {
                          "lease-majority its lease, too) may take to "
                          "remove who crashed, or leave it out",
                      {}};
-    if (!sbr) return {};
-    if (auto ok = sbr->validate(); !ok) return ok;
-    if (sbr->strategy == "lease-majority" && !lease)
-        return Error{Errc::invalid_argument,
-                     "setting split-brain-resolver.lease-majority.lease-implementation",
-                     "give DaemonConfig::lease an implementation, e.g. a FileLease",
-                     {}};
     return {};
 }
 
@@ -143,14 +111,15 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
     const auto& detector = cluster.failure_detector;
     const milliseconds detection = 2 * detector.heartbeat_interval + detector.acceptable_heartbeat_pause +
                                    cluster.unreachable_nodes_reaper_interval;
-    if (!sbr) return detection + milliseconds(10'000);
-    const milliseconds stable = sbr->stable_after;
-    const milliseconds unstable = sbr->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
+    const auto resolver = resolver_settings(*this);
+    if (!resolver) return detection + milliseconds(10'000);
+    const milliseconds stable = resolver->stable_after;
+    const milliseconds unstable = resolver->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
     // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live:
     // that is rare, and who leaves meanwhile marks itself Down, which costs nobody else anything.
-    const milliseconds asking = sbr->strategy == "lease-majority"
-                                    ? sbr->acquire_lease_delay_for_minority + 2 * sbr->lease_operation_timeout
-                                    : milliseconds(0);
+    const milliseconds asking =
+        asks_lease(*this) ? resolver->acquire_lease_delay_for_minority + 2 * resolver->lease_operation_timeout
+                          : milliseconds(0);
     return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval + asking;
 }
 
@@ -188,8 +157,8 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
       core_(transport_->self(), config_.cluster, random_,
             config_compat(config_, transport_->self().address().system)),
-      bus_(bus_options(runtime)), published_(runtime), finished_(runtime), tasks_(runtime), main_(runtime),
-      shutdown_(phases_of(config_)) {
+      quorum_observers_(config_.quorum_observers), bus_(bus_options(runtime)), published_(runtime),
+      finished_(runtime), tasks_(runtime), main_(runtime),       shutdown_(phases_of(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
     if (config_.expect_app_version) core_.expect_app_version();
     make_resolver();
@@ -205,10 +174,6 @@ RandomSource Daemon::make_random() {
     else
         runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
     return SplitMix64(state);
-}
-
-void Daemon::make_resolver() {
-    if (config_.sbr) resolver_.emplace(core_.self(), config_.cluster.multi_dc.self_data_center, *config_.sbr);
 }
 
 DaemonSnapshot Daemon::snapshot() const {
@@ -292,21 +257,8 @@ void Daemon::on_link(const UniqueAddress& peer, LinkEvent event) {
     update_departed();
 }
 
-void Daemon::update_departed() {
-    if (!resolver_) return;
-    std::vector<UniqueAddress> departed = core_.departed();
-    if (departed == departed_) return;
-    departed_ = departed;
-    resolver_->set_departed(std::move(departed));
-}
-
 void Daemon::on_connect_refused(const Address& peer) {
     feed([&](const Now& now, Effects& out) { core_.on_connect_refused(peer, now, out); });
-}
-
-void Daemon::on_quarantined_by(const UniqueAddress& peer) {
-    if (resolver_)
-        feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
 }
 
 bool Daemon::is_acquainted(const Address& address) const {
@@ -351,7 +303,7 @@ void Daemon::carry_out(effect::Publish& e) {
     measure_tombstones();
     expect_newcomers(e.events);
     update_departed();
-    if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
+    tell_resolver(e);
     publications_.push_back({std::move(e.state), std::move(e.events)});
     published_.notify();
     if (config_.cluster.publish_stats_interval == std::chrono::milliseconds::zero()) publish_stats();
@@ -469,20 +421,6 @@ void Daemon::carry_out(effect::NewIncarnation&) {
 void Daemon::carry_out(effect::Log& e) { runtime_.log().write(e.level, e.code, e.peer, std::move(e.fields)); }
 
 void Daemon::carry_out(effect::Count& e) { runtime_.metrics().counter(e.id).add(e.n); }
-
-void Daemon::carry_out(effect::Down& e) {
-    feed([&](const Now& now, Effects& out) { core_.down(e.nodes, now, out); });
-}
-
-void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }
-void Daemon::carry_out(effect::LeaseAcquire& e) { config_.lease->acquire(lease_answer(e.generation)); }
-void Daemon::carry_out(effect::LeaseRelease& e) { config_.lease->release(lease_answer(e.generation)); }
-
-void Daemon::carry_out(effect::Record& e) {
-    const std::lock_guard lock(snapshot_mutex_);
-    decisions_.push_back(std::move(e.decision));
-    if (decisions_.size() > decisions_max) decisions_.pop_front();
-}
 
 // --- callbacks
 

@@ -106,6 +106,22 @@ result<void> ClusterDaemonHandle::app_version(AppVersion version) {
     return {};
 }
 
+result<void> ClusterDaemonHandle::add_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
+    const auto bad = [](std::string advice) {
+        return Error{Errc::invalid_argument, "quorum observer", std::move(advice), {}};
+    };
+    if (!observer) return bad("give one that can be told");
+    if (!daemon_->config().sbr && !daemon_->config().downing_provider)
+        return bad("set DaemonConfig::sbr or downing_provider: without them no side is ever lost");
+    daemon_->post(
+        [observer = std::move(observer)](Daemon& d) mutable { d.add_quorum_observer(std::move(observer)); });
+    return {};
+}
+
+void ClusterDaemonHandle::remove_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
+    daemon_->post([observer = std::move(observer)](Daemon& d) { d.remove_quorum_observer(observer); });
+}
+
 TellResult ClusterDaemonHandle::tell(const Address& to, const Tell& message) const {
     auto answer = TellResult::NoRoute;
     daemon_->with_transport([&](ClusterTransport& transport) { answer = transport.tell(to, message); });

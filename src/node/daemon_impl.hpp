@@ -20,6 +20,8 @@
 
 namespace muster {
 
+class ProviderStrategy;
+
 /// What a leave has at least between being Leaving and giving up.
 inline constexpr std::chrono::seconds exiting_time_min{10};
 
@@ -70,6 +72,8 @@ public:
     /// Calls `done` once the node has begun to join as it was told to, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
     void app_version(AppVersion version);
+    void add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
+    void remove_quorum_observer(const std::shared_ptr<QuorumObserver>& observer);
     ConvergenceReport report() const;
     result<void> forget_data_center(std::string_view name);
     /// The handle is gone: nobody will ask for a graceful end any more.
@@ -113,13 +117,11 @@ private:
     void carry_out(effect::LeaseRelease& e);
     void carry_out(effect::Record& e);
     void on_timer(TimerKey key);
-    void make_resolver();
     void update_snapshot(const effect::Publish& published);
     void update_monitored();
     /// publish-stats-interval: the size of what this node knows, as gauges.
     void publish_stats();
     void measure_tombstones();
-    void update_departed();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     RandomSource make_random();
 
@@ -132,6 +134,12 @@ private:
     net::Task<void> stats_ticks(Duration interval);
     net::Task<void> publisher();
     void deliver_publications();
+
+    // --- daemon_resolver.cpp: the resolver
+    void make_resolver();
+    void tell_resolver(const effect::Publish& published);
+    void update_departed();
+    void deny_lease(std::uint64_t generation);
 
     // --- daemon_lease.cpp: the lease, beside what the resolver asks of it (protocol.md §15.3)
     enum class LeaseQuestion : std::uint8_t { Probe, Check, Renew };
@@ -173,6 +181,8 @@ private:
     std::shared_ptr<RemoteMessageSink> sink_;
     RandomSource random_;
     ClusterCore core_;
+    std::vector<std::shared_ptr<QuorumObserver>> quorum_observers_;
+    std::shared_ptr<ProviderStrategy> provider_strategy_; ///< of DaemonConfig::downing_provider
     std::optional<SbrRuntime> resolver_;
     ClusterEventBus bus_;
 
