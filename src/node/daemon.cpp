@@ -2,7 +2,9 @@
 #include "base/setting_limits.hpp"
 #include "base/split_mix64.hpp"
 #include "daemon_impl.hpp"
+#include "downing.hpp"
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <muster/ensure.hpp>
@@ -40,35 +42,40 @@ ClusterEventBus::Options bus_options(net::Runtime& runtime) {
     return options;
 }
 
-ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_name) {
-    auto compat = config.sbr ? ConfigCompat::cluster("split-brain-resolver", config.sbr->config_strategy(),
-                                                     config.sbr->config_weights())
-                             : ConfigCompat::cluster("none");
-    // A peer that does not know a key does not compare it: members of two versions can be in one cluster.
-    const auto compare = [&](const std::map<std::string, std::string>& values, KeyDifference difference) {
-        for (const auto& [key, value] : values) {
-            compat.set(key, value);
-            compat.require(key, KeyPresence::BothHave, difference);
-        }
-    };
-    if (config.sbr) {
-        // Each data center decides for itself: a quorum's size, for one, depends on how many members it has.
-        const std::string& center = config.cluster.multi_dc.self_data_center;
-        std::map<std::string, std::string> deciding;
-        for (auto& [key, value] : config.sbr->config_deciding(cluster_name))
-            deciding.emplace(center == "default" ? key : key + '@' + center, value);
-        compare(deciding, KeyDifference::Refuse);
-        compare(config.sbr->config_timing(), KeyDifference::Warn);
-    }
-    compare(config.join_settings, KeyDifference::Refuse);
-    for (const ConfigChecker& checker : config.join_checkers) compat.add(checker);
-    for (const auto& prefix : config.cluster.sensitive_config_paths) compat.add_sensitive(prefix);
-    return compat;
-}
-
-constexpr std::size_t decisions_max = 100;
 /// Commands to join that wait for the lease; more than one is a caller's repetition.
 constexpr std::size_t held_back_max = 16;
+
+/// Their work is the membership's own, and without it the node would not leave, or not end.
+constexpr std::array membership_phases = {ShutdownPhase::ClusterLeave, ShutdownPhase::ClusterExiting,
+                                          ShutdownPhase::ClusterExitingDone, ShutdownPhase::ClusterShutdown,
+                                          ShutdownPhase::ActorSystemTerminate};
+
+result<void> validate_phases(const DaemonConfig& config) {
+    const auto defaults = default_shutdown_phases();
+    for (std::size_t i = 0; i < shutdown_phase_count; ++i) {
+        const auto phase = static_cast<ShutdownPhase>(i);
+        const ShutdownPhaseSettings& settings = config.shutdown_phases[i];
+        const auto bad = [&](std::string_view what, std::string advice) {
+            return Error{Errc::invalid_argument,
+                         "setting coordinated-shutdown.phases." + std::string(to_string(phase)) + '.' +
+                             std::string(what),
+                         std::move(advice),
+                         {}};
+        };
+        if (settings.timeout.count() <= 0) return bad("timeout", "use more than 0 ms");
+        if (settings.timeout > setting_duration_max) return bad("timeout", "use at most 8760 hours");
+        if (!settings.enabled && std::ranges::find(membership_phases, phase) != membership_phases.end())
+            return bad("enabled", "leave it on: the node's own work in this phase ends its membership");
+        const bool leaves = phase == ShutdownPhase::ClusterLeave || phase == ShutdownPhase::ClusterExiting;
+        if (leaves && config.cluster.patient_leave && settings.timeout != defaults[i].timeout)
+            return bad("timeout", "set leave-timeout instead, which this phase follows");
+        if (phase == ShutdownPhase::ActorSystemTerminate &&
+            settings.timeout < config.transport_shutdown_timeout)
+            return bad("timeout", "use at least transport-shutdown-timeout (" +
+                                      std::to_string(config.transport_shutdown_timeout.count()) + " ms)");
+    }
+    return {};
+}
 
 } // namespace
 
@@ -79,6 +86,13 @@ result<void> DaemonConfig::validate() const {
     if (transport_shutdown_timeout > setting_duration_max)
         return Error{
             Errc::invalid_argument, "setting transport-shutdown-timeout", "use at most 8760 hours", {}};
+    if (auto ok = validate_phases(*this); !ok) return ok;
+    if (auto ok = validate_downing(*this); !ok) return ok;
+    if (expect_app_version && cluster.app_version != AppVersion())
+        return Error{Errc::invalid_argument,
+                     "setting app-version",
+                     "leave it out, or DaemonConfig::expect_app_version: one of them gives the version",
+                     {}};
     if (leave_timeout && *leave_timeout > setting_duration_max)
         return Error{Errc::invalid_argument, "setting leave-timeout", "use at most 8760 hours", {}};
     if (leave_timeout && cluster.patient_leave && *leave_timeout < leave_timeout_min())
@@ -89,13 +103,6 @@ result<void> DaemonConfig::validate() const {
                          "lease-majority its lease, too) may take to "
                          "remove who crashed, or leave it out",
                      {}};
-    if (!sbr) return {};
-    if (auto ok = sbr->validate(); !ok) return ok;
-    if (sbr->strategy == "lease-majority" && !lease)
-        return Error{Errc::invalid_argument,
-                     "setting split-brain-resolver.lease-majority.lease-implementation",
-                     "give DaemonConfig::lease an implementation, e.g. a FileLease",
-                     {}};
     return {};
 }
 
@@ -104,14 +111,15 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
     const auto& detector = cluster.failure_detector;
     const milliseconds detection = 2 * detector.heartbeat_interval + detector.acceptable_heartbeat_pause +
                                    cluster.unreachable_nodes_reaper_interval;
-    if (!sbr) return detection + milliseconds(10'000);
-    const milliseconds stable = sbr->stable_after;
-    const milliseconds unstable = sbr->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
+    const auto resolver = resolver_settings(*this);
+    if (!resolver) return detection + milliseconds(10'000);
+    const milliseconds stable = resolver->stable_after;
+    const milliseconds unstable = resolver->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
     // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live:
     // that is rare, and who leaves meanwhile marks itself Down, which costs nobody else anything.
-    const milliseconds asking = sbr->strategy == "lease-majority"
-                                    ? sbr->acquire_lease_delay_for_minority + 2 * sbr->lease_operation_timeout
-                                    : milliseconds(0);
+    const milliseconds asking =
+        asks_lease(*this) ? resolver->acquire_lease_delay_for_minority + 2 * resolver->lease_operation_timeout
+                          : milliseconds(0);
     return detection + std::max(2 * stable, stable + unstable) + 2 * SbrSettings::tick_interval + asking;
 }
 
@@ -119,8 +127,8 @@ namespace {
 
 /// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch
 /// what is stuck.
-CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
-    CoordinatedShutdown::Phases phases = default_shutdown_phases();
+CoordinatedShutdown::Phases phases_of(const DaemonConfig& config) {
+    CoordinatedShutdown::Phases phases = config.shutdown_phases;
     if (!config.cluster.patient_leave) return phases;
     const auto timeout = config.leave_timeout.value_or(config.leave_timeout_min());
     const auto at = [&](ShutdownPhase phase) -> auto& {
@@ -135,8 +143,7 @@ CoordinatedShutdown::Phases shutdown_phases(const DaemonConfig& config) {
 
 std::chrono::milliseconds DaemonConfig::shutdown_time_max() const {
     // The phases without membership tasks are the application's.
-    const auto phases = default_shutdown_phases();
-    const auto at = [&](ShutdownPhase phase) { return phases[static_cast<std::size_t>(phase)].timeout; };
+    const auto at = [&](ShutdownPhase phase) { return shutdown_phase(phase).timeout; };
     const auto leave = cluster.patient_leave
                            ? leave_timeout.value_or(leave_timeout_min()) + exiting_time_min
                            : at(ShutdownPhase::ClusterLeave) + at(ShutdownPhase::ClusterExiting);
@@ -150,9 +157,10 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       sink_(sink ? std::move(sink) : std::make_shared<NullSink>(runtime.metrics())), random_(make_random()),
       core_(transport_->self(), config_.cluster, random_,
             config_compat(config_, transport_->self().address().system)),
-      bus_(bus_options(runtime)), published_(runtime), finished_(runtime), tasks_(runtime), main_(runtime),
-      shutdown_(shutdown_phases(config_)) {
+      quorum_observers_(config_.quorum_observers), bus_(bus_options(runtime)), published_(runtime),
+      finished_(runtime), tasks_(runtime), main_(runtime),       shutdown_(phases_of(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
+    if (config_.expect_app_version) core_.expect_app_version();
     make_resolver();
     snapshot_.state = core_.state();
 }
@@ -166,10 +174,6 @@ RandomSource Daemon::make_random() {
     else
         runtime_.fill_entropy(std::as_writable_bytes(std::span{&state, 1}));
     return SplitMix64(state);
-}
-
-void Daemon::make_resolver() {
-    if (config_.sbr) resolver_.emplace(core_.self(), config_.cluster.multi_dc.self_data_center, *config_.sbr);
 }
 
 DaemonSnapshot Daemon::snapshot() const {
@@ -188,6 +192,11 @@ std::vector<std::shared_ptr<const SbrDecisionRecord>> Daemon::decisions() const 
 }
 
 // --- inputs
+
+void Daemon::app_version(AppVersion version) {
+    if (ended_) return;
+    feed([&](const Now& now, Effects& out) { core_.app_version(std::move(version), now, out); });
+}
 
 void Daemon::execute(DaemonCmd::Any command) {
     if (ended_) return;
@@ -248,21 +257,8 @@ void Daemon::on_link(const UniqueAddress& peer, LinkEvent event) {
     update_departed();
 }
 
-void Daemon::update_departed() {
-    if (!resolver_) return;
-    std::vector<UniqueAddress> departed = core_.departed();
-    if (departed == departed_) return;
-    departed_ = departed;
-    resolver_->set_departed(std::move(departed));
-}
-
 void Daemon::on_connect_refused(const Address& peer) {
     feed([&](const Now& now, Effects& out) { core_.on_connect_refused(peer, now, out); });
-}
-
-void Daemon::on_quarantined_by(const UniqueAddress& peer) {
-    if (resolver_)
-        feed([&](const Now& now, Effects& out) { resolver_->quarantined_by_remote(peer, now, out); });
 }
 
 bool Daemon::is_acquainted(const Address& address) const {
@@ -307,7 +303,7 @@ void Daemon::carry_out(effect::Publish& e) {
     measure_tombstones();
     expect_newcomers(e.events);
     update_departed();
-    if (resolver_) feed([&](const Now& now, Effects& out) { resolver_->on_events(e.events, now, out); });
+    tell_resolver(e);
     publications_.push_back({std::move(e.state), std::move(e.events)});
     published_.notify();
     if (config_.cluster.publish_stats_interval == std::chrono::milliseconds::zero()) publish_stats();
@@ -425,20 +421,6 @@ void Daemon::carry_out(effect::NewIncarnation&) {
 void Daemon::carry_out(effect::Log& e) { runtime_.log().write(e.level, e.code, e.peer, std::move(e.fields)); }
 
 void Daemon::carry_out(effect::Count& e) { runtime_.metrics().counter(e.id).add(e.n); }
-
-void Daemon::carry_out(effect::Down& e) {
-    feed([&](const Now& now, Effects& out) { core_.down(e.nodes, now, out); });
-}
-
-void Daemon::carry_out(effect::LeaseCheck& e) { config_.lease->check(lease_answer(e.generation)); }
-void Daemon::carry_out(effect::LeaseAcquire& e) { config_.lease->acquire(lease_answer(e.generation)); }
-void Daemon::carry_out(effect::LeaseRelease& e) { config_.lease->release(lease_answer(e.generation)); }
-
-void Daemon::carry_out(effect::Record& e) {
-    const std::lock_guard lock(snapshot_mutex_);
-    decisions_.push_back(std::move(e.decision));
-    if (decisions_.size() > decisions_max) decisions_.pop_front();
-}
 
 // --- callbacks
 

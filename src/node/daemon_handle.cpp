@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The handle: from any thread to the Runtime's.
 #include "daemon_impl.hpp"
+#include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/net/runtime.hpp>
+#include <muster/setting_limits.hpp>
 #include <utility>
 
 namespace muster {
@@ -89,6 +91,35 @@ void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string nam
     daemon_->post([phase, name = std::move(name), task = std::move(task)](Daemon& d) mutable {
         d.add_shutdown_task(phase, std::move(name), std::move(task));
     });
+}
+
+result<void> ClusterDaemonHandle::app_version(AppVersion version) {
+    const auto bad = [](std::string advice) {
+        return Error{Errc::invalid_argument, "app-version", std::move(advice), {}};
+    };
+    if (!daemon_->config().expect_app_version)
+        return bad("set DaemonConfig::expect_app_version: without it the version is fixed at the start");
+    if (!is_label(version.text())) return bad("use UTF-8 text without control characters");
+    if (auto ok = check_member_limits({}, version); !ok)
+        return bad("use at most " + std::to_string(app_version_bytes_max) + " bytes");
+    daemon_->post([version = std::move(version)](Daemon& d) mutable { d.app_version(std::move(version)); });
+    return {};
+}
+
+result<void> ClusterDaemonHandle::add_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
+    const auto bad = [](std::string advice) {
+        return Error{Errc::invalid_argument, "quorum observer", std::move(advice), {}};
+    };
+    if (!observer) return bad("give one that can be told");
+    if (!daemon_->config().sbr && !daemon_->config().downing_provider)
+        return bad("set DaemonConfig::sbr or downing_provider: without them no side is ever lost");
+    daemon_->post(
+        [observer = std::move(observer)](Daemon& d) mutable { d.add_quorum_observer(std::move(observer)); });
+    return {};
+}
+
+void ClusterDaemonHandle::remove_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
+    daemon_->post([observer = std::move(observer)](Daemon& d) { d.remove_quorum_observer(observer); });
 }
 
 TellResult ClusterDaemonHandle::tell(const Address& to, const Tell& message) const {

@@ -20,6 +20,8 @@
 
 namespace muster {
 
+class ProviderStrategy;
+
 /// What a leave has at least between being Leaving and giving up.
 inline constexpr std::chrono::seconds exiting_time_min{10};
 
@@ -56,6 +58,7 @@ public:
     boost::asio::any_io_executor executor() const noexcept { return executor_; }
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
     std::vector<UniqueAddress> monitored() const;
+    const DaemonConfig& config() const noexcept { return config_; } ///< constant
 
     // --- Runtime's thread
     /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
@@ -68,6 +71,9 @@ public:
     void when_up(UniqueFunction<void(result<void>)> done);
     /// Calls `done` once the node has begun to join as it was told to, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
+    void app_version(AppVersion version);
+    void add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
+    void remove_quorum_observer(const std::shared_ptr<QuorumObserver>& observer);
     ConvergenceReport report() const;
     result<void> forget_data_center(std::string_view name);
     /// The handle is gone: nobody will ask for a graceful end any more.
@@ -111,13 +117,11 @@ private:
     void carry_out(effect::LeaseRelease& e);
     void carry_out(effect::Record& e);
     void on_timer(TimerKey key);
-    void make_resolver();
     void update_snapshot(const effect::Publish& published);
     void update_monitored();
     /// publish-stats-interval: the size of what this node knows, as gauges.
     void publish_stats();
     void measure_tombstones();
-    void update_departed();
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     RandomSource make_random();
 
@@ -130,6 +134,12 @@ private:
     net::Task<void> stats_ticks(Duration interval);
     net::Task<void> publisher();
     void deliver_publications();
+
+    // --- daemon_resolver.cpp: the resolver
+    void make_resolver();
+    void tell_resolver(const effect::Publish& published);
+    void update_departed();
+    void deny_lease(std::uint64_t generation);
 
     // --- daemon_lease.cpp: the lease, beside what the resolver asks of it (protocol.md §15.3)
     enum class LeaseQuestion : std::uint8_t { Probe, Check, Renew };
@@ -146,6 +156,7 @@ private:
 
     // --- daemon_shutdown.cpp: coordinated shutdown (protocol.md §17)
     void add_membership_tasks();
+    void close_transport(UniqueFunction<void()> done);
     void carry_out(ShutdownSteps steps);
     void carry_out(shutdown_step::RunTask& step);
     void carry_out(shutdown_step::SetTimeout& step);
@@ -170,6 +181,8 @@ private:
     std::shared_ptr<RemoteMessageSink> sink_;
     RandomSource random_;
     ClusterCore core_;
+    std::vector<std::shared_ptr<QuorumObserver>> quorum_observers_;
+    std::shared_ptr<ProviderStrategy> provider_strategy_; ///< of DaemonConfig::downing_provider
     std::optional<SbrRuntime> resolver_;
     ClusterEventBus bus_;
 
@@ -218,6 +231,7 @@ private:
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
     net::TimerId leave_timer_ = net::TimerId::None;
     bool leave_is_late_ = false;
+    bool transport_closes_ = false;
     CoordinatedShutdown shutdown_;
     std::map<std::pair<ShutdownPhase, std::string>, ShutdownTask> shutdown_tasks_;
     std::map<ShutdownPhase, net::TimerId> phase_timeouts_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The lease of lease-majority, beside what the resolver asks of it: whether it can work at all, what others
-/// have of it, its renewal.
+/// The lease of lease-majority, or of an application's own strategy, beside what the resolver asks of it:
+/// whether it can work at all, what others have of it, its renewal.
 #include "daemon_impl.hpp"
+#include "downing.hpp"
 #include <algorithm>
 
 namespace muster {
@@ -9,9 +10,7 @@ namespace muster {
 using Daemon = ClusterDaemonHandle::Daemon;
 using std::chrono::milliseconds;
 
-bool Daemon::uses_lease() const {
-    return config_.sbr && config_.sbr->strategy == "lease-majority" && !config_.sbr->dry_run && config_.lease;
-}
+bool Daemon::uses_lease() const { return asks_lease(config_) && !config_.sbr->dry_run && config_.lease; }
 
 Lease::Done Daemon::lease_answer(std::uint64_t generation) {
     return [weak = weak_from_this(), generation](LeaseAnswer answer) {

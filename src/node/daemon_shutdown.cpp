@@ -37,13 +37,17 @@ void Daemon::add_membership_tasks() {
         if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
         done();
     });
-    add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport", [this](TaskDone done) {
-        // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
-        const Duration patience =
-            ever_joined_ ? config_.transport_shutdown_timeout
-                         : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
-        transport_->shutdown(runtime_.monotonic_now() + patience, std::move(done));
-    });
+    add_shutdown_task(ShutdownPhase::ActorSystemTerminate, "transport",
+                      [this](TaskDone done) { close_transport(std::move(done)); });
+}
+
+void Daemon::close_transport(UniqueFunction<void()> done) {
+    transport_closes_ = true;
+    // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
+    const Duration patience = ever_joined_
+                                  ? config_.transport_shutdown_timeout
+                                  : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
+    transport_->shutdown(runtime_.monotonic_now() + patience, std::move(done));
 }
 
 void Daemon::add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task) {
@@ -129,7 +133,16 @@ void Daemon::carry_out(shutdown_step::TaskFailed& step) {
                             {"cause", step.error.message()}});
 }
 
-void Daemon::carry_out(shutdown_step::Finished&) { finished_.notify(); }
+void Daemon::carry_out(shutdown_step::Finished& step) {
+    if (step.completed) return finished_.notify();
+    // A phase without `recover` has failed: of what would come only the end is left, which has to come.
+    runtime_.log().error("node.shutdown.cut_short", {}, {});
+    if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
+    if (transport_closes_) return finished_.notify();
+    close_transport([weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->finished_.notify();
+    });
+}
 
 void Daemon::leave_then(UniqueFunction<void()> done) {
     const auto status = core_.state()->self_status();

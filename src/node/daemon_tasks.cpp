@@ -128,7 +128,7 @@ net::Task<void> Daemon::downing_ticks() {
     // The resolver's own interval, quicker where everything else is (protocol.md §18: 1 s beside 20 s of
     // stable-after).
     const auto interval = std::clamp<std::chrono::milliseconds>(
-        config_.sbr->stable_after / 20, std::chrono::milliseconds(50), SbrSettings::tick_interval);
+        resolver_->settings().stable_after / 20, std::chrono::milliseconds(50), SbrSettings::tick_interval);
     while (!tasks_.stopping()) {
         auto slept = co_await runtime_.sleep_for(interval);
         if (!slept) co_return;

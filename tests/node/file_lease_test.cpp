@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 #include <muster/ensure.hpp>
+#include <muster/node/file_lease.hpp>
 #include <sstream>
 #include <sys/file.h>
 #include <sys/stat.h>

@@ -36,7 +36,7 @@ inline constexpr std::size_t shutdown_phase_count = 12;
 std::string_view to_string(ShutdownPhase phase) noexcept;
 std::optional<ShutdownPhase> parse_shutdown_phase(std::string_view text) noexcept;
 
-/// How a phase is run.
+/// How a phase is run: DaemonConfig::shutdown_phase().
 struct ShutdownPhaseSettings {
     std::chrono::milliseconds timeout{5000}; ///< > 0; then the next phase runs (or not, see recover)
     bool enabled = true;                     ///< off: its tasks are skipped

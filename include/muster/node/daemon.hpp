@@ -9,8 +9,10 @@
 #include <muster/cluster/protocol/gossip_pdu.hpp>
 #include <muster/cluster/protocol/settings.hpp>
 #include <muster/cluster/sbr/lease.hpp>
+#include <muster/cluster/sbr/provider.hpp>
 #include <muster/cluster/sbr/record.hpp>
 #include <muster/cluster/sbr/settings.hpp>
+#include <muster/cluster/sbr/strategy.hpp>
 #include <muster/cluster/state/membership.hpp>
 #include <muster/node/completion.hpp>
 #include <muster/node/coordinated_shutdown.hpp>
@@ -60,13 +62,49 @@ struct DaemonConfig {
     ClusterSettings cluster;
     /// Split-brain resolution; absent: nobody is downed automatically (spawn_daemon_with_sbr sets it).
     std::optional<SbrSettings> sbr;
-    /// For lease-majority. It is asked before the node joins: one that cannot work ends the node with
-    /// ShutdownReason::CannotStart (on_started() and async_up() say why); one that does not answer is warned
-    /// about and asked again. Read every quarter of its time to live from then on.
+    /// A strategy of the application's own in the place of the one that `sbr` names: `sbr` has to be set, and
+    /// gives it times, indirectly-connected, dry-run and, if it asks a lease, the lease's settings
+    /// (SbrSettings::validate_with says what else must be left out). All members need the same: who joins
+    /// with another name() or describe() is refused. Called on the Runtime's thread.
+    std::shared_ptr<const DowningStrategy> downing_strategy;
+    /// Somebody else than the resolver decides on the unreachable (protocol.md §15.8); without `sbr`,
+    /// `downing_strategy` and `lease`. All members need one of the same name().
+    /// - Its decide() counts once nothing has changed for its stable_after(), on the leader of each side, as
+    ///   long as somebody is unreachable (§15.1), and again after as long while that is so. Changes that do
+    ///   not end are left to it, too: nobody goes for them (§15.5).
+    /// - The nodes of a decision are those of §15.2's table, downed in one change, self last, and recorded
+    ///   (decisions()). The indirectly connected go alone; about the rest it is asked again.
+    /// - There is no lease: a decision that asks one counts as if it had been denied.
+    /// - A node that a member has quarantined goes as it does with a resolver (§15.6).
+    /// Called on the Runtime's thread.
+    std::shared_ptr<const DowningProvider> downing_provider;
+    /// Told when this node's side would no longer survive, and when it would again; needs `sbr` or
+    /// `downing_provider`. More by ClusterDaemonHandle::add_quorum_observer.
+    std::vector<std::shared_ptr<QuorumObserver>> quorum_observers;
+    /// For lease-majority, or a `downing_strategy` that asks a lease. It is asked before the node joins: one
+    /// that cannot work ends the node with ShutdownReason::CannotStart (on_started() and async_up() say why);
+    /// one that does not answer is warned about and asked again. Read every quarter of its time to live from
+    /// then on.
     std::shared_ptr<Lease> lease;
-    /// The whole of coordinated shutdown is bounded by its phases; this bounds closing the transport
-    /// afterwards.
+    /// Bounds closing the transport in the last phase of coordinated shutdown. More than 0, at most that
+    /// phase's timeout.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
+    /// How each phase of coordinated shutdown is run (protocol.md §17): see shutdown_phase(). Timeouts are
+    /// above 0 and at most a year. Phases with work of the membership's own (cluster-leave to
+    /// cluster-shutdown, actor-system-terminate) cannot be switched off; the time of cluster-leave and
+    /// cluster-exiting is leave_timeout's, unless patient_leave is off. With `recover` off a phase that fails
+    /// ends the node at once: it does not leave, others see it unreachable.
+    CoordinatedShutdown::Phases shutdown_phases = default_shutdown_phases();
+    /// `config.shutdown_phase(ShutdownPhase::ServiceStop).timeout = 30s;`
+    ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) noexcept {
+        return shutdown_phases[static_cast<std::size_t>(phase)];
+    }
+    const ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) const noexcept {
+        return shutdown_phases[static_cast<std::size_t>(phase)];
+    }
+    /// The application's version comes later, by ClusterDaemonHandle::app_version: until then this node joins
+    /// nobody and lets nobody join (protocol.md §1.7). Leave cluster.app_version as it is.
+    bool expect_app_version = false;
     /// Further settings that members must have alike, by key, and the application's own checks (protocol.md
     /// §5.5). Only digests travel.
     std::map<std::string, std::string> join_settings;
@@ -165,6 +203,16 @@ public:
     /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and
     /// at once if it has. Never if the Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
+    /// The version that DaemonConfig::expect_app_version waits for; now the node joins as it was told to. The
+    /// first one counts. Errors: invalid_argument without that setting, or when the version is longer than
+    /// app_version_bytes_max or has control characters.
+    result<void> app_version(AppVersion version);
+    /// From now on `observer` is told on the Runtime's thread, at once if the quorum is lost already; one
+    /// that is registered stays so once. Errors: invalid_argument for null, or when nobody decides on a split
+    /// (neither DaemonConfig::sbr nor downing_provider).
+    result<void> add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
+    /// What is under way on the Runtime's thread may still tell it once.
+    void remove_quorum_observer(std::shared_ptr<QuorumObserver> observer);
     /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in
     /// Phase::cluster_exiting.
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);

@@ -253,7 +253,11 @@ void SbrRuntime::report_unreachable(std::size_t before, Effects& out) {
 
 void SbrRuntime::add_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
     MUSTER_ENSURE(observer != nullptr, "an observer to tell");
-    observers_.push_back(std::move(observer));
+    // Without observers nobody has followed the quorum: the first one has been told nothing yet.
+    if (observers_.empty()) told_quorum_ = true;
+    const bool is_lost = !told_quorum_;
+    observers_.push_back(observer);
+    if (is_lost) observer->on_quorum_lost();
     update_quorum();
 }
 

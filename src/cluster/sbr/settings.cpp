@@ -123,6 +123,36 @@ result<void> SbrSettings::validate() const {
     return validate_common(*this);
 }
 
+result<void> SbrSettings::validate_with(const DowningStrategy& own) const {
+    const std::string_view name = own.name();
+    if (!is_label(name))
+        return bad_setting(
+            "active-strategy", '"' + to_utf8(name) + '"',
+            "give DaemonConfig::downing_strategy a name of UTF-8 text without control characters");
+    if (std::find(strategy_names.begin(), strategy_names.end(), name) != strategy_names.end())
+        return bad_setting("active-strategy", '"' + std::string(name) + '"',
+                           "a built-in strategy has this name, and the join check would take the one for the "
+                           "other: give DaemonConfig::downing_strategy another");
+    const SbrSettings untouched;
+    const std::pair<std::string_view, bool> unread[] = {
+        {"active-strategy", strategy != untouched.strategy},
+        {"role", !role.empty()},
+        {"weights", !role_weights().is_default()},
+        {"static-quorum.quorum-size", quorum_size != untouched.quorum_size},
+        {"keep-oldest.down-if-alone", down_if_alone != untouched.down_if_alone},
+        {"keep-referee.referee", referee.has_value()},
+        {"keep-referee.down-all-if-less-than-nodes",
+         down_all_if_less_than_nodes != untouched.down_all_if_less_than_nodes}};
+    for (const auto& [setting, is_set] : unread)
+        if (is_set)
+            return bad_setting(setting, {},
+                               "leave it out: the strategy \"" + std::string(name) +
+                                   "\" of DaemonConfig::downing_strategy does not read it");
+    if (!lease_implementation.empty())
+        if (auto ok = validate_lease(*this); !ok) return ok;
+    return validate_common(*this);
+}
+
 RoleWeights SbrSettings::role_weights() const {
     return {std::map<std::string, std::uint32_t, std::less<>>(weights.begin(), weights.end()),
             weight_of_others};
@@ -151,13 +181,34 @@ result<std::shared_ptr<const DowningStrategy>> SbrSettings::make_strategy() cons
 
 namespace {
 
+using ConfigValues = std::map<std::string, std::string>;
+
 std::string config_key(std::string_view name) { return "cluster.split-brain-resolver." + std::string(name); }
+
+void add_indirect(const SbrSettings& s, ConfigValues& values) {
+    values[config_key("indirectly-connected")] = s.indirect == SbrSettings::Indirect::All ? "all" : "blamed";
+}
+
+void add_lease(const SbrSettings& s, std::string_view cluster_name, ConfigValues& values) {
+    values[config_key("lease-majority.lease-implementation")] = s.lease_implementation;
+    values[config_key("lease-majority.lease-name")] =
+        s.lease_name.empty() ? SbrSettings::default_lease_name(cluster_name) : s.lease_name;
+}
 
 } // namespace
 
-std::map<std::string, std::string> SbrSettings::config_deciding(std::string_view cluster_name) const {
-    std::map<std::string, std::string> values;
-    values[config_key("indirectly-connected")] = indirect == Indirect::All ? "all" : "blamed";
+ConfigValues SbrSettings::config_deciding_with(const DowningStrategy& own,
+                                               std::string_view cluster_name) const {
+    ConfigValues values;
+    add_indirect(*this, values);
+    values[config_key("own-strategy")] = own.describe();
+    if (!lease_implementation.empty()) add_lease(*this, cluster_name, values);
+    return values;
+}
+
+ConfigValues SbrSettings::config_deciding(std::string_view cluster_name) const {
+    ConfigValues values;
+    add_indirect(*this, values);
     const bool has_role = strategy == "keep-majority" || strategy == "static-quorum" ||
                           strategy == "keep-oldest" || strategy == "lease-majority";
     if (has_role) values[config_key("role")] = role;
@@ -170,11 +221,7 @@ std::map<std::string, std::string> SbrSettings::config_deciding(std::string_view
         values[config_key("keep-referee.down-all-if-less-than-nodes")] =
             std::to_string(down_all_if_less_than_nodes);
     }
-    if (strategy == "lease-majority") {
-        values[config_key("lease-majority.lease-implementation")] = lease_implementation;
-        values[config_key("lease-majority.lease-name")] =
-            lease_name.empty() ? default_lease_name(cluster_name) : lease_name;
-    }
+    if (strategy == "lease-majority") add_lease(*this, cluster_name, values);
     return values;
 }
 

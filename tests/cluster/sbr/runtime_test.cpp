@@ -750,6 +750,31 @@ TEST(QuorumObserver, IsToldTheEdgesOnly) {
     EXPECT_EQ(observer->calls, "LR");
 }
 
+TEST(QuorumObserver, ASecondOneIsToldOfTheLossThatTheFirstKnowsOf) {
+    Resolver r = three_nodes(settings_of("keep-majority"));
+    const auto first = std::make_shared<Observer>();
+    r.runtime.add_quorum_observer(first);
+    r.unreachable(0, "bc");
+    ASSERT_EQ(first->calls, "L");
+    const auto second = std::make_shared<Observer>();
+    r.runtime.add_quorum_observer(second);
+    EXPECT_EQ(second->calls, "L");
+    r.reachable(0, "bc");
+    EXPECT_EQ(first->calls + ' ' + second->calls, "LR LR");
+}
+
+TEST(QuorumObserver, OneThatComesAfterTheOthersHaveGoneHearsOfNoLossThatIsOver) {
+    Resolver r = three_nodes(settings_of("keep-majority"));
+    const auto first = std::make_shared<Observer>();
+    r.runtime.add_quorum_observer(first);
+    r.unreachable(0, "bc");
+    r.runtime.remove_quorum_observer(first);
+    r.reachable(0, "bc");
+    const auto second = std::make_shared<Observer>();
+    r.runtime.add_quorum_observer(second);
+    EXPECT_EQ(second->calls, "");
+}
+
 TEST(QuorumObserver, ANewOneIsToldThatTheQuorumIsLostAlready) {
     Resolver r = three_nodes(settings_of("keep-majority", 20'000));
     r.unreachable(0, "bc");

@@ -9,18 +9,26 @@
 
 namespace muster {
 
-/// Whoever downs unreachable members, or does not (protocol.md §15.8).
+/// Whoever downs unreachable members, or does not (protocol.md §15.8). An application's own is given to a
+/// node as DaemonConfig::downing_provider, which says when it is asked and what becomes of its decisions.
+/// Immutable, so that nodes may share one. No function may throw.
 class DowningProvider {
 public:
     virtual ~DowningProvider() = default;
-    /// As in the setting cluster.downing-provider, which must be equal on all nodes.
+    /// As in the setting cluster.downing-provider, which must be equal on all nodes: whoever joins with
+    /// another is refused.
     virtual std::string_view name() const noexcept = 0;
     /// How long higher layers wait after MemberRemoved of a downed member before they start its work
-    /// elsewhere (protocol.md §15.7). `configured` is cluster.down-removal-margin, 0 when off.
+    /// elsewhere (protocol.md §15.7). `configured` is cluster.down-removal-margin, 0 when off. 0 to a year;
+    /// asked once, at the start.
     virtual std::chrono::milliseconds
     down_removal_margin(std::chrono::milliseconds configured) const noexcept = 0;
-    /// What it would do about this state if nothing changed any more.
+    /// What it would do about this state if nothing changed any more. Pure: of the same state the same
+    /// answer, and no waiting.
     virtual DowningDecision decide(const MembershipState& state) const = 0;
+    /// How long nothing may have changed before the node carries decide() out (stable-after of protocol.md
+    /// §15.1). 0 to a year; asked once, at the start.
+    virtual std::chrono::milliseconds stable_after() const noexcept { return std::chrono::seconds{20}; }
 };
 
 /// The default provider: unreachable nodes stay until an operator acts.
@@ -47,6 +55,7 @@ public:
     down_removal_margin(std::chrono::milliseconds configured) const noexcept override;
     /// Stay while everybody is reachable.
     DowningDecision decide(const MembershipState& state) const override;
+    std::chrono::milliseconds stable_after() const noexcept override { return settings_.stable_after; }
     /// Whom that decision downs, in UniqueAddress order.
     std::vector<UniqueAddress> nodes_to_down(const MembershipState& state) const;
 
@@ -59,8 +68,10 @@ private:
 };
 
 /// Told when this side, as it sees itself, stops and starts again to be one that would survive. Edge
-/// triggered: each call is a change. An application can stop taking writes at once instead of after
-/// stable-after.
+/// triggered: each call is a change; the first can only be a loss. An application can stop taking writes at
+/// once instead of after stable-after. Registered with DaemonConfig::quorum_observers or
+/// ClusterDaemonHandle::add_quorum_observer, and called on the Runtime's thread: it must not throw nor wait,
+/// but may call the handle. Once the node itself is removed or stops there is no further call.
 class QuorumObserver {
 public:
     virtual ~QuorumObserver() = default;

@@ -66,7 +66,8 @@ struct SbrSettings {
     bool down_if_alone = true;                   ///< keep-oldest
     std::optional<Address> referee;              ///< keep-referee: required
     std::size_t down_all_if_less_than_nodes = 1; ///< keep-referee
-    /// lease-majority: which backend, e.g. "file" or "memory" or an application's own name; required.
+    /// lease-majority: which backend, e.g. "file" or "memory" or an application's own name; required. Of a
+    /// strategy of the application's own: required if it asks a lease.
     std::string lease_implementation;
     std::string lease_name;                                           ///< "": default_lease_name(cluster)
     std::chrono::milliseconds acquire_lease_delay_for_minority{2000}; ///< >= 0
@@ -81,6 +82,10 @@ struct SbrSettings {
     result<void> validate() const;
     /// The strategy these settings name; the error of validate() otherwise.
     result<std::shared_ptr<const DowningStrategy>> make_strategy() const;
+    /// validate() for a strategy of the application's own (DaemonConfig::downing_strategy), which these
+    /// settings give times, lease and dry-run. Its name is a label of its own, none of sbr_strategy_names().
+    /// `strategy` and what only the built-in ones read stay as they are by default: nobody would read them.
+    result<void> validate_with(const DowningStrategy& own) const;
     RoleWeights role_weights() const;
     /// Canonical values for the join check (protocol.md §5.5): strategy, and weights.
     std::string config_strategy() const { return strategy; }
@@ -88,6 +93,10 @@ struct SbrSettings {
     /// Every other setting that decides who stays, by full key, in canonical text: two nodes that differ in
     /// one may both stay, or both go. `cluster_name` makes the default lease's name.
     std::map<std::string, std::string> config_deciding(std::string_view cluster_name) const;
+    /// The same with a strategy of the application's own: its describe() stands for its settings, under
+    /// split-brain-resolver.own-strategy.
+    std::map<std::string, std::string> config_deciding_with(const DowningStrategy& own,
+                                                            std::string_view cluster_name) const;
     /// Those that decide when, and dry-run: a difference is worth a warning.
     std::map<std::string, std::string> config_timing() const;
 

@@ -76,13 +76,15 @@ struct DowningVerdict {
 };
 
 /// Decides for one side of a split. Pure: the same model gives the same verdict. Implementations are
-/// immutable, so safe to share between threads.
+/// immutable, so safe to share between threads. An application's own is given to a node as
+/// DaemonConfig::downing_strategy.
 class DowningStrategy {
 public:
     virtual ~DowningStrategy() = default;
-    /// As in the setting split-brain-resolver.active-strategy.
+    /// As in the setting split-brain-resolver.active-strategy. Whoever joins with another name is refused.
     virtual std::string_view name() const noexcept = 0;
-    /// Name and settings for logs: "keep-majority(role=backend)".
+    /// Name and settings for logs and records: "keep-majority(role=backend)". The join check compares it for
+    /// an application's own strategy, so it names every setting that decides who stays, in canonical text.
     virtual std::string describe() const { return std::string(name()); }
     virtual DowningVerdict decide(const SbrModel& model) const = 0;
     /// A sentence when the model is one the strategy cannot keep its promise for; empty: fine.
