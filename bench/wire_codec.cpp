@@ -13,11 +13,11 @@ namespace {
 constexpr std::string_view target = "akka.tcp://S@127.0.0.1:2552/user/echo";
 constexpr std::string_view sender = "akka.tcp://S@127.0.0.1:2551/user/me";
 
-TellView tell_of(std::span<const std::byte> payload) { return {target, "json:Hello", payload, sender}; }
+Tell tell_of(std::span<const std::byte> payload) { return {target, "json:Hello", payload, sender}; }
 
 void EncodeTell(benchmark::State& state) {
     const std::vector<std::byte> payload(static_cast<std::size_t>(state.range(0)), std::byte{7});
-    const TellView tell = tell_of(payload);
+    const Tell tell = tell_of(payload);
     std::vector<std::byte> chunk(64 * 1024 + payload.size());
     std::byte* out = chunk.data();
     for (auto _ : state) {
@@ -34,7 +34,7 @@ BENCHMARK(EncodeTell)->Arg(64)->Arg(1024);
 /// With the checks that the first tell of a path needs.
 void CheckAndEncodeTell(benchmark::State& state) {
     const std::vector<std::byte> payload(64, std::byte{7});
-    const TellView tell = tell_of(payload);
+    const Tell tell = tell_of(payload);
     std::vector<std::byte> chunk(1024);
     for (auto _ : state) {
         bool sendable = tell_is_sendable(tell);
@@ -47,11 +47,11 @@ BENCHMARK(CheckAndEncodeTell);
 
 void DecodeTell(benchmark::State& state) {
     const std::vector<std::byte> payload(static_cast<std::size_t>(state.range(0)), std::byte{7});
-    const TellView tell = tell_of(payload);
+    const Tell tell = tell_of(payload);
     std::vector<std::byte> frame(tell_frame_bytes(tell));
     write_tell(frame.data(), tell, frame.size());
     const auto body = std::span<const std::byte>{frame}.subspan(frame_header_bytes);
-    TellView parsed;
+    Tell parsed;
     for (auto _ : state) {
         bool good = parse_tell(body, parsed);
         benchmark::DoNotOptimize(good);

@@ -14,10 +14,6 @@ namespace {
 /// After the last send: then the chunk goes back to the pool.
 constexpr std::chrono::seconds memory_kept_for{1};
 
-wire::TellView view_of(const Tell& tell) {
-    return {tell.target_path, tell.manifest, tell.payload, tell.sender_path};
-}
-
 Outbox::Limits limits_of(const TcpTransportOptions& options) {
     return {options.association_bytes_max, options.waiting_tells_max, options.waiting_bytes_max};
 }
@@ -35,9 +31,8 @@ Association::~Association() = default;
 // --- any thread
 
 TellResult Association::tell(const Tell& tell) {
-    const wire::TellView view = view_of(tell);
-    const std::size_t bytes = wire::tell_frame_bytes(view);
-    if (!wire::tell_is_sendable(view, frame_bytes_max_)) [[unlikely]] {
+    const std::size_t bytes = wire::tell_frame_bytes(tell);
+    if (!wire::tell_is_sendable(tell, frame_bytes_max_)) [[unlikely]] {
         const bool large = bytes - wire::frame_header_bytes > frame_bytes_max_;
         lifeline_->use([&](net::Runtime&, Counters& c) {
             (large ? c.tells_refused_too_large : c.tells_refused_not_utf8).add();
@@ -45,25 +40,25 @@ TellResult Association::tell(const Tell& tell) {
         return large ? TellResult::TooLarge : TellResult::NoRoute;
     }
     if (bytes <= Outbox::whole_bytes_max) [[likely]]
-        return answer(outbox_.put(bytes, [&](std::byte* out) { wire::write_tell(out, view, bytes); }));
-    return answer(tell_large(view, bytes));
+        return answer(outbox_.put(bytes, [&](std::byte* out) { wire::write_tell(out, tell, bytes); }));
+    return answer(tell_large(tell, bytes));
 }
 
-Outbox::Put Association::tell_large(const wire::TellView& view, std::size_t bytes) {
+Outbox::Put Association::tell_large(const Tell& tell, std::size_t bytes) {
     std::array<std::byte, 1024> head;
     std::array<std::byte, 1024> tail;
-    const std::size_t head_bytes = wire::tell_head_bytes(view);
-    const std::size_t tail_bytes = wire::tell_tail_bytes(view);
+    const std::size_t head_bytes = wire::tell_head_bytes(tell);
+    const std::size_t tail_bytes = wire::tell_tail_bytes(tell);
     if (bytes <= Outbox::chunked_bytes_max && head_bytes <= head.size() && tail_bytes <= tail.size()) {
-        wire::write_tell_head(head.data(), view, bytes);
-        wire::write_tell_tail(tail.data(), view);
-        const std::array<std::span<const std::byte>, 3> parts{std::span{head}.first(head_bytes), view.payload,
+        wire::write_tell_head(head.data(), tell, bytes);
+        wire::write_tell_tail(tail.data(), tell);
+        const std::array<std::span<const std::byte>, 3> parts{std::span{head}.first(head_bytes), tell.payload,
                                                               std::span{tail}.first(tail_bytes)};
         return outbox_.put(parts);
     }
     if (const Outbox::Put room = outbox_.probe(bytes); room != Outbox::Put::Queued) return room;
     Buffer* buffer = Buffer::allocate(bytes);
-    wire::write_tell(buffer->data(), view, bytes);
+    wire::write_tell(buffer->data(), tell, bytes);
     return outbox_.put(Slice::adopt(buffer, {buffer->data(), bytes}));
 }
 
@@ -82,12 +77,11 @@ TellResult Association::answer(Outbox::Put put) {
 }
 
 void Association::tell_when_room(const Tell& tell, UniqueFunction<void(TellResult)> done) {
-    const wire::TellView view = view_of(tell);
-    const std::size_t bytes = wire::tell_frame_bytes(view);
+    const std::size_t bytes = wire::tell_frame_bytes(tell);
     TellResult refused = TellResult::NoRoute;
-    if (wire::tell_is_sendable(view, frame_bytes_max_)) {
+    if (wire::tell_is_sendable(tell, frame_bytes_max_)) {
         Buffer* buffer = Buffer::allocate(bytes);
-        wire::write_tell(buffer->data(), view, bytes);
+        wire::write_tell(buffer->data(), tell, bytes);
         const Outbox::Put put = outbox_.put_when_room(Slice::adopt(buffer, {buffer->data(), bytes}), done);
         refused = answer(put);
         if (refused == TellResult::Queued) { // `done` is called when it really is
@@ -129,7 +123,7 @@ void Association::wake_runner() {
 
 std::string Association::peer_text() const { return address_.to_string(); }
 
-void Association::send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message) {
+void Association::send(std::optional<Uid> to, MessageLane lane, OutgoingMessage message) {
     Counters& counters = hub_->counters();
     if (blocked_ && to && known_ && *to == known_->uid()) {
         counters.messages_quarantined.add();

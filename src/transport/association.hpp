@@ -28,9 +28,10 @@ struct OutboundLink {
     ~OutboundLink();
 
     std::shared_ptr<net::Connection> connection;
-    FrameReader reader; ///< what the acceptor says: only Goodbye
-    UniqueAddress self; ///< what our Hello said
-    UniqueAddress peer; ///< what its reply said
+    FrameReader reader;        ///< what the acceptor says: only Goodbye
+    UniqueAddress self;        ///< what our Hello said
+    UniqueAddress peer;        ///< what its reply said
+    wire::Agreement agreement; ///< what the handshake put in force
     bool peer_is_newer = false;
     Instant established;
     Instant last_sent;                          ///< or established
@@ -65,7 +66,7 @@ public:
     const std::optional<UniqueAddress>& known() const noexcept { return known_; }
 
     /// `to`: write it to that incarnation only.
-    void send(std::optional<Uid> to, MessageLane lane, wire::EncodedMessage message);
+    void send(std::optional<Uid> to, MessageLane lane, OutgoingMessage message);
     /// The next attempt to connect is for an answer to a stranger: one of a limited number, with less time,
     /// and not repeated.
     void dial_once();
@@ -94,7 +95,7 @@ private:
     struct Batch; // what one send carries
 
     TellResult answer(Outbox::Put put);
-    Outbox::Put tell_large(const wire::TellView& tell, std::size_t bytes);
+    Outbox::Put tell_large(const Tell& tell, std::size_t bytes);
     void wake_runner();
     void finish_granted();
     void fail_waiting(std::vector<Outbox::Done> failed, TellResult answer);
@@ -133,6 +134,7 @@ private:
     net::Task<void> write_until_end(OutboundLink& link, Batch& batch);
     net::Task<void> last_words(OutboundLink& link);
     void collect(OutboundLink& link, Batch& batch);
+    std::optional<wire::EncodedMessage> encoded_for(const OutboundLink& link, OutgoingMessage message);
     bool written(OutboundLink& link, Batch& batch, const result<void>& sent);
     net::Task<void> say_goodbye(OutboundLink& link);
     void protocol_error(OutboundLink& link, const std::string& detail);

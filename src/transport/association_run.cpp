@@ -276,8 +276,9 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
         refused_by_peer(reply, *refused);
         return false;
     }
+    // Of a reply that is not to be trusted nothing is in force.
     const auto leave = [&](wire::GoodbyeReason reason, std::string_view detail) {
-        hub_->farewell(link->connection, hub_->encode_goodbye(reason, detail));
+        hub_->farewell(link->connection, hub_->encode_goodbye(reason, detail, wire::agreed_by_all));
     };
     if (const auto wrong = check_reply(hub_->identity(), address_, reply)) {
         hub_->counters().handshakes_refused.add();
@@ -300,21 +301,23 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
         return false;
     }
     link->peer = reply.from;
-    link->peer_is_newer = reply.version_max > wire::wire_version_max;
+    link->agreement = agreement_of(hub_->identity(), std::get<wire::HelloAccepted>(reply.answer));
+    link->peer_is_newer = reply.version_max > hub_->offer().version_max;
     return true;
 }
 
 void Association::refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused) {
     hub_->counters().handshakes_refused.add();
-    const bool stops_too = refused.reason == wire::RefusalReason::Stopping;
+    const wire::RefusalReason reason = wire::meaning_of(refused.reason);
+    const bool stops_too = reason == wire::RefusalReason::Stopping;
     if (stops_too && reply.from.address() == address_) stops(reply.from);
     hub_->log().write(stops_too ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused",
                       peer_text(),
-                      {{"reason", std::string{wire::to_string(refused.reason)}},
+                      {{"reason", wire::to_string(refused.reason)},
                        {"detail", refused.detail},
                        {"by", reply.from.to_string()},
                        {"side", "dialler"}});
-    switch (refused.reason) {
+    switch (reason) {
     case wire::RefusalReason::Overloaded:
     case wire::RefusalReason::Stopping: attempt_failed(false); return;
     case wire::RefusalReason::Quarantined:
@@ -409,6 +412,16 @@ net::Task<void> Association::last_words(OutboundLink& link) {
     while (!link.ended && !hub_->tasks().stopping()) co_await wake_->wait();
 }
 
+/// Nothing when this peer does not get it, which is counted.
+std::optional<wire::EncodedMessage> Association::encoded_for(const OutboundLink& link,
+                                                             OutgoingMessage message) {
+    if (auto* encoded = std::get_if<wire::EncodedMessage>(&message)) return std::move(*encoded);
+    auto& late = std::get<LateMessage>(message);
+    if (link.agreement.meets(late.needs)) return late.encode(link.agreement);
+    hub_->counters().messages_unknown_to_peer.add();
+    return std::nullopt;
+}
+
 /// Membership messages first, then tells up to the size of one send.
 void Association::collect(OutboundLink& link, Batch& batch) {
     batch.parts.clear();
@@ -423,10 +436,12 @@ void Association::collect(OutboundLink& link, Batch& batch) {
                 hub_->counters().messages_other_incarnation.add();
                 continue;
             }
+            std::optional<wire::EncodedMessage> encoded = encoded_for(link, std::move(message->message));
+            if (!encoded) continue;
             ++batch.messages;
-            batch.bytes += message->encoded.bytes();
-            batch.parts.push_back(std::move(message->encoded.head));
-            if (!message->encoded.body.empty()) batch.parts.push_back(std::move(message->encoded.body));
+            batch.bytes += encoded->bytes();
+            batch.parts.push_back(std::move(encoded->head));
+            if (!encoded->body.empty()) batch.parts.push_back(std::move(encoded->body));
         }
     }
     if (batch.bytes < send_bytes_max) {
@@ -461,7 +476,7 @@ bool Association::written(OutboundLink& link, Batch& batch, const result<void>& 
 net::Task<void> Association::say_goodbye(OutboundLink& link) {
     link.closed = true;
     if (*link.closing == wire::GoodbyeReason::Link) hub_->counters().links_idle_closed.add();
-    const std::vector<Slice> parts{hub_->encode_goodbye(*link.closing, {})};
+    const std::vector<Slice> parts{hub_->encode_goodbye(*link.closing, {}, link.agreement)};
     link.send_started = hub_->now();
     co_await link.connection->send(parts);
     link.send_started.reset();
@@ -534,7 +549,11 @@ net::Task<void> Association::read_until_end(OutboundLink& link) {
 
 /// False when the link ends with this frame.
 bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) {
-    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = link.peer_is_newer});
+    bool rest_skipped = false;
+    auto decoded = wire::decode_frame(
+        Slice{frame.body, frame.owner},
+        {.peer_is_newer = link.peer_is_newer, .agreement = link.agreement, .rest_skipped = &rest_skipped});
+    if (rest_skipped) hub_->counters().frames_rest.add();
     if (!decoded) {
         hub_->counters().frames_malformed.add();
         protocol_error(link, decoded.error().message());
@@ -554,7 +573,7 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
     if (goodbye->reason == wire::GoodbyeReason::Stopping) stops(link.peer);
     hub_->log().write(is_noteworthy(goodbye->reason) ? LogLevel::Warning : LogLevel::Debug,
                       "transport.link.goodbye", peer_text(),
-                      {{"reason", std::string{wire::to_string(goodbye->reason)}},
+                      {{"reason", wire::to_string(goodbye->reason)},
                        {"detail", goodbye->detail},
                        {"direction", "outbound"}});
     if (is_about_address(*goodbye))

@@ -57,7 +57,7 @@ net::Task<void> Association::deliver_to_self() {
 void Association::hand_over_to_self(const FrameReader::Frame& frame) {
     const std::shared_ptr<RemoteMessageSink> sink =
         hub_->sink(); // it may destroy the transport that holds it
-    wire::TellView tell;
+    Tell tell;
     if (!sink || !wire::parse_tell(frame.body, tell)) {
         hub_->counters().tells_no_sink.add();
         return;

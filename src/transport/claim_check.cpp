@@ -62,7 +62,8 @@ net::Task<std::optional<UniqueAddress>> ClaimCheck::answer_from(Address address)
     const AbortAt enough{hub_.runtime(), deadline, connection};
     const auto reply = co_await shake_hands(connection, address);
     if (!reply) co_return std::nullopt;
-    if (!stopped_) hub_.farewell(connection, hub_.encode_goodbye(wire::GoodbyeReason::Link, {}));
+    if (!stopped_)
+        hub_.farewell(connection, hub_.encode_goodbye(wire::GoodbyeReason::Link, {}, wire::agreed_by_all));
     co_return answer_of(address, hub_.identity().cluster_name, *reply);
 }
 

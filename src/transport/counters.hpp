@@ -35,6 +35,7 @@ struct Counters {
           messages_expired(m.counter("transport.messages.dropped.expired")),
           messages_no_route(m.counter("transport.messages.dropped.no_route")),
           messages_encoding(m.counter("transport.messages.dropped.encoding")),
+          messages_unknown_to_peer(m.counter("transport.messages.dropped.unknown_to_peer")),
           messages_lost(m.counter("transport.messages.dropped.link_ended")),
           messages_other_incarnation(m.counter("transport.messages.dropped.other_incarnation")),
           messages_quarantined(m.counter("transport.messages.dropped.quarantined")),
@@ -42,6 +43,7 @@ struct Counters {
           bytes_sent(m.counter("transport.bytes.sent")),
           bytes_received(m.counter("transport.bytes.received")), sends(m.counter("transport.sends")),
           frames_unknown(m.counter("transport.frames.skipped.unknown")),
+          frames_rest(m.counter("transport.frames.rest_skipped")),
           frames_foreign(m.counter("transport.frames.skipped.foreign")),
           frames_malformed(m.counter("transport.frames.malformed")),
           frames_too_large(m.counter("transport.frames.too_large")),
@@ -99,6 +101,7 @@ struct Counters {
     Counter& messages_expired;
     Counter& messages_no_route;
     Counter& messages_encoding;
+    Counter& messages_unknown_to_peer;
     Counter& messages_lost;
     Counter& messages_other_incarnation;
     Counter& messages_quarantined;
@@ -107,6 +110,7 @@ struct Counters {
     Counter& bytes_received;
     Counter& sends;
     Counter& frames_unknown;
+    Counter& frames_rest;
     Counter& frames_foreign;
     Counter& frames_malformed;
     Counter& frames_too_large;

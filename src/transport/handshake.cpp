@@ -9,8 +9,24 @@ namespace muster::transport {
 using wire::GoodbyeReason;
 using wire::RefusalReason;
 
+namespace {
+
+wire::HelloReply reply_of(const Identity& mine) {
+    wire::HelloReply reply;
+    reply.version_min = mine.offer.version_min;
+    reply.version_max = mine.offer.version_max;
+    reply.cluster_name = mine.cluster_name;
+    reply.from = mine.self;
+    return reply;
+}
+
+} // namespace
+
 wire::Hello make_hello(const Identity& mine, const Address& to) {
     wire::Hello hello;
+    hello.version_min = mine.offer.version_min;
+    hello.version_max = mine.offer.version_max;
+    hello.features = mine.offer.features;
     hello.cluster_name = mine.cluster_name;
     hello.from = mine.self;
     hello.to = to;
@@ -18,9 +34,7 @@ wire::Hello make_hello(const Identity& mine, const Address& to) {
 }
 
 wire::HelloReply refuse(const Identity& mine, RefusalReason reason, std::string detail) {
-    wire::HelloReply reply;
-    reply.cluster_name = mine.cluster_name;
-    reply.from = mine.self;
+    wire::HelloReply reply = reply_of(mine);
     reply.answer = wire::HelloRefused{reason, std::move(detail)};
     return reply;
 }
@@ -29,11 +43,11 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
     if (hello.cluster_name != mine.cluster_name)
         return refuse(mine, RefusalReason::WrongCluster,
                       fmt::format("this is cluster {}, not {}", mine.cluster_name, hello.cluster_name));
-    const auto version = wire::common_version(hello);
-    if (!version)
+    const auto agreement = wire::agree(mine.offer, hello.offer());
+    if (!agreement)
         return refuse(mine, RefusalReason::WrongVersion,
                       fmt::format("wire versions {} to {} are spoken here, {} to {} were offered",
-                                  wire::wire_version_min, wire::wire_version_max, hello.version_min,
+                                  mine.offer.version_min, mine.offer.version_max, hello.version_min,
                                   hello.version_max));
     if (hello.to != mine.self.address())
         return refuse(mine, RefusalReason::WrongAddress,
@@ -47,10 +61,8 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
     if (quarantined)
         return refuse(mine, RefusalReason::Quarantined,
                       fmt::format("{} is quarantined: only a restart ends that", hello.from.to_string()));
-    wire::HelloReply reply;
-    reply.cluster_name = mine.cluster_name;
-    reply.from = mine.self;
-    reply.answer = wire::HelloAccepted{*version, 0};
+    wire::HelloReply reply = reply_of(mine);
+    reply.answer = wire::HelloAccepted{agreement->version, agreement->features};
     return reply;
 }
 
@@ -67,17 +79,21 @@ std::optional<Error> check_reply(const Identity& mine, const Address& dialled,
                      fmt::format("{} was dialled: use the address the node advertises", dialled.to_string()),
                      {}};
     const auto* accepted = std::get_if<wire::HelloAccepted>(&reply.answer);
-    if (accepted &&
-        (accepted->version < wire::wire_version_min || accepted->version > wire::wire_version_max))
+    const wire::Offer& offer = mine.offer;
+    if (accepted && (accepted->version < offer.version_min || accepted->version > offer.version_max))
         return Error{Errc::mismatch,
                      fmt::format("wire version {}", accepted->version),
-                     fmt::format("{} to {} were offered", wire::wire_version_min, wire::wire_version_max),
+                     fmt::format("{} to {} were offered", offer.version_min, offer.version_max),
                      {}};
     return std::nullopt;
 }
 
+wire::Agreement agreement_of(const Identity& mine, const wire::HelloAccepted& accepted) noexcept {
+    return {accepted.version, accepted.features & mine.offer.features};
+}
+
 LinkEvent event_of(GoodbyeReason reason) noexcept {
-    switch (reason) {
+    switch (wire::meaning_of(reason)) {
     case GoodbyeReason::Stopping:
     case GoodbyeReason::Incarnation: // that incarnation is gone for good
         return LinkEvent::GoodbyeStopping;
@@ -91,7 +107,8 @@ LinkEvent event_of(GoodbyeReason reason) noexcept {
 }
 
 bool is_noteworthy(GoodbyeReason reason) noexcept {
-    return reason == GoodbyeReason::Protocol || reason == GoodbyeReason::Overloaded ||
+    const bool named = wire::meaning_of(reason) == reason;
+    return !named || reason == GoodbyeReason::Protocol || reason == GoodbyeReason::Overloaded ||
            reason == GoodbyeReason::Quarantined;
 }
 

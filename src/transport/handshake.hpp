@@ -11,10 +11,11 @@
 
 namespace muster::transport {
 
-/// What this side says of itself. Features: none yet; TellPart and interned tells come with the data path.
+/// What this side says of itself.
 struct Identity {
     std::string cluster_name;
     UniqueAddress self;
+    wire::Offer offer;
 };
 
 wire::Hello make_hello(const Identity& mine, const Address& to);
@@ -27,6 +28,8 @@ wire::HelloReply refuse(const Identity& mine, wire::RefusalReason reason, std::s
 /// What the dialler makes of the reply: nothing wrong, or Errc::mismatch naming what differs. A refusal by
 /// the peer is none of its business: look at reply.answer first.
 std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply);
+/// What an accepting reply puts in force. Features that were not offered are not.
+wire::Agreement agreement_of(const Identity& mine, const wire::HelloAccepted& accepted) noexcept;
 
 /// What the end of a link by this Goodbye means to the node.
 LinkEvent event_of(wire::GoodbyeReason reason) noexcept;

@@ -140,33 +140,54 @@ void Hub::forget_dormant() {
     counters_.associations.add(-static_cast<std::int64_t>(before - table_.size()));
 }
 
-void Hub::send(const Destination& to, const ClusterMessage& message) {
+/// Null when nothing is to be sent there; why is counted.
+std::shared_ptr<Association> Hub::way_to(const Destination& to, MessageLane lane, std::string_view name) {
     if (stopping_) {
         counters_.messages_shutdown.add();
-        return;
+        return nullptr;
     }
     if (to.address == self_.address()) { // meant for a former incarnation: nothing is said to oneself
         counters_.messages_other_incarnation.add();
-        return;
+        return nullptr;
     }
-    const MessageLane lane = lane_of(message);
     if ((lane == MessageLane::Answer || lane == MessageLane::HeartbeatReply) && !may_answer(to.address))
-        return;
-    const auto association = this->association(to.address);
+        return nullptr;
+    auto association = this->association(to.address);
     if (!association) {
         counters_.messages_no_route.add();
-        log().warning("transport.message.no_route", to.address.to_string(),
-                      {{"message", std::string{name_of(message)}}});
-        return;
+        log().warning("transport.message.no_route", to.address.to_string(), {{"message", std::string{name}}});
     }
-    auto encoded = wire::encode_message(message, envelopes_, options_.frame_bytes_max);
-    if (!encoded) {
-        counters_.messages_encoding.add();
-        log().error("transport.message.not_encoded", to.address.to_string(),
-                    {{"message", std::string{name_of(message)}}, {"error", encoded.error().message()}});
-        return;
+    return association;
+}
+
+std::optional<wire::EncodedMessage> Hub::encode(const ClusterMessage& message,
+                                                const wire::Agreement& agreement, const Address& to) {
+    auto encoded = wire::encode_message(message, envelopes_, options_.frame_bytes_max, agreement);
+    if (encoded) return std::move(*encoded);
+    counters_.messages_encoding.add();
+    log().error("transport.message.not_encoded", to.to_string(),
+                {{"message", std::string{name_of(message)}}, {"error", encoded.error().message()}});
+    return std::nullopt;
+}
+
+void Hub::send(const Destination& to, const ClusterMessage& message) {
+    const MessageLane lane = lane_of(message);
+    const auto association = way_to(to, lane, name_of(message));
+    if (!association) return;
+    if (wire::agreed_by_all.meets(wire::needs_of(message))) {
+        // Who is there is not known yet, and need not be when all peers get the same bytes.
+        auto encoded = encode(message, wire::agreed_by_all, to.address);
+        if (!encoded) return;
+        if (encoded->same_for_all) return association->send(to.uid, lane, std::move(*encoded));
     }
-    association->send(to.uid, lane, std::move(*encoded));
+    auto encode_late = [this, message, at = to.address](const wire::Agreement& agreement) {
+        return encode(message, agreement, at);
+    };
+    association->send(to.uid, lane, LateMessage{wire::needs_of(message), std::move(encode_late)});
+}
+
+void Hub::send(const Destination& to, MessageLane lane, std::string_view name, LateMessage message) {
+    if (const auto association = way_to(to, lane, name)) association->send(to.uid, lane, std::move(message));
 }
 
 void Hub::association_runs(Association& association) {
@@ -498,9 +519,10 @@ void Hub::report_quarantined_by(const UniqueAddress& peer) {
     if (handler_) handler_->on_quarantined_by(peer);
 }
 
-Slice Hub::encode_goodbye(wire::GoodbyeReason reason, std::string_view detail) {
-    auto encoded =
-        wire::encode_frame(wire::Goodbye{reason, std::string{detail}}, wire::frame_bytes_max_default);
+Slice Hub::encode_goodbye(wire::GoodbyeReason reason, std::string_view detail,
+                          const wire::Agreement& agreement) {
+    wire::Goodbye goodbye{wire::said_to_peer(reason, agreement), std::string{detail}};
+    auto encoded = wire::encode_frame(std::move(goodbye), wire::frame_bytes_max_default);
     return encoded ? std::move(*encoded) : Slice{};
 }
 

@@ -11,6 +11,7 @@
 #include "inbound_places.hpp"
 #include "lifeline.hpp"
 #include "link_end.hpp"
+#include "message_queue.hpp"
 #include "retained.hpp"
 #include <chrono>
 #include <cstdint>
@@ -69,6 +70,10 @@ public:
     UniqueAddress self() const; ///< any thread
     void start(TransportHandler& handler, std::shared_ptr<RemoteMessageSink> sink);
     void send(const Destination& to, const ClusterMessage& message);
+    /// A message that is encoded once the peer is there, for what both have agreed upon.
+    void send(const Destination& to, MessageLane lane, std::string_view name, LateMessage message);
+    /// What it offers from now on to whoever it meets: for tests, which are ahead of this build.
+    void set_offer(const wire::Offer& offer) { offer_ = offer; }
     /// Any thread. Null when `to` cannot be a peer or the transport is at a limit.
     std::shared_ptr<Association> association(const Address& to);
     void quarantine(const UniqueAddress& node, bool harmless);
@@ -94,7 +99,8 @@ public:
     /// Null before start() and once the transport shuts down: nobody wants to know any more.
     TransportHandler* handler() noexcept { return handler_; }
     const std::shared_ptr<RemoteMessageSink>& sink() const noexcept { return sink_; }
-    Identity identity() const { return {options_.cluster_name, self_}; }
+    Identity identity() const { return {options_.cluster_name, self_, offer_}; }
+    const wire::Offer& offer() const noexcept { return offer_; }
     bool started() const noexcept { return started_; }
     bool stopping() const noexcept { return stopping_; }
     Instant now() const noexcept { return runtime_.monotonic_now(); }
@@ -165,7 +171,9 @@ public:
     /// Sends `frame`, closes in order and waits a little for the peer's end, in a task of its own. Nobody
     /// else uses the connection any more.
     void farewell(std::shared_ptr<net::Connection> connection, Slice frame);
-    Slice encode_goodbye(wire::GoodbyeReason reason, std::string_view detail);
+    /// A reason that the peer does not know is replaced by what stands for it.
+    Slice encode_goodbye(wire::GoodbyeReason reason, std::string_view detail,
+                         const wire::Agreement& agreement);
 
 private:
     struct QuarantineEntry {
@@ -178,6 +186,9 @@ private:
     bool make_place();
     std::size_t strangers() const;
     bool may_answer(const Address& to);
+    std::shared_ptr<Association> way_to(const Destination& to, MessageLane lane, std::string_view name);
+    std::optional<wire::EncodedMessage> encode(const ClusterMessage& message,
+                                               const wire::Agreement& agreement, const Address& to);
     net::Task<void> say_farewell(std::shared_ptr<Hub> keep, std::shared_ptr<net::Connection> connection,
                                  Slice frame);
     static net::Task<void> finish(std::shared_ptr<Hub> hub, Instant deadline, UniqueFunction<void()> done);
@@ -194,6 +205,7 @@ private:
 
     net::Runtime& runtime_;
     const TcpTransportOptions options_;
+    wire::Offer offer_;
     Counters counters_;
     const std::shared_ptr<Lifeline> lifeline_;
     const std::shared_ptr<RetainedBytes> retained_;

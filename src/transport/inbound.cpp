@@ -114,7 +114,7 @@ InboundLink::Step InboundLink::take_frames() {
             break;
         }
         ++frames;
-        wire::TellView tell;
+        Tell tell;
         if (!frame.body.empty() && frame.body.front() == tell_variant && wire::parse_tell(frame.body, tell))
             [[likely]] {
             if (tell.sender_path && !senders_.allow(*tell.sender_path)) [[unlikely]] {
@@ -165,7 +165,9 @@ wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
     peer_ = hello->from;
     senders_ = SenderPaths{peer_.address()};
     lane_ = hello->lane;
-    peer_is_newer_ = hello->version_max > wire::wire_version_max;
+    peer_is_newer_ = wire::is_newer(hello->offer(), mine.offer);
+    // Also for the words of a refusal.
+    agreement_ = wire::agree(mine.offer, hello->offer()).value_or(wire::agreed_by_all);
     if (hub_.stopping()) return refuse(mine, wire::RefusalReason::Stopping, "this node shuts down");
     set_acquainted(hub_.acquainted(peer_.address()));
     if (!acquainted_ && !hub_.has_place_for_stranger()) {
@@ -177,17 +179,18 @@ wire::HelloReply InboundLink::greet(const FrameReader::Frame& frame) {
 
 /// Sends reply_. False when the connection is lost.
 net::Task<bool> InboundLink::reply() {
-    const auto* refused = std::get_if<wire::HelloRefused>(&reply_.answer);
+    auto* refused = std::get_if<wire::HelloRefused>(&reply_.answer);
     if (refused) {
         hub_.counters().handshakes_refused.add();
         const bool stopping = refused->reason == wire::RefusalReason::Stopping;
         hub_.log().write(stopping ? LogLevel::Info : LogLevel::Warning, "transport.handshake.refused",
                          peer_text(),
-                         {{"reason", std::string{wire::to_string(refused->reason)}},
+                         {{"reason", wire::to_string(refused->reason)},
                           {"detail", refused->detail},
                           {"by", "this node"},
                           {"from", connection_->remote().to_string()},
                           {"side", "acceptor"}});
+        refused->reason = wire::said_to_peer(refused->reason, agreement_);
     }
     auto encoded = wire::encode_frame(std::move(reply_), wire::frame_bytes_max_default);
     if (encoded) {
@@ -259,7 +262,7 @@ void InboundLink::turned_away() {
 // --- frames
 
 /// Whether the sink took it.
-bool InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& frame) {
+bool InboundLink::deliver(const Tell& tell, const FrameReader::Frame& frame) {
     if (!frame.in_place || !frame.owner)
         return hand_over(tell, frame.owner ? Slice{tell.payload, frame.owner} : Slice::copy_of(tell.payload));
     if (!hold_ || hold_->source() != frame.owner) [[unlikely]]
@@ -272,7 +275,7 @@ bool InboundLink::deliver(const wire::TellView& tell, const FrameReader::Frame& 
     return hand_over(tell, view_);
 }
 
-bool InboundLink::hand_over(const wire::TellView& tell, const Slice& payload) {
+bool InboundLink::hand_over(const Tell& tell, const Slice& payload) {
     RemoteMessageSink* const sink = hub_.sink().get();
     if (!sink) {
         hub_.counters().tells_no_sink.add();
@@ -308,7 +311,7 @@ void InboundLink::discard_frames() {
     FrameReader::Frame frame;
     FrameReader::Next next = FrameReader::Next::NeedMore;
     while ((next = reader_.next(frame)) == FrameReader::Next::Frame) {
-        const std::uint32_t variant = wire::frame_variant(frame.body).value_or(wire::frame_kind_count);
+        const std::uint32_t variant = wire::frame_variant(frame.body).value_or(wire::frame_number_end);
         if (variant == static_cast<std::uint32_t>(wire::FrameKind::RemoteTell))
             hub_.counters().tells_closing.add();
         else if (variant != static_cast<std::uint32_t>(wire::FrameKind::Goodbye))
@@ -354,8 +357,12 @@ bool InboundLink::asks_too_often(const FrameReader::Frame& frame) {
 /// Anything but a well-formed tell. False when nothing behind it is to be looked at.
 bool InboundLink::on_rare_frame(const FrameReader::Frame& frame) {
     if (asks_too_often(frame)) return true;
-    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner},
-                                      {.peer_is_newer = peer_is_newer_, .interner = &hub_.interner()});
+    bool rest_skipped = false;
+    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = peer_is_newer_,
+                                                                       .interner = &hub_.interner(),
+                                                                       .agreement = agreement_,
+                                                                       .rest_skipped = &rest_skipped});
+    if (rest_skipped) hub_.counters().frames_rest.add();
     if (!decoded) {
         hub_.counters().frames_malformed.add();
         malformed(decoded.error().message());
@@ -407,11 +414,10 @@ void InboundLink::drop_foreign(std::string_view frame, std::string_view sender) 
 void InboundLink::on_goodbye(const wire::Goodbye& goodbye) {
     said_ = goodbye.reason;
     if (goodbye.reason == wire::GoodbyeReason::Stopping) hub_.stops(peer_);
-    hub_.log().write(is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug,
-                     "transport.link.goodbye", peer_text(),
-                     {{"reason", std::string{wire::to_string(goodbye.reason)}},
-                      {"detail", goodbye.detail},
-                      {"direction", "inbound"}});
+    hub_.log().write(
+        is_noteworthy(goodbye.reason) ? LogLevel::Warning : LogLevel::Debug, "transport.link.goodbye",
+        peer_text(),
+        {{"reason", wire::to_string(goodbye.reason)}, {"detail", goodbye.detail}, {"direction", "inbound"}});
     phase_ = Phase::Closing;
     connection_->close(net::Close::Graceful);
     // Goodbye{quarantined} ends the link and nothing else: whoever opens a connection may call itself
@@ -477,7 +483,8 @@ void InboundLink::close(wire::GoodbyeReason reason, std::string_view detail) {
 }
 
 net::Task<void> InboundLink::say_goodbye(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
-    const std::vector<Slice> parts{hub->encode_goodbye(*keep->closing_, keep->closing_detail_)};
+    const std::vector<Slice> parts{
+        hub->encode_goodbye(*keep->closing_, keep->closing_detail_, keep->agreement_)};
     co_await keep->connection_->send(parts);
     keep->connection_->close(net::Close::Graceful);
 }

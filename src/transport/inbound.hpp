@@ -75,8 +75,8 @@ private:
     void drop_foreign(std::string_view frame, std::string_view sender);
     bool asks_too_often(const FrameReader::Frame& frame);
     void on_goodbye(const wire::Goodbye& goodbye);
-    bool deliver(const wire::TellView& tell, const FrameReader::Frame& frame);
-    bool hand_over(const wire::TellView& tell, const Slice& payload);
+    bool deliver(const Tell& tell, const FrameReader::Frame& frame);
+    bool hand_over(const Tell& tell, const Slice& payload);
     void discard(Slice bytes);
     void discard_frames();
     void hold(Buffer& source);
@@ -94,6 +94,7 @@ private:
     UniqueAddress peer_;
     SenderPaths senders_; ///< of peer_
     std::uint16_t lane_ = 0;
+    wire::Agreement agreement_ = wire::agreed_by_all; ///< what our reply puts in force
     bool peer_is_newer_ = false;
     std::optional<wire::GoodbyeReason> said_;    ///< the peer's last word
     std::optional<wire::GoodbyeReason> closing_; ///< ours

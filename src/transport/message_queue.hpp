@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>
+#include <muster/unique_function.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>
+#include <variant>
 #include <vector>
 
 namespace muster::transport {
@@ -23,9 +25,18 @@ enum class MessageLane : std::uint8_t {
 inline constexpr std::size_t message_lane_count = 4;
 MessageLane lane_of(const ClusterMessage& message) noexcept;
 
+/// A message whose bytes depend on what was agreed upon with the peer: encoded once that is known, and
+/// dropped when the peer does not have what it needs.
+struct LateMessage {
+    wire::Needs needs;
+    /// Nothing when it cannot be encoded, which is counted then.
+    UniqueFunction<std::optional<wire::EncodedMessage>(const wire::Agreement&)> encode;
+};
+using OutgoingMessage = std::variant<wire::EncodedMessage, LateMessage>;
+
 struct QueuedMessage {
     std::optional<Uid> to; ///< write it to that incarnation only
-    wire::EncodedMessage encoded;
+    OutgoingMessage message;
     Instant expires;
 };
 

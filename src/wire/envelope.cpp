@@ -9,6 +9,7 @@
 #include <muster/cluster/state/gossip_check.hpp>
 #include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/ensure.hpp>
+#include <muster/wire/frame.hpp>
 #include <tuple>
 #include <utility>
 

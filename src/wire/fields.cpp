@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <muster/ensure.hpp>
+#include <muster/wire/frame.hpp>
 
 namespace muster::wire::detail {
 namespace {
@@ -52,6 +54,20 @@ void FieldWriter::put(const VectorClock& clock) {
         put(entry.key);
         out_.put_varint(entry.counter);
     }
+}
+
+void FieldWriter::gossip(const GossipPtr& gossip) {
+    MUSTER_ENSURE(gossip != nullptr, "an envelope carries a gossip");
+    (*this)("version_id", gossip->version_id())("seen", gossip->overview().seen);
+    if (gossip_body_ == GossipBody::Included) put_gossip_body(out_, *gossip);
+}
+
+void FieldReader::gossip(GossipPtr& gossip) {
+    Hash128 version_id;
+    SeenSet seen;
+    (*this)("version_id", version_id)("seen", seen);
+    field_ = "gossip";
+    gossip = get_gossip_body(*this, seen, version_id);
 }
 
 /// The number of members and then their bits, eight to a byte, the first in the lowest bit.

@@ -9,7 +9,6 @@ namespace muster::wire {
 namespace {
 
 constexpr std::uint32_t index_of(FrameKind kind) noexcept { return static_cast<std::uint32_t>(kind); }
-static_assert(index_of(FrameKind::InternedTell) <= 250, "every variant index of this build is one byte");
 
 std::byte* put_kind(std::byte* out, FrameKind kind) noexcept {
     *out = static_cast<std::byte>(index_of(kind));
@@ -88,7 +87,7 @@ std::optional<std::uint32_t> frame_variant(std::span<const std::byte> body) noex
     return index;
 }
 
-bool parse_tell(std::span<const std::byte> body, TellView& out) noexcept {
+bool parse_tell(std::span<const std::byte> body, Tell& out) noexcept {
     Fields in{body};
     bool has_sender = false;
     if (!in.kind(FrameKind::RemoteTell) || !in.text(out.target_path) || !in.text(out.manifest) ||
@@ -124,12 +123,12 @@ bool parse_tell_part(std::span<const std::byte> body, TellPartView& out) noexcep
     return out.offset <= out.total_bytes && out.bytes.size() <= out.total_bytes - out.offset;
 }
 
-bool tell_is_sendable(const TellView& tell, std::size_t frame_bytes_max) noexcept {
+bool tell_is_sendable(const Tell& tell, std::size_t frame_bytes_max) noexcept {
     return tell_frame_bytes(tell) - frame_header_bytes <= frame_bytes_max && is_utf8(tell.target_path) &&
            is_utf8(tell.manifest) && (!tell.sender_path || is_utf8(*tell.sender_path));
 }
 
-result<void> check_tell(const TellView& tell, std::size_t frame_bytes_max) {
+result<void> check_tell(const Tell& tell, std::size_t frame_bytes_max) {
     if (tell_is_sendable(tell, frame_bytes_max)) return {};
     const auto not_utf8 = [](std::string_view what) {
         return Error{.code = Errc::invalid_argument,
@@ -145,11 +144,11 @@ result<void> check_tell(const TellView& tell, std::size_t frame_bytes_max) {
                  .advice = fmt::format("use at most {}", frame_bytes_max)};
 }
 
-std::size_t tell_tail_bytes(const TellView& tell) noexcept {
+std::size_t tell_tail_bytes(const Tell& tell) noexcept {
     return 1 + (tell.sender_path ? text_bytes(*tell.sender_path) : 0);
 }
 
-std::size_t tell_frame_bytes(const TellView& tell) noexcept {
+std::size_t tell_frame_bytes(const Tell& tell) noexcept {
     return frame_header_bytes + 1 + text_bytes(tell.target_path) + text_bytes(tell.manifest) +
            varint_bytes(tell.payload.size()) + tell.payload.size() + tell_tail_bytes(tell);
 }
@@ -160,7 +159,7 @@ std::size_t tell_frame_bytes(const InternedTellView& tell) noexcept {
            tell.payload.size();
 }
 
-std::byte* write_tell_head(std::byte* out, const TellView& tell, std::size_t frame_bytes) noexcept {
+std::byte* write_tell_head(std::byte* out, const Tell& tell, std::size_t frame_bytes) noexcept {
     out = put_frame_length(out, frame_bytes - frame_header_bytes);
     out = put_kind(out, FrameKind::RemoteTell);
     out = put_text(out, tell.target_path);
@@ -168,12 +167,12 @@ std::byte* write_tell_head(std::byte* out, const TellView& tell, std::size_t fra
     return put_varint(out, tell.payload.size());
 }
 
-std::byte* write_tell_tail(std::byte* out, const TellView& tell) noexcept {
+std::byte* write_tell_tail(std::byte* out, const Tell& tell) noexcept {
     *out++ = std::byte{tell.sender_path ? std::uint8_t{1} : std::uint8_t{0}};
     return tell.sender_path ? put_text(out, *tell.sender_path) : out;
 }
 
-std::byte* write_tell(std::byte* out, const TellView& tell, std::size_t frame_bytes) noexcept {
+std::byte* write_tell(std::byte* out, const Tell& tell, std::size_t frame_bytes) noexcept {
     return write_tell_tail(put_bytes(write_tell_head(out, tell, frame_bytes), tell.payload), tell);
 }
 

@@ -56,7 +56,7 @@ struct Everything {
 };
 
 void check_views(std::span<const std::byte> body, const ClusterFrame* frame) {
-    TellView tell;
+    Tell tell;
     InternedTellView interned;
     TellPartView part;
     const auto holds = [frame]<class T>(std::type_identity<T>) {

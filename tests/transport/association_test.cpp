@@ -106,7 +106,7 @@ TEST_P(Association, CarriesATellOfTheLargestFrameAndRefusesALargerOne) {
     auto a = node(options);
     auto b = node(options);
     const Told empty{.text = ""};
-    const wire::TellView view{empty.path, "text", {}, std::nullopt};
+    const Tell view{empty.path, "text", {}, std::nullopt};
     const std::size_t overhead =
         wire::tell_frame_bytes(view) - wire::frame_header_bytes + 4; // a longer length
     const Told largest{.text = std::string(1'000'000 - overhead, 'x')};

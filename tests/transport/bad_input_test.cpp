@@ -202,7 +202,7 @@ TEST_P(BadInput, AnUnknownVariantOfANewerPeerIsSkippedAndCounted) {
     RawPeer raw{*runtime_};
     raw.dial(port());
     wire::Hello newer = hello();
-    newer.version_max = wire::wire_version_max + 1;
+    newer.version_max = wire_version_max + 1;
     raw.send(newer);
     ASSERT_TRUE(run_until([&] { return raw.first<wire::HelloReply>().has_value(); }));
     raw.send(std::string{"\0\0\0\x02\xf0z", 6});
@@ -263,7 +263,7 @@ TEST_P(BadInput, APeerOfAnotherProtocolVersionIsRefused) {
     RawPeer raw{*runtime_};
     raw.dial(port());
     wire::Hello other = hello();
-    other.version_min = other.version_max = wire::wire_version_max + 1;
+    other.version_min = other.version_max = wire_version_max + 1;
     raw.send(other);
     expect_refused(raw, wire::RefusalReason::WrongVersion);
 }

@@ -154,7 +154,7 @@ TEST_P(Flood, AnAcceptorThatNeverEndsItsFramesDoesNotHoldTheLoop) {
     victim_->transport->tell(there, Told{}.tell());
     ASSERT_TRUE(run_until([&] { return acceptor.first<wire::Hello>().has_value(); }));
     wire::HelloReply reply;
-    reply.version_max = wire::wire_version_max + 1;
+    reply.version_max = wire_version_max + 1;
     reply.cluster_name = "test";
     reply.from = UniqueAddress{there, Uid{7}};
     reply.answer = wire::HelloAccepted{};

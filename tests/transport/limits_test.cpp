@@ -152,11 +152,11 @@ TEST(AnswerRate, AFloodOfOneKindLeavesTheOthersTheirs) {
 
 struct MessageQueueTest : testing::Test {
     static QueuedMessage message(std::string text, Instant expires = start + 1h) {
-        return {std::nullopt, {Slice::copy_of(text), {}}, expires};
+        return {std::nullopt, wire::EncodedMessage{Slice::copy_of(text), {}}, expires};
     }
     static std::string pop(MessageQueue& queue) {
         const auto next = queue.pop();
-        return next ? std::string{next->encoded.head.text()} : "nothing";
+        return next ? std::string{std::get<wire::EncodedMessage>(next->message).head.text()} : "nothing";
     }
     const UniqueAddress node{Address::remote("akka.tcp", "test", "host", 1), Uid{1}};
 };

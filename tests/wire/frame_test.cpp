@@ -14,7 +14,7 @@ namespace {
 Slice body_of(const Slice& frame) { return frame.sub(frame_header_bytes, frame.size() - frame_header_bytes); }
 
 TEST(Frame, EveryKindEncodesAndDecodesToTheSameBytes) {
-    std::vector<bool> kinds(frame_kind_count);
+    std::vector<bool> kinds(frame_number_end);
     for (const ClusterFrame& frame : samples::frames()) {
         const auto encoded = encode_frame(frame);
         ASSERT_TRUE(encoded) << encoded.error().message();
@@ -26,8 +26,9 @@ TEST(Frame, EveryKindEncodesAndDecodesToTheSameBytes) {
         ASSERT_EQ(decoded->index(), frame.index());
         EXPECT_EQ(*encode_frame(*decoded), *encoded) << name_of(static_cast<FrameKind>(kind));
     }
-    for (std::size_t kind = 0; kind < kinds.size(); ++kind)
-        EXPECT_TRUE(kinds[kind]) << name_of(static_cast<FrameKind>(kind)) << " has no sample";
+    for (std::uint32_t kind = 0; kind < kinds.size(); ++kind)
+        EXPECT_EQ(kinds[kind], Frames::has(kind))
+            << name_of(static_cast<FrameKind>(kind)) << " has no sample";
 }
 
 TEST(Frame, HandshakeFieldsSurvive) {
@@ -41,18 +42,17 @@ TEST(Frame, HandshakeFieldsSurvive) {
     EXPECT_EQ(std::get<HelloReply>(*decode_frame(body_of(*encode_frame(accepted)))), accepted);
 }
 
-TEST(Frame, TheHighestCommonVersionIsChosen) {
-    const auto common = [](std::uint16_t from, std::uint16_t to) {
-        Hello hello;
-        hello.version_min = from;
-        hello.version_max = to;
-        return common_version(hello);
+TEST(Handshake, TheHighestCommonVersionAndTheCommonFeaturesAreInForce) {
+    const Offer mine{2, 4, 0b0110};
+    const auto agreed = [&mine](std::uint16_t from, std::uint16_t to, std::uint64_t features) {
+        return agree(mine, Offer{from, to, features});
     };
-    EXPECT_EQ(common(1, 1), 1);
-    EXPECT_EQ(common(0, 9), wire_version_max);
-    EXPECT_EQ(common(wire_version_max + 1, 9), std::nullopt);
-    EXPECT_EQ(common(0, wire_version_min - 1), std::nullopt);
-    EXPECT_EQ(common(9, 1), std::nullopt);
+    EXPECT_EQ(agreed(1, 2, 0b0011), (Agreement{2, 0b0010}));
+    EXPECT_EQ(agreed(0, 9, ~0U), (Agreement{4, 0b0110}));
+    EXPECT_EQ(agreed(3, 3, 0), (Agreement{3, 0}));
+    EXPECT_EQ(agreed(5, 9, ~0U), std::nullopt);
+    EXPECT_EQ(agreed(0, 1, ~0U), std::nullopt);
+    EXPECT_EQ(agreed(9, 1, ~0U), std::nullopt);
 }
 
 TEST(Frame, MessageFieldsSurvive) {
@@ -116,7 +116,7 @@ TEST(Frame, AnErrorNamesTheFrameTheFieldAndTheByte) {
         << error_of("02aabbccdd");
     EXPECT_NE(error_of("0105").find("frame RemoteTell, field target_path, byte 1"), std::string::npos)
         << error_of("0105");
-    EXPECT_NE(error_of("0409").find("frame Goodbye, field reason"), std::string::npos) << error_of("0409");
+    EXPECT_NE(error_of("04fd").find("frame Goodbye, field reason"), std::string::npos) << error_of("04fd");
     EXPECT_NE(error_of("0100000000dead").find("frame RemoteTell, field end"), std::string::npos);
 }
 

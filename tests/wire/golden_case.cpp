@@ -221,7 +221,7 @@ std::string sha256_difference(const json::object& frame, std::span<const std::by
 
 /// The zero-copy forms must agree with the general codec about every body.
 std::string disagreement_of_views(const Slice& body, const result<ClusterFrame>& decoded) {
-    TellView view;
+    Tell view;
     const bool parsed = parse_tell(body.bytes(), view);
     const auto* tell = decoded ? std::get_if<RemoteTell>(&*decoded) : nullptr;
     if (parsed != (tell != nullptr)) return "parse_tell and decode_frame disagree about the body";
@@ -235,7 +235,7 @@ std::string disagreement_of_views(const Slice& body, const result<ClusterFrame>&
 std::string difference_of_written_tell(const ClusterFrame& value, std::span<const std::byte> expected) {
     const auto* tell = std::get_if<RemoteTell>(&value);
     if (tell == nullptr) return {};
-    const TellView view = tell->view();
+    const Tell view = tell->view();
     if (tell_frame_bytes(view) != expected.size()) return "tell_frame_bytes answers another size";
     Bytes written(expected.size());
     if (write_tell(written.data(), view, written.size()) != written.data() + written.size() ||

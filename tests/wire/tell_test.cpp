@@ -23,9 +23,9 @@ TEST(Tell, IsWrittenAndParsedInPlaceAtEverySizeOfItsLengths) {
     for (const std::size_t size : {0UL, 1UL, 250UL, 251UL, 65'535UL, 65'536UL}) {
         const std::vector<std::byte> payload(size, std::byte{7});
         const std::string path(size, 'p');
-        TellView tell{path, "m", payload, path};
+        Tell tell{path, "m", payload, path};
         const auto frame = written(tell);
-        TellView parsed;
+        Tell parsed;
         ASSERT_TRUE(parse_tell(body_of(frame), parsed)) << size;
         EXPECT_EQ(parsed.target_path, path);
         EXPECT_EQ(parsed.manifest, "m");
@@ -41,7 +41,7 @@ TEST(Tell, IsWrittenAndParsedInPlaceAtEverySizeOfItsLengths) {
 }
 
 TEST(Tell, WithoutSenderHasNone) {
-    TellView parsed;
+    Tell parsed;
     parsed.sender_path = "left from before";
     ASSERT_TRUE(parse_tell(unhex("0100000000"), parsed));
     EXPECT_FALSE(parsed.sender_path.has_value());
@@ -49,7 +49,7 @@ TEST(Tell, WithoutSenderHasNone) {
 
 TEST(Tell, HeadPayloadAndTailAreTheFrame) {
     const auto payload = unhex("0102030405");
-    const TellView tell{"/user/a", "m", payload, "/user/b"};
+    const Tell tell{"/user/a", "m", payload, "/user/b"};
     std::vector<std::byte> frame(tell_head_bytes(tell));
     EXPECT_EQ(write_tell_head(frame.data(), tell, tell_frame_bytes(tell)), frame.data() + frame.size());
     frame.insert(frame.end(), payload.begin(), payload.end());
@@ -106,9 +106,9 @@ TEST(Tell, APartMustEndInsideItsTell) {
 
 TEST(Tell, OfAnotherVariantOrCutOrFollowedByBytesIsRefused) {
     const auto payload = unhex("0102");
-    const auto frame = written(TellView{"t", "m", payload, "s"});
+    const auto frame = written(Tell{"t", "m", payload, "s"});
     const auto body = body_of(frame);
-    TellView parsed;
+    Tell parsed;
     for (std::size_t cut = 0; cut < body.size(); ++cut)
         EXPECT_FALSE(parse_tell(body.first(cut), parsed)) << cut;
     EXPECT_FALSE(parse_tell(unhex("010000000000"), parsed));
@@ -122,12 +122,12 @@ TEST(Tell, IsSendableWhenItsTextsAreUtf8AndItsFrameIsWithinTheLimit) {
     const auto payload = unhex("0102");
     EXPECT_TRUE(tell_is_sendable({"t", "m", payload, std::nullopt}));
     EXPECT_TRUE(check_tell({"t", "m", payload, std::nullopt}));
-    for (const TellView& bad :
-         {TellView{"\xff", "m", {}, {}}, TellView{"t", "\xff", {}, {}}, TellView{"t", "m", {}, "\xff"}}) {
+    for (const Tell& bad :
+         {Tell{"\xff", "m", {}, {}}, Tell{"t", "\xff", {}, {}}, Tell{"t", "m", {}, "\xff"}}) {
         EXPECT_FALSE(tell_is_sendable(bad));
         EXPECT_EQ(check_tell(bad).error().code, Errc::invalid_argument);
     }
-    const TellView tell{"t", "m", payload, std::nullopt};
+    const Tell tell{"t", "m", payload, std::nullopt};
     const std::size_t body_bytes = tell_frame_bytes(tell) - frame_header_bytes;
     EXPECT_TRUE(check_tell(tell, body_bytes));
     EXPECT_EQ(check_tell(tell, body_bytes - 1).error().code, Errc::too_large);
@@ -135,7 +135,7 @@ TEST(Tell, IsSendableWhenItsTextsAreUtf8AndItsFrameIsWithinTheLimit) {
 
 TEST(Tell, DecodedFromOwnedBytesSharesThem) {
     const auto payload = unhex("0102");
-    const Slice body = Slice::copy_of(body_of(written(TellView{"t", "m", payload, "s"})));
+    const Slice body = Slice::copy_of(body_of(written(Tell{"t", "m", payload, "s"})));
     const auto shared = decode_frame(body);
     ASSERT_TRUE(shared);
     EXPECT_EQ(std::get<RemoteTell>(*shared).payload.owner(), body.owner());

@@ -10,8 +10,8 @@
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/time.hpp>
 #include <muster/unique_function.hpp>
+#include <muster/wire/tell.hpp>
 #include <optional>
-#include <span>
 #include <string_view>
 
 namespace muster {
@@ -47,15 +47,6 @@ enum class TellResult : std::uint8_t {
                  ///< connect_timeout
 };
 std::string_view to_string(TellResult r) noexcept;
-
-/// A tell before it is encoded: views, only read during the call.
-struct Tell {
-    std::string_view target_path;
-    std::string_view manifest;
-    std::span<const std::byte> payload;
-    std::optional<std::string_view>
-        sender_path; ///< names this node or, without an address, nobody: the peer drops other tells
-};
 
 /// One recipient node, resolved once: what an actor system keeps per remote system so that a tell needs no
 /// look-up. Copyable, any thread. Outlives the transport harmlessly (answers NoRoute then).
