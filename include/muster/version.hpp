@@ -15,8 +15,8 @@ inline constexpr int version_patch = 0;
 /// "major.minor.patch" of the library that is linked, which may be newer than the headers compiled against.
 std::string_view version() noexcept;
 
-/// Range of wire versions this library speaks; the handshake agrees on the highest common one (what raises them:
-/// src/doc/compatibility.md).
+/// Range of wire versions this library speaks; the handshake agrees on the highest common one (what raises
+/// them: src/doc/compatibility.md).
 inline constexpr std::uint16_t wire_version_min = 1;
 inline constexpr std::uint16_t wire_version_max = 1;
 
