@@ -158,7 +158,7 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       core_(transport_->self(), config_.cluster, random_,
             config_compat(config_, transport_->self().address().system)),
       quorum_observers_(config_.quorum_observers), bus_(bus_options(runtime)), published_(runtime),
-      finished_(runtime), tasks_(runtime), main_(runtime),       shutdown_(phases_of(config_)) {
+      finished_(runtime), tasks_(runtime), main_(runtime), shutdown_(phases_of(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
     if (config_.expect_app_version) core_.expect_app_version();
     make_resolver();
