@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The handle: from any thread to the Runtime's.
+#include "base/setting_limits.hpp"
 #include "daemon_impl.hpp"
 #include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/net/runtime.hpp>
-#include <muster/setting_limits.hpp>
 #include <utility>
 
 namespace muster {
