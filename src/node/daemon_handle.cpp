@@ -93,6 +93,11 @@ void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string nam
     });
 }
 
+void ClusterDaemonHandle::on_removals_settled(UniqueFunction<void()> callback) {
+    daemon_->post(
+        [callback = std::move(callback)](Daemon& d) mutable { d.on_removals_settled(std::move(callback)); });
+}
+
 result<void> ClusterDaemonHandle::app_version(AppVersion version) {
     const auto bad = [](std::string advice) {
         return Error{Errc::invalid_argument, "app-version", std::move(advice), {}};
