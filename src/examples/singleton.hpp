@@ -2,6 +2,7 @@
 #pragma once
 /// An application on muster: work that one node of the cluster must do, and never two at a time. The oldest
 /// member does it.
+#include <memory>
 #include <muster/muster.hpp>
 #include <utility>
 
@@ -21,17 +22,35 @@ public:
     bool works() const noexcept { return works_; }
 
 private:
-    void decide() {
+    bool is_our_turn() const {
         const muster::DaemonSnapshot cluster = node_.snapshot();
         // A member that cannot be reached may still be at work, so it keeps its turn until it has been
-        // removed: by then the split-brain resolver has stopped it wherever it is.
+        // removed.
         const muster::Member* oldest = muster::oldest(cluster.members());
-        works_ = oldest != nullptr && oldest->unique_address() == cluster.self() &&
-                 oldest->status() == muster::MemberStatus::Up;
+        return oldest != nullptr && oldest->unique_address() == cluster.self() &&
+               oldest->status() == muster::MemberStatus::Up;
+    }
+
+    void decide() {
+        if (!is_our_turn()) {
+            works_ = false;
+            return;
+        }
+        if (works_ || waits_) return;
+        // Removed here is not yet stopped there: where nobody reaches the old worker its own resolver has to
+        // notice first. down-removal-margin is the time for that.
+        waits_ = true;
+        node_.daemon().on_removals_settled([this, alive = std::weak_ptr<void>(alive_)] {
+            if (alive.expired()) return;
+            waits_ = false;
+            works_ = is_our_turn();
+        });
     }
 
     muster::ClusterRemoteAdapter& node_;
     bool works_ = false;
+    bool waits_ = false;
+    std::shared_ptr<void> alive_ = std::make_shared<int>(); ///< a callback may come after this object
     muster::SubscriptionHandle subscription_;
 };
 

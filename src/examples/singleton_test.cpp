@@ -2,8 +2,11 @@
 // How a user tests an application on muster: whole nodes of it in a simulated world, in virtual time. A
 // minute with a partition takes some milliseconds, needs no network, and is the same in every run.
 #include "singleton.hpp"
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <muster/sim/world.hpp>
+#include <optional>
+#include <vector>
 
 using namespace std::chrono_literals;
 
@@ -34,6 +37,31 @@ TEST_F(ClusterOfFive, WorksOnOneNodeAlthoughTheNetworkSplits) {
     EXPECT_EQ(world.running().size(), 3U) << "the minority has stopped itself";
     ASSERT_EQ(workers().size(), 1U);
     EXPECT_NE(workers(), before) << "the majority has taken over";
+}
+
+TEST_F(ClusterOfFive, TakesTheWorkOverNoSoonerThanTheWorkersRemovalHasSettled) {
+    const std::size_t worker = workers().at(0);
+    world.partition({worker});
+    // From here on the worker is nobody's member any more, which does not mean that it has noticed.
+    std::vector<muster::Instant> settled;
+    ASSERT_TRUE(world.run_until(
+        [&] {
+            settled.clear();
+            for (std::size_t node = 0; node < 5; ++node)
+                if (const auto at =
+                        world[node].running() ? world[node].snapshot().removals_settled_at : std::nullopt;
+                    at && node != worker)
+                    settled.push_back(*at);
+            return settled.size() == 4;
+        },
+        60s));
+    const muster::Instant first = std::ranges::min(settled), last = std::ranges::max(settled);
+    const auto somebody_else_works = [&] {
+        const auto now = workers();
+        return std::ranges::any_of(now, [&](std::size_t node) { return node != worker; });
+    };
+    EXPECT_FALSE(world.run_until(somebody_else_works, first - world.network().now() - 1ms));
+    EXPECT_TRUE(world.run_until(somebody_else_works, last - world.network().now() + 1ms));
 }
 
 TEST_F(ClusterOfFive, WorksOnAnotherNodeWhenTheWorkerDies) {

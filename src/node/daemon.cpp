@@ -158,7 +158,8 @@ Daemon::Daemon(net::Runtime& runtime, std::shared_ptr<ClusterTransport> transpor
       core_(transport_->self(), config_.cluster, random_,
             config_compat(config_, transport_->self().address().system)),
       quorum_observers_(config_.quorum_observers), bus_(bus_options(runtime)), published_(runtime),
-      finished_(runtime), tasks_(runtime), main_(runtime), shutdown_(phases_of(config_)) {
+      finished_(runtime), tasks_(runtime), main_(runtime), removal_margin_(removal_margin(config_)),
+      shutdown_(phases_of(config_)) {
     if (transport_->proves_addresses()) core_.expect_proofs();
     if (config_.expect_app_version) core_.expect_app_version();
     make_resolver();
@@ -298,6 +299,7 @@ void Daemon::carry_out(effect::Send& e) { transport_->send(e.to, e.message); }
 
 void Daemon::carry_out(effect::Publish& e) {
     if (config_.observer) config_.observer(e.state);
+    note_removals(e.events);
     update_snapshot(e);
     update_monitored();
     measure_tombstones();

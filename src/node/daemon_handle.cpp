@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The handle: from any thread to the Runtime's.
+#include "base/setting_limits.hpp"
 #include "daemon_impl.hpp"
 #include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/net/runtime.hpp>
-#include <muster/setting_limits.hpp>
 #include <utility>
 
 namespace muster {
@@ -91,6 +91,11 @@ void ClusterDaemonHandle::add_shutdown_task(ShutdownPhase phase, std::string nam
     daemon_->post([phase, name = std::move(name), task = std::move(task)](Daemon& d) mutable {
         d.add_shutdown_task(phase, std::move(name), std::move(task));
     });
+}
+
+void ClusterDaemonHandle::on_removals_settled(UniqueFunction<void()> callback) {
+    daemon_->post(
+        [callback = std::move(callback)](Daemon& d) mutable { d.on_removals_settled(std::move(callback)); });
 }
 
 result<void> ClusterDaemonHandle::app_version(AppVersion version) {

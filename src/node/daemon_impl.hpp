@@ -71,6 +71,7 @@ public:
     void when_up(UniqueFunction<void(result<void>)> done);
     /// Calls `done` once the node has begun to join as it was told to, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
+    void on_removals_settled(UniqueFunction<void()> callback);
     void app_version(AppVersion version);
     void add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
     void remove_quorum_observer(const std::shared_ptr<QuorumObserver>& observer);
@@ -140,6 +141,8 @@ private:
     void tell_resolver(const effect::Publish& published);
     void update_departed();
     void deny_lease(std::uint64_t generation);
+    void note_removals(std::vector<ClusterEvent>& events);
+    void check_removals_settled();
 
     // --- daemon_lease.cpp: the lease, beside what the resolver asks of it (protocol.md §15.3)
     enum class LeaseQuestion : std::uint8_t { Probe, Check, Renew };
@@ -227,6 +230,9 @@ private:
     std::optional<AskedLease> lease_asked_; ///< one at a time
     std::uint64_t lease_questions_ = 0;
 
+    std::chrono::milliseconds removal_margin_;
+    std::vector<UniqueFunction<void()>> settle_waiters_;
+    net::TimerId settle_timer_ = net::TimerId::None;
     std::vector<UniqueAddress> departed_;   ///< what the resolver knows of it
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
     net::TimerId leave_timer_ = net::TimerId::None;

@@ -94,4 +94,43 @@ void Daemon::carry_out(effect::Record& e) {
     if (decisions_.size() > decisions_max) decisions_.pop_front();
 }
 
+// --- removals that have not settled (protocol.md §15.7)
+
+void Daemon::note_removals(std::vector<ClusterEvent>& events) {
+    bool downed = false;
+    for (ClusterEvent& event : events) {
+        auto* removed = std::get_if<MemberRemoved>(&event);
+        if (removed == nullptr || removed->member.unique_address() == core_.self()) continue;
+        // Who was seen Exiting has handed over. Of anybody else this node may have missed the Down, which
+        // travels with the removal when the two are close.
+        if (removed->previous == MemberStatus::Exiting) continue;
+        removed->removal_margin = removal_margin_;
+        downed = true;
+    }
+    if (!downed || removal_margin_ == std::chrono::milliseconds{0}) return;
+    const std::lock_guard lock(snapshot_mutex_);
+    snapshot_.removals_settled_at = runtime_.monotonic_now() + removal_margin_;
+}
+
+void Daemon::on_removals_settled(UniqueFunction<void()> callback) {
+    if (ended_) return;
+    settle_waiters_.push_back(std::move(callback));
+    check_removals_settled();
+}
+
+void Daemon::check_removals_settled() {
+    if (settle_timer_ != net::TimerId::None) return;
+    if (snapshot_.are_removals_settled(runtime_.monotonic_now())) {
+        for (auto& callback : std::exchange(settle_waiters_, {})) callback();
+        return;
+    }
+    // A further removal meanwhile moves the time: looked at again then.
+    settle_timer_ = runtime_.schedule(*snapshot_.removals_settled_at, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self) return;
+        self->settle_timer_ = net::TimerId::None;
+        if (!self->ended_) self->check_removals_settled();
+    });
+}
+
 } // namespace muster

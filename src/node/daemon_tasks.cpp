@@ -47,7 +47,9 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     tasks_.cancel();
     co_await tasks_.join();
     for (auto& [key, timer] : std::exchange(timers_, {})) runtime_.cancel(timer);
-    if (leave_timer_ != net::TimerId::None) runtime_.cancel(leave_timer_);
+    for (const net::TimerId timer : {leave_timer_, settle_timer_})
+        if (timer != net::TimerId::None) runtime_.cancel(timer);
+    settle_waiters_.clear();
     ended_ = true;
     const ShutdownReason reason = end_reason();
     {

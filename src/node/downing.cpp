@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "downing.hpp"
 
+#include "base/setting_limits.hpp"
+#include "base/utf8.hpp"
 #include <algorithm>
 #include <map>
-#include <muster/setting_limits.hpp>
-#include <muster/utf8.hpp>
 #include <string>
 
 namespace muster {

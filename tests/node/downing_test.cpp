@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Who downs unreachable members when the application says so: strategies, providers and quorum observers of
-/// its own (protocol.md §15).
+/// its own, and what follows from a removal (protocol.md §15).
 #include "../cluster/sample.hpp"
 #include "node/downing.hpp"
 #include "world.hpp"
@@ -271,6 +271,15 @@ TEST_F(OwnProvider, WhoComesWithAnotherOneIsRefused) {
     EXPECT_EQ(built_in.stopped, ShutdownReason::IncompatibleConfiguration);
 }
 
+TEST_F(OwnProvider, SaysHowLongARemovalTakesToSettle) {
+    start(3);
+    const auto gone = world[2].unique_address();
+    world[2].kill();
+    ASSERT_TRUE(world.run_until([&] { return world[0].saw<MemberRemoved>(gone); }));
+    const auto& event = world[0].events[static_cast<std::size_t>(world[0].position<MemberRemoved>(gone))];
+    EXPECT_EQ(std::get<MemberRemoved>(event).removal_margin, provider->margin);
+}
+
 TEST(DowningProvider, ACombinationThatCannotWorkIsRefusedByName) {
     const auto refusal = [](const std::function<void(DaemonConfig&, Caretaker&)>& change,
                             std::string_view name = "caretaker") {
@@ -405,6 +414,96 @@ TEST(QuorumObservers, WithoutAnybodyWhoDecidesAreRefused) {
     ASSERT_FALSE(added);
     EXPECT_EQ(added.error(), Errc::invalid_argument);
     EXPECT_FALSE(node.daemon().add_quorum_observer(nullptr));
+}
+
+// --- what a removal leaves behind (protocol.md §15.7)
+
+class RemovalMargin : public testing::Test {
+protected:
+    void start(std::size_t nodes, const std::function<void(DaemonConfig&)>& change) {
+        for (std::size_t i = 0; i < nodes; ++i) world.add_host();
+        for (std::size_t i = 0; i < nodes; ++i) {
+            auto config = world.config(i);
+            change(config.daemon);
+            world.start(i, std::move(config));
+        }
+        ASSERT_TRUE(world.run_until([&] { return world.agree(world.all()); }));
+    }
+    /// What the first node's event says of a removal; absent: it saw none.
+    std::optional<milliseconds> margin_of(const UniqueAddress& gone) {
+        if (!world.run_until([&] { return world[0].saw<MemberRemoved>(gone); })) return std::nullopt;
+        const auto at = static_cast<std::size_t>(world[0].position<MemberRemoved>(gone));
+        return std::get<MemberRemoved>(world[0].events[at]).removal_margin;
+    }
+    World world;
+};
+
+TEST_F(RemovalMargin, IsStableAfterUnderAResolverUnlessItIsSet) {
+    start(3, [](DaemonConfig&) {});
+    const auto gone = world[2].unique_address();
+    world[2].kill();
+    EXPECT_EQ(margin_of(gone), 3000ms);
+    EXPECT_EQ(world[0].snapshot().removals_settled_at, world.network.now() + 3s);
+}
+
+TEST_F(RemovalMargin, IsTheConfiguredOneIfThereIsOne) {
+    start(3, [](DaemonConfig& c) { c.cluster.down_removal_margin = 7s; });
+    const auto gone = world[2].unique_address();
+    world[2].kill();
+    EXPECT_EQ(margin_of(gone), 7000ms);
+}
+
+TEST_F(RemovalMargin, IsNothingWithoutAResolverAsNobodyDownsByItself) {
+    start(3, [](DaemonConfig& c) { c.sbr.reset(); });
+    const auto gone = world[2].unique_address();
+    world[0].daemon().down(world[2].address());
+    EXPECT_EQ(margin_of(gone), 0ms);
+    EXPECT_FALSE(world[0].snapshot().removals_settled_at);
+}
+
+TEST_F(RemovalMargin, IsNothingForWhoLeftInOrder) {
+    start(3, [](DaemonConfig&) {});
+    const auto gone = world[2].unique_address();
+    world[2].daemon().leave();
+    EXPECT_EQ(margin_of(gone), 0ms);
+    EXPECT_FALSE(world[0].snapshot().removals_settled_at);
+}
+
+TEST_F(RemovalMargin, RemovalsSettleAfterItAndAFurtherOneMovesThat) {
+    start(4, [](DaemonConfig& c) { c.cluster.down_removal_margin = 10s; });
+    int at_once = 0;
+    world[0].daemon().on_removals_settled([&] { ++at_once; });
+    world.network.run_for(1ms);
+    EXPECT_EQ(at_once, 1) << "nobody was removed";
+    const auto first = world[2].unique_address(), second = world[3].unique_address();
+    world[2].kill();
+    ASSERT_TRUE(margin_of(first));
+    std::optional<Instant> settled;
+    world[0].daemon().on_removals_settled([&] { settled = world.network.now(); });
+    world.network.run_for(1s);
+    world[3].kill();
+    ASSERT_TRUE(margin_of(second));
+    const Instant last = world.network.now();
+    EXPECT_FALSE(settled);
+    EXPECT_FALSE(world[0].snapshot().are_removals_settled(last));
+    ASSERT_TRUE(world.run_until([&] { return settled.has_value(); }));
+    EXPECT_EQ(*settled, last + 10s);
+    EXPECT_TRUE(world[0].snapshot().are_removals_settled(*settled));
+}
+
+TEST_F(RemovalMargin, WhoWaitsForItWhenTheNodeStopsIsLetGo) {
+    start(3, [](DaemonConfig& c) { c.cluster.down_removal_margin = 1h; });
+    const auto gone = world[2].unique_address();
+    world[2].kill();
+    ASSERT_TRUE(margin_of(gone));
+    const auto held = std::make_shared<int>(0);
+    world[0].daemon().on_removals_settled([held] { ++*held; });
+    world.network.run_for(1ms);
+    EXPECT_EQ(held.use_count(), 2);
+    world[0].daemon().shutdown();
+    ASSERT_TRUE(world.run_until([&] { return world[0].stopped.has_value(); }));
+    EXPECT_EQ(held.use_count(), 1);
+    EXPECT_EQ(*held, 0);
 }
 
 } // namespace

@@ -141,7 +141,15 @@ struct DaemonSnapshot {
     bool converged = false;
     bool stopped = false;                          ///< coordinated shutdown has ended
     std::optional<ShutdownReason> shutdown_reason; ///< set as soon as it began
+    /// down-removal-margin after the last removal of a member that did not leave in order (protocol.md
+    /// §15.7), by the Runtime's monotonic clock: until then such a member may go on with its work where
+    /// nobody reaches it, so nobody else should begin with that. Absent: there was none. See
+    /// ClusterDaemonHandle::on_removals_settled.
+    std::optional<Instant> removals_settled_at;
 
+    bool are_removals_settled(Instant now) const noexcept {
+        return !removals_settled_at || now >= *removals_settled_at;
+    }
     const UniqueAddress& self() const noexcept { return state->self; }
     std::span<const Member> members() const noexcept { return state->members(); }
     MemberStatus self_status() const noexcept { return state->self_status(); }
@@ -203,6 +211,11 @@ public:
     /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and
     /// at once if it has. Never if the Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
+    /// Once, on the Runtime's thread, as soon as the members that were removed without having left in order
+    /// have stopped for certain: down-removal-margin after the last such removal (protocol.md §15.7; without
+    /// one stable-after of the resolver), at once if that is past. Then what such a member did may begin
+    /// elsewhere. It knows the removals of this node's own time only. Never if the node stops first.
+    void on_removals_settled(UniqueFunction<void()> callback);
     /// The version that DaemonConfig::expect_app_version waits for; now the node joins as it was told to. The
     /// first one counts. Errors: invalid_argument without that setting, or when the version is longer than
     /// app_version_bytes_max or has control characters.

@@ -279,10 +279,10 @@ result<void> Scenario::validate() const {
     const auto known = sbr_strategy_names();
     if (strategy != "none" && std::ranges::find(known, strategy) == known.end())
         return wrong("strategy", fmt::format("there is no '{}'", strategy));
-    if (stable_after < Duration::zero() || faults < Duration::zero() || quiet < Duration::zero() ||
+    if (stable_after < Duration::zero() || fault_time < Duration::zero() || quiet < Duration::zero() ||
         exiting_tasks < Duration::zero())
         return wrong("durations", "use 0 or more milliseconds");
-    if (faults + quiet > std::chrono::hours(1000))
+    if (fault_time + quiet > std::chrono::hours(1000))
         return wrong("fault_time and quiet", "use 1000 virtual hours at most");
     for (std::size_t i = 0; i < faults.size(); ++i) {
         const Fault& m = faults[i];
@@ -291,8 +291,9 @@ result<void> Scenario::validate() const {
         for (const auto* list : {&m.nodes, &m.others})
             if (std::ranges::any_of(*list, [&](std::size_t n) { return n >= nodes; }))
                 return wrong(subject, "a node's number is beyond the last one");
-        if (m.at < Duration::zero() || m.length < Duration::zero() || m.at > faults || m.length > faults)
-            return wrong(subject, "it has to lie within `faults`");
+        if (m.at < Duration::zero() || m.length < Duration::zero() || m.at > fault_time ||
+            m.length > fault_time)
+            return wrong(subject, "it has to lie within fault_time");
         const bool two = m.kind == Kind::Down || m.kind == Kind::Flood;
         if (two && m.nodes.size() != 2) return wrong(subject, "name two nodes: who does it, and to whom");
         const bool periodic = m.kind == Kind::Stutter || m.kind == Kind::FlipFlop;

@@ -38,6 +38,7 @@ struct EventFields {
     void operator()(const MemberRemoved& e) const {
         add_member(line, e.member);
         line["previous"] = to_string(e.previous);
+        if (e.removal_margin.count() > 0) line["removal_margin_ms"] = e.removal_margin.count();
     }
     void operator()(const UnreachableDataCenter& e) const { line["dc"] = e.data_center; }
     void operator()(const ReachableDataCenter& e) const { line["dc"] = e.data_center; }

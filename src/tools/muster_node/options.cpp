@@ -226,6 +226,9 @@ void add_timing_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
                  "before the first periodic work");
     add_duration(app, "--quarantine-removed-after", cluster.quarantine_removed_node_after,
                  "before a node that left is quarantined");
+    add_duration(
+        app, "--down-removal-margin", cluster.down_removal_margin,
+        "before a downed member's work may begin elsewhere (MemberRemoved says it); 0: as --stable-after");
     app.add_flag("--classic", raw.classic, "plain periodic gossip: no eager gossip, no evidence of death");
     app.add_flag("--no-eager-gossip", raw.no_eager, "agree in rounds only");
     app.add_flag("--no-death-evidence", raw.no_evidence, "judge by heartbeats only");
@@ -423,6 +426,7 @@ constexpr std::pair<std::string_view, std::string_view> flags_of_settings[] = {
     {"unreachable-nodes-reaper-interval", "--reaper-interval"},
     {"periodic-tasks-initial-delay", "--initial-delay"},
     {"quarantine-removed-node-after", "--quarantine-removed-after"},
+    {"down-removal-margin", "--down-removal-margin"},
     {"failure-detector.heartbeat-interval", "--heartbeat-interval"},
     {"failure-detector.acceptable-heartbeat-pause", "--acceptable-pause"},
     {"failure-detector.threshold", "--phi-threshold"},

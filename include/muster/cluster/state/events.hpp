@@ -2,6 +2,7 @@
 #pragma once
 /// What changed, as the application sees it (protocol.md §14): events, their diff, and the bus that delivers
 /// them.
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,6 +47,10 @@ struct MemberReadyForShutdown {
 struct MemberRemoved {
     Member member;
     MemberStatus previous{};
+    /// How long after this event to wait before somebody else does the member's work: where nobody reaches
+    /// it, it may go on for a while (down-removal-margin, protocol.md §15.7). 0: it left in order, or no
+    /// margin is set. The node fills it in; what ClusterCore and diff_events make has 0.
+    std::chrono::milliseconds removal_margin{0};
 };
 struct UnreachableMember {
     Member member;
