@@ -366,5 +366,18 @@ TEST(ClusterEventBus, SubscribersComeAndGoFromOtherThreadsWithoutGapOrDuplicate)
     EXPECT_EQ(bus.subscriber_count(), 0U);
 }
 
+TEST(ReferenceNames, AClusterEventBusDeliversUntilTheSubscriptionHandleIsGone) {
+    ClusterEventBus bus;
+    std::vector<std::string> heard;
+    {
+        const SubscriptionHandle handle =
+            bus.subscribe([&](const ClusterEvent& event) { heard.emplace_back(name_of(event)); });
+        bus.publish(MemberJoined{member("a")});
+        bus.publish(LeaderChanged{std::nullopt, node("a")});
+    }
+    bus.publish(ClusterShuttingDown{});
+    EXPECT_EQ(heard, (std::vector<std::string>{"MemberJoined", "LeaderChanged"}));
+}
+
 } // namespace
 } // namespace muster

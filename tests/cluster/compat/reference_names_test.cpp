@@ -17,7 +17,7 @@
 #include <muster/cluster/sbr/runtime.hpp>
 #include <muster/cluster/sbr/settings.hpp>
 #include <muster/cluster/sbr/strategy.hpp>
-#include <muster/node/event_bus.hpp>
+#include <muster/cluster/state/events.hpp>
 
 namespace muster {
 namespace {
@@ -356,19 +356,6 @@ TEST(ReferenceNames, AQuorumObserverIsToldWhenTheQuorumIsLostAndRegained) {
 }
 
 // --- cluster/state/events.hpp
-
-TEST(ReferenceNames, AClusterEventBusDeliversUntilTheSubscriptionHandleIsGone) {
-    ClusterEventBus bus;
-    std::vector<std::string> heard;
-    {
-        const SubscriptionHandle handle =
-            bus.subscribe([&](const ClusterEvent& event) { heard.emplace_back(name_of(event)); });
-        bus.publish(MemberJoined{member("a")});
-        bus.publish(LeaderChanged{std::nullopt, node("a")});
-    }
-    bus.publish(ClusterShuttingDown{});
-    EXPECT_EQ(heard, (std::vector<std::string>{"MemberJoined", "LeaderChanged"}));
-}
 
 TEST(ReferenceNames, EveryClusterEventSaysItsName) {
     const Member m = member("a");
