@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <muster/node/file_lease.hpp>
 #include <thread>
 #include <vector>
 
