@@ -111,9 +111,8 @@ TEST_P(Decorator, MayRefuseAConnectionOnEitherSide) {
     a->transport->send(b->address(), Heartbeat{a->address(), 1, 0});
     EXPECT_TRUE(run_until([&] { return logged_about("transport.handshake.failed", "dialler"); }));
     b->transport->send(a->address(), Heartbeat{b->address(), 1, 0});
-    EXPECT_TRUE(run_until([&] { return logged_about("transport.handshake.failed", "acceptor"); }));
-    EXPECT_TRUE(std::ranges::count(asked, net::ConnectionRole::Dialled) > 0);
-    EXPECT_TRUE(std::ranges::count(asked, net::ConnectionRole::Accepted) > 0);
+    EXPECT_TRUE(run_until([&] { return std::ranges::count(asked, net::ConnectionRole::Accepted) > 0; }));
+    EXPECT_GT(std::ranges::count(asked, net::ConnectionRole::Dialled), 0);
     EXPECT_TRUE(b->handler.messages.empty());
     stop(*a, 100ms);
     stop(*b, 100ms);
