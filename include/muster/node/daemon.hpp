@@ -5,7 +5,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <muster/cluster/core/core.hpp>
+#include <muster/cluster/core/report.hpp>
+#include <muster/cluster/protocol/config_compat.hpp>
+#include <muster/cluster/protocol/effects.hpp>
 #include <muster/cluster/protocol/gossip_pdu.hpp>
 #include <muster/cluster/protocol/settings.hpp>
 #include <muster/cluster/sbr/lease.hpp>

@@ -28,7 +28,8 @@ milliseconds SplitBrainResolver::down_removal_margin(milliseconds configured) co
 
 DowningDecision SplitBrainResolver::decide(const MembershipState& state) const {
     const SbrModel model = SbrModel::from_state(state);
-    return model.unreachable().empty() ? DowningDecision::Stay : strategy_->decide(model).decision;
+    if (model.unreachable().empty()) return DowningDecision::Stay;
+    return verdict_of(*strategy_, model, settings_.indirect).decision;
 }
 
 std::vector<UniqueAddress> SplitBrainResolver::nodes_to_down(const MembershipState& state) const {
