@@ -237,8 +237,7 @@ ClusterCore core_in(const Gossip& g, ClusterSettings settings = {}) {
     return core;
 }
 
-/// Of a peer that holds the same version in memory of its own: beyond the comparison of the clocks nothing
-/// may grow.
+/// A status of a peer that holds the same version in its own memory: only the comparison of clocks may grow.
 void core_status_unchanged(benchmark::State& run) {
     const auto g = gossip(size_of(run));
     auto core = core_in(g);
@@ -252,7 +251,7 @@ void core_status_unchanged(benchmark::State& run) {
     }
 }
 
-/// The same with a clock whose comparison is free: what is left is O(1), up to a look at who sent it.
+/// The same with a clock whose comparison is free: the rest is O(1), apart from the look-up of the sender.
 void core_status_unchanged_but_clock(benchmark::State& run) {
     const auto g = gossip(size_of(run));
     auto core = core_in(g);
@@ -288,7 +287,7 @@ void core_acks_of_one_version(benchmark::State& run) {
         run.PauseTiming();
         auto core = core_in(g);
         Effects out;
-        core.tick_gossip(at(), out); // its first input: it sees what it waits for
+        core.tick_gossip(at(), out); // its first input, on which it learns what it waits for
         run.ResumeTiming();
         for (const auto& ack : acks) core.on_message(ack, at().monotonic, at(), out);
         benchmark::DoNotOptimize(out);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What does failure detection cost a node: a heartbeat, phi, a reaper's look at all it monitors, a tick of
-// the monitor, a resolver's decision?
+// What does failure detection cost a node: a heartbeat, phi, the reaper's pass over all monitored nodes, a
+// tick of the monitor, a resolver's decision?
 #include <benchmark/benchmark.h>
 #include <memory>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>

@@ -6,7 +6,7 @@
 // as fast as the victim takes them.
 //   flood_delay flood=heartbeat backend=uring
 // flood=heartbeat|init_join|join|gossip_status|not_member|unknown_sender|tell (unknown_sender: heartbeats in
-// the name of ever other nodes), seconds=3 (without the flood, and as long with it), every=2000 (microseconds
+// the names of ever new nodes), seconds=3 (without the flood, and as long with it), every=2000 (microseconds
 // between two heartbeats), floods=1 (connections that flood), load=0 (processes that do nothing but burn a
 // core), backend=auto|uring|epoll, p99_max=0 (microseconds: a longer extra delay is exit status 1). Prints
 // one JSON line; the delays are of round trips, in microseconds.
@@ -90,7 +90,7 @@ int suffer(const Options& options, Shared& shared) {
     const auto runtime = make_runtime_for(options);
     RemoteAdapterConfig config;
     config.transport.cluster_name = cluster;
-    // A port of the system's choice is known only to a transport: ask one.
+    // Only a transport knows a port that the system chose, so ask one.
     {
         TcpTransportOptions probe;
         probe.cluster_name = cluster;
@@ -274,7 +274,7 @@ int measure(const Options& options, Shared& shared) {
     return limit > 0 && (extra_p99 > limit || during.round_trips.size() < during.sent) ? 1 : 0;
 }
 
-/// A process of its own, which ends with this one.
+/// Forks a process that ends with this one.
 template <class Body>
 void start(Body body) {
     const pid_t child = fork();

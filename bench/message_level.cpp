@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How large can a cluster be, as far as the protocol itself goes? N cores with their resolvers in one thread
 // and in virtual time. Messages are values that are handed over after 200 to 700 us: no sockets, no decoding,
-// no nodes around the cores. An unchanged gossip is shared by whoever holds it, which is what makes ten
-// thousand views of ten thousand members fit into memory. Each message is encoded as it would be for a
-// socket, to count its bytes.
+// no nodes around the cores. All cores share an unchanged gossip, so ten thousand views of ten thousand
+// members fit into memory. Each message is encoded as it would be for a socket, to count its bytes.
 //
 // Each row is one run in three parts: N nodes join through three seeds at once until all hold one version in
 // which all are Up; ten quiet seconds; ten of them, none a seed, fall silent at once until the rest agree
@@ -58,10 +57,10 @@ long number_of(const char* name, long otherwise) {
     return number;
 }
 
-/// What a row may take.
+/// The limits of a row.
 class Limits {
 public:
-    /// Which of them is reached; empty: none.
+    /// The limit that is reached; empty: none.
     std::string_view reached() const {
         if (std::chrono::steady_clock::now() > end_) return "real time";
         if (resident_bytes() > memory_max_) return "memory";
@@ -92,10 +91,11 @@ public:
     void start_all() {
         for (std::size_t i = 0; i < nodes_.size(); ++i) start(i);
     }
-    /// From now on it says and hears nothing.
+    /// Silences a node: from now on it neither sends nor receives.
     void silence(std::size_t index) { end(index); }
 
-    /// What stopped it: empty when the condition holds. It is looked at each hundredth of a virtual second.
+    /// The limit that stopped it; empty when the condition holds, which is checked each hundredth of a
+    /// virtual second.
     template <class Condition>
     std::string_view run_until(Condition condition, Duration virtual_time_max, const Limits& limits) {
         constexpr std::uint64_t steps_between_checks = 8192;
@@ -197,7 +197,7 @@ private:
     void end(std::size_t index) {
         if (!nodes_[index]) return;
         for (const auto& [key, timer] : nodes_[index]->timers) events_.cancel(timer);
-        ended_.push_back(std::exchange(nodes_[index], nullptr)); // it may be what is running
+        ended_.push_back(std::exchange(nodes_[index], nullptr)); // it may be the running one
         --running_;
     }
 
@@ -219,7 +219,7 @@ private:
         });
     }
 
-    /// One input, and what comes of it, in order (as the daemon does it).
+    /// One input, and its effects in order (as in the daemon).
     template <class Input>
     void feed(std::size_t index, Input input) {
         Node& node = *nodes_[index];
@@ -274,7 +274,7 @@ private:
         });
     }
 
-    /// 200 to 700 us, always the same between two nodes: what one sends to another stays in order.
+    /// 200 to 700 us, always the same between two nodes, so their messages stay in order.
     void post(std::size_t from, effect::Send& send) {
         const auto found = index_of_.find(send.to.address);
         if (found == index_of_.end()) return;
@@ -362,7 +362,7 @@ void run_parts(benchmark::State& state, MessageWorld& world, const Limits& limit
     });
     state.counters["see_all_up"] = static_cast<double>(world.count_seeing(count));
     state.counters["joined_rss_bytes"] = resident_bytes();
-    // The joining's own traffic ends.
+    // The traffic of joining ends.
     part("settle", [&] { return world.run_for(15s, limits); });
     part("steady", [&] { return world.run_for(10s, limits); });
     part("crash", [&] {
@@ -377,7 +377,7 @@ void run_parts(benchmark::State& state, MessageWorld& world, const Limits& limit
 void message_level(benchmark::State& state) {
     const auto count = static_cast<std::size_t>(state.range(0));
     for (auto _ : state) {
-        malloc_trim(0); // what the row before has left
+        malloc_trim(0); // memory that the row before has left
         forget_peak();
         const double before = resident_bytes();
         MessageWorld world(count);

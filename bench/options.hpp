@@ -10,7 +10,7 @@
 
 namespace muster::bench {
 
-/// Ends the process with status 1 and one line on stderr: what went wrong makes every figure worthless.
+/// Ends the process with status 1 and one line on stderr, for errors that invalidate every figure.
 [[noreturn]] inline void fail(std::string_view program, std::string_view what) {
     fmt::print(stderr, "{}: {}\n", program, what);
     std::exit(1);

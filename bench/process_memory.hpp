@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What this process takes of the machine's memory, by Linux's /proc.
+/// The memory use of this process, from Linux's /proc.
 #include <fstream>
 #include <string>
 #include <unistd.h>
@@ -15,10 +15,10 @@ inline double resident_bytes() {
     return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-/// Forgets what peak_resident_bytes() has counted.
+/// Resets the peak of peak_resident_bytes().
 inline void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
-/// The most that it was since forget_peak().
+/// The peak of the resident memory since forget_peak().
 inline double peak_resident_bytes() {
     std::ifstream file("/proc/self/status");
     for (std::string key; file >> key;) {

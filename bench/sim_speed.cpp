@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast is a simulated world of whole nodes, and how large can it be? node_seconds/s is virtual time of
-// one node per second of one core. Each row is one run; counters say what came out of it: sent_bytes/node is
-// what a node's links carried, memory_bytes/node the resident memory that the world took at its peak, rounds
-// the gossip rounds of one second that a node can have begun.
+// one node per second of one core. Each row is one run; its counters: sent_bytes/node is the traffic of a
+// node's links, memory_bytes/node the world's peak of resident memory, rounds the one-second gossip rounds
+// that a node can have begun.
 //
 //   sim_speed --benchmark_format=json
 //   sim_speed --benchmark_filter=join     1 000 nodes through three seeds
@@ -60,7 +60,7 @@ void steady(benchmark::State& state) {
     const auto world = make_world(nodes);
     world->start_all();
     if (!world->run_until_agreed(600s)) return state.SkipWithError("no agreement");
-    world->run_for(15s); // the joining's own traffic is over
+    world->run_for(15s); // the traffic of joining is over
     const Duration slice = nodes >= 1000 ? 1s : nodes >= 100 ? 10s : 100s;
     const auto before = world->network().trace_count();
     const double sent_before = sent_bytes(*world);
@@ -84,7 +84,7 @@ BENCHMARK(steady)->Arg(7)->Arg(10)->Arg(100)->Arg(1000)->Unit(benchmark::kMillis
 void join(benchmark::State& state) {
     const auto nodes = static_cast<std::size_t>(state.range(0));
     for (auto _ : state) {
-        malloc_trim(0); // what the row before has left
+        malloc_trim(0); // memory that the row before has left
         forget_peak();
         const double before = resident_bytes();
         const auto world = make_world(nodes);
@@ -105,7 +105,7 @@ BENCHMARK(join)->Arg(10)->Arg(100)->Arg(400)->Arg(1000)->Unit(benchmark::kSecond
 
 // ---- the fault scripts of Rapid
 
-/// What the healthy nodes see while a script runs: looked at each tenth of a second.
+/// The view of the healthy nodes while a script runs, sampled each tenth of a second.
 class Watch {
 public:
     Watch(World& world, std::set<std::size_t> faulty) : world_(world), faulty_(std::move(faulty)) {}
@@ -125,7 +125,7 @@ public:
         } while (world_.now() - began < limit);
         return false;
     }
-    /// When the healthy nodes' views came to what they were at the last look.
+    /// When the healthy nodes' views became what they were at the last sample.
     Instant settled() const noexcept { return settled_; }
     /// Healthy nodes that are no longer members for some healthy node, or ended.
     std::size_t wrongly_removed() const {
@@ -156,7 +156,7 @@ public:
     std::size_t sizes_seen() const noexcept { return sizes_.size(); }
 
 private:
-    /// What one node's members were when they were looked at: most nodes hold the same list for many looks.
+    /// One node's members at a sample: most nodes hold the same list for many samples.
     struct View {
         std::shared_ptr<const MembershipState> state; ///< keeps the list, so that its place names it
         const Member* list = nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What encoding and decoding cost: tells in place, a user's struct through the archives, and a gossip of a
+/// The cost of encoding and decoding: tells in place, a user's struct through the archives, and a gossip of a
 /// thousand members.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -170,7 +170,7 @@ void EncodeGossipBody(benchmark::State& state) {
 }
 BENCHMARK(EncodeGossipBody)->RangeMultiplier(10)->Range(10, 10'000)->Unit(benchmark::kMicrosecond);
 
-/// The body is there: what each send costs.
+/// The cost of each send of a body that is encoded already.
 void EncodeEnvelopeHead(benchmark::State& state) {
     const GossipPtr gossip = gossip_of(1000);
     const ClusterMessage message =

@@ -40,7 +40,7 @@ struct Address {
     std::string host_port() const;
     bool is_local() const noexcept { return !host.has_value(); }
 
-    /// What differs most often is compared first.
+    /// Compares first what differs most often.
     friend bool operator==(const Address& a, const Address& b) noexcept {
         return a.port == b.port && a.host == b.host && a.system == b.system && a.protocol == b.protocol;
     }
@@ -82,9 +82,8 @@ public:
     }
 
 private:
-    /// The first bytes of a host name as numbers that order as the bytes do: sorted tables of nodes are
-    /// searched all the time, and this decides nearly always. Missing bytes are zero, so equal prefixes
-    /// decide nothing.
+    /// The first bytes of a host name as numbers that order as the bytes do: binary searches compare these
+    /// and seldom need the whole name. Missing bytes are zero, so equal prefixes decide nothing.
     using HostPrefix = std::array<std::uint64_t, 2>;
     static HostPrefix host_prefix_of(const Address& address) noexcept;
     static std::strong_ordering compare_rest(const UniqueAddress& a, const UniqueAddress& b) noexcept;
@@ -100,7 +99,7 @@ private:
     boost::intrusive_ptr<const Rep> rep_;
 };
 
-/// std::hash's value; inside muster because the shared library exports only muster's names.
+/// The value of std::hash; declared in muster because the shared library exports only muster's names.
 std::size_t hash_value(const Address& a) noexcept;
 
 } // namespace muster

@@ -17,7 +17,7 @@
 
 namespace muster {
 
-/// Reference-counted memory. Whoever owns the memory (a heap block, a pool, an io_uring buffer group) derives
+/// Reference-counted memory. The owner of the memory (a heap block, a pool, an io_uring buffer group) derives
 /// from it and takes the memory back in recycle(), which may run on any thread.
 class Buffer {
 public:
@@ -39,7 +39,7 @@ public:
 protected:
     Buffer(std::byte* data, std::size_t size) noexcept : data_(data), size_(size) {}
     ~Buffer() = default;
-    /// Last reference gone. Must not throw; may run on any thread.
+    /// Called when the last reference is gone. Must not throw; may run on any thread.
     virtual void recycle() noexcept = 0;
     /// For pools that hand the same Buffer out again.
     void revive() noexcept { references_.store(1, std::memory_order_relaxed); }
@@ -100,7 +100,7 @@ public:
     Slice sub(std::size_t offset, std::size_t count) const noexcept {
         return Slice{std::span{data_ + offset, count}, owner_};
     }
-    /// Looks at other bytes of the same owner: reusing one Slice for many views costs no reference count.
+    /// Points the view at other bytes of the same owner, without touching the reference count.
     void view(std::span<const std::byte> bytes) noexcept {
         data_ = bytes.data();
         size_ = bytes.size();
@@ -131,7 +131,7 @@ public:
     /// A chunk with one reference, held by the caller; it goes back to the pool with its last reference.
     Buffer* take();
     std::size_t chunk_bytes() const noexcept { return chunk_bytes_; }
-    /// Chunks handed out and not yet back.
+    /// Chunks handed out and not yet returned.
     std::size_t in_use() const noexcept { return in_use_.load(std::memory_order_relaxed); }
 
 private:

@@ -7,8 +7,8 @@
 #include <string_view>
 
 namespace muster::detail {
-/// Writes what is queued for the log and one line that names the expression, the place and the reason to
-/// stderr, for at most about a second and a half, then aborts.
+/// Writes the queued log lines and one line with the expression, place and reason to stderr, for at most
+/// about 1.5 s, then aborts.
 [[noreturn]] void ensure_failed(std::string_view expression, std::string_view reason,
                                 std::source_location where) noexcept;
 } // namespace muster::detail

@@ -55,7 +55,7 @@ private:
     void append(const void* bytes, std::size_t size);
     void append_number(char tag, std::uint64_t value);
 
-    /// What is hashed is nearly always shorter than this and then needs no memory of its own.
+    /// Inputs up to this size, nearly all of them, need no allocation.
     std::array<char, 232> short_;
     std::size_t short_size_ = 0;
     std::string long_; ///< everything, once it does not fit

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What the library has to say: records with a level, a stable event code and fields, given to one LogSink.
-/// The library writes nowhere else. Tests and operators match on codes, never on text.
+/// The library's log: records with a level, a stable event code and fields, passed to one LogSink. The
+/// library writes nowhere else. Tests and operators match on codes, never on text.
 #include <muster/language.hpp> // first
 
 #include <chrono>
@@ -35,39 +35,40 @@ struct LogField {
 };
 using LogFields = std::vector<LogField>;
 
-/// One thing that happened. `code` is a stable dotted name listed in src/doc/logging.md:
-/// "transport.handshake.refused". It is a string literal: records are kept without copying it.
+/// One log record. `code` is a stable dotted name listed in src/doc/logging.md:
+/// "transport.handshake.refused". It is a string literal, because records do not copy it.
 struct LogRecord {
     WallTime when;
     LogLevel level{};
     std::string_view code;
     LogFields fields;
-    /// Records of this code and peer that the rate limit swallowed before this one.
+    /// Records of this code and peer that the rate limit suppressed before this one.
     std::uint64_t suppressed = 0;
 
     /// "2026-01-02T03:04:05.678Z WARNING code name=value ..." on one line of ASCII without line break. Values
     /// with spaces are quoted, control bytes and bytes above 0x7e become \xNN (a peer's text cannot steer a
-    /// terminal), and what exceeds `line_value_bytes_max` is cut with its full length told.
+    /// terminal), and a value above `line_value_bytes_max` is cut and shows its full length.
     std::string to_line() const;
     static constexpr std::size_t line_value_bytes_max = 1024;
 };
 
-/// Receives records. write() may be called from any thread, one at a time per Logger, on the event loop among
-/// others: it must not block (a LineWriter has a thread for that) and must not log.
+/// Receives records. write() may be called from any thread, one at a time per Logger, also on the event loop:
+/// it must not block (a LineWriter has a thread for that) and must not log.
 class LogSink {
 public:
     virtual ~LogSink() = default;
     virtual void write(const LogRecord& record) noexcept = 0;
-    /// Waits until what was written before has reached its place. False when that took longer than `timeout`.
+    /// Waits until earlier records have reached their destination. False when that took longer than
+    /// `timeout`.
     virtual bool flush(std::chrono::milliseconds /*timeout*/) noexcept { return true; }
-    /// Records that this sink has lost so far, for want of room for example.
+    /// Records that this sink has lost so far, for example because its queue was full.
     virtual std::uint64_t dropped() const noexcept { return 0; }
 };
 
-/// What the Logger lets through (by default warnings and errors) to stderr, one line each: the default sink,
-/// one per process. The thread "muster-log" writes (stderr_lines()): beyond 1 MiB that nobody has read, lines
-/// are dropped and counted, and `base.log.dropped` says so once there is room. What is queued at exit is
-/// written for at most half a second.
+/// The default sink, one per process: writes records to stderr, one line each (by default the Logger passes
+/// warnings and errors). The thread "muster-log" writes (stderr_lines()): beyond 1 MiB of unread lines,
+/// further lines are dropped and counted, and `base.log.dropped` reports them once there is room. At exit the
+/// queue is written for at most half a second.
 std::shared_ptr<LogSink> stderr_log_sink();
 /// Keeps records for tests and tools. Thread-safe, keeps the newest `records_max`.
 class MemoryLogSink final : public LogSink {
@@ -83,13 +84,13 @@ private:
     std::deque<LogRecord> records_;
 };
 
-/// What the rate limit knows of a peer's text: the IPv4 address ("10.0.0.7"), the /64 of an IPv6 address
-/// ("2001:db8:1:2::/64"), or else the host's name, without port, protocol, system and uid: a peer has as many
-/// of those as it likes. Any other text is its own key.
+/// The rate limit's key for a peer's text: the IPv4 address ("10.0.0.7"), the /64 of an IPv6 address
+/// ("2001:db8:1:2::/64"), or else the host's name, without port, protocol, system and uid, which a peer can
+/// vary at will. Any other text is its own key.
 std::string log_key_of(std::string_view peer);
 
-/// The peer that a record is about: the text that is shown, and where it comes from if that is known better
-/// than by its own word.
+/// The peer that a record is about: the text that is shown, and the peer's verified origin where one is
+/// known.
 struct LogPeer {
     std::string shown;
     std::string key; ///< of the rate limit: log_key_of() of the text that nobody can choose
@@ -98,7 +99,7 @@ struct LogPeer {
     LogPeer(std::string text) : LogPeer(std::move(text), {}) {}
     LogPeer(std::string_view text) : LogPeer(std::string{text}, {}) {}
     LogPeer(const char* text) : LogPeer(std::string{text}, {}) {}
-    /// `from`: the remote endpoint of the connection; empty: what is shown.
+    /// `from`: the remote endpoint of the connection; empty: the shown text.
     LogPeer(std::string text, std::string_view from)
         : shown(std::move(text)), key(log_key_of(from.empty() ? std::string_view{shown} : from)) {}
     operator const std::string&() const noexcept { return shown; }
@@ -109,10 +110,10 @@ class Logger {
 public:
     struct Options {
         LogLevel level = LogLevel::Warning;
-        /// Of one code and one key (LogPeer) at most `burst` records per `window` pass; the next one that
-        /// passes tells how many did not. 1 or more.
+        /// At most this many records per `window` pass for one code and key (LogPeer); the next one that
+        /// passes reports how many did not. 1 or more.
         std::uint32_t burst = 10;
-        /// Of one code at most that many, whatever the peers. 1 or more.
+        /// At most this many records per `window` pass for one code, over all peers. 1 or more.
         std::uint32_t burst_per_code = 100;
         std::chrono::milliseconds window{10'000}; ///< above 0; longer than a day: a day
         std::size_t keys_max =
@@ -124,8 +125,8 @@ public:
     Logger(std::shared_ptr<LogSink> sink, std::function<WallTime()> wall_clock, Options options);
 
     bool enabled(LogLevel level) const noexcept { return level >= options_.level && level != LogLevel::Off; }
-    /// Counts from now on what the rate limit and the sink swallow: `base.log.suppressed` and
-    /// `base.log.dropped`. Before anybody logs.
+    /// Counts from now on the records that the rate limit suppresses and the sink drops:
+    /// `base.log.suppressed` and `base.log.dropped`. To be called before the first record.
     void count_into(Metrics& metrics);
     /// `peer` gives the rate limit's second key (a field named "peer" is added when it is not empty).
     void write(LogLevel level, std::string_view code, LogPeer peer, LogFields fields);
@@ -153,7 +154,7 @@ private:
     struct Total {
         WallTime start;
         std::uint32_t passed = 0;
-        std::uint64_t suppressed = 0; // by the total, or in a window that was forgotten
+        std::uint64_t suppressed = 0; // suppressed by the total, or in a forgotten window
     };
     bool is_over(WallTime start, WallTime now) const noexcept;
     Total& total_of(std::string_view code, WallTime now);

@@ -18,7 +18,7 @@
 
 namespace muster {
 
-/// Only grows. add() is one relaxed atomic addition.
+/// A value that only grows. add() is one relaxed atomic addition.
 class Counter {
 public:
     void add(std::uint64_t n = 1) noexcept { value_.fetch_add(n, std::memory_order_relaxed); }
@@ -28,7 +28,7 @@ private:
     std::atomic<std::uint64_t> value_{0};
 };
 
-/// Goes up and down.
+/// A value that goes up and down.
 class Gauge {
 public:
     void set(std::int64_t v) noexcept { value_.store(v, std::memory_order_relaxed); }
@@ -67,8 +67,8 @@ struct MetricValue {
 };
 
 /// Owns the metrics of one Runtime. Names are "layer.noun.verb[.reason]"; the same name always yields the
-/// same object, whose address stays valid as long as the registry. Thread-safe. Asking for one name as two
-/// kinds is our own bug (ENSURE).
+/// same object, whose address stays valid as long as the registry. Thread-safe. Using one name for two kinds
+/// is a bug (ENSURE).
 class Metrics {
 public:
     Metrics();
@@ -82,7 +82,7 @@ public:
 
     /// All metrics in name order.
     std::vector<MetricValue> snapshot() const;
-    /// The counter's or gauge's value, 0 when nobody has asked for the name yet.
+    /// The counter's or gauge's value; 0 for an unknown name.
     std::int64_t value(std::string_view name) const;
 
 private:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What a user of a node includes: make_runtime, ClusterRemoteAdapter, events, settings. Who tells values of
-/// own types includes muster/wire.hpp, too: Boost.Serialization costs every file that includes it.
+/// The header for programs that run a node: make_runtime, ClusterRemoteAdapter, events, settings. To tell
+/// values of your own types include muster/wire.hpp, too; it is separate because Boost.Serialization slows
+/// the compilation of every file that includes it.
 #include <muster/language.hpp> // first
 
 #include <muster/cluster/protocol/settings.hpp>

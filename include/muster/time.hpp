@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Time as values. Nothing here reads a clock: a net::Runtime does, and hands `Now` to whoever decides.
+/// Time as values. Nothing here reads a clock: a net::Runtime does, and passes `Now` on.
 #include <muster/language.hpp> // first
 
 #include <chrono>
@@ -34,10 +34,10 @@ struct WallTime {
 constexpr WallTime operator-(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms - d.count()}; }
 constexpr WallTime operator+(WallTime t, std::chrono::milliseconds d) noexcept { return {t.ms + d.count()}; }
 
-/// "2026-01-02T03:04:05.678Z". Beyond the years 0 to 9999 their first or last millisecond.
+/// "2026-01-02T03:04:05.678Z". Times beyond the years 0 to 9999 are clamped to them.
 std::string to_utc(WallTime time);
 
-/// Both clocks at one moment: what every input of the protocol core is told.
+/// Both clocks at one moment, part of every input of the protocol core.
 struct Now {
     Instant monotonic{};
     WallTime wall{};

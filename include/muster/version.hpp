@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Version of the library and of what it speaks on the wire.
+/// Versions of the library and of its wire protocol.
 #include <muster/language.hpp> // first
 
 #include <cstdint>

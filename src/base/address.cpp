@@ -85,7 +85,7 @@ std::string lower_ascii(std::string_view text) {
 }
 
 Error not_an_address(std::string_view text, std::string_view what) {
-    // A peer may have sent the text: what is shown of it has a limit.
+    // A peer may have sent the text, so its shown part is bounded.
     constexpr std::size_t shown_max = 200;
     return {Errc::invalid_argument,
             fmt::format("address \"{}{}\": {}", text.substr(0, shown_max),

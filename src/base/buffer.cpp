@@ -34,8 +34,8 @@ Slice Slice::copy_of(std::span<const std::byte> bytes) {
     return adopt(buffer, {buffer->data(), bytes.size()});
 }
 
-/// Holds its pool while it is out, so the pool outlives every chunk it gave away; holds nothing while it is
-/// free (the pool owns it then), so there is no cycle.
+/// A chunk in use holds its pool, so the pool outlives it; a free chunk is owned by the pool and holds
+/// nothing, so there is no cycle.
 class ChunkPool::Chunk final : public Buffer {
 public:
     static Chunk* create(std::size_t size) {

@@ -17,7 +17,7 @@ void ensure_failed(std::string_view expression, std::string_view reason,
                          where.file_name(), where.line(), expression, reason);
     *written.out = '\n';
     const auto size = static_cast<std::size_t>(written.out + 1 - line.data());
-    // What was logged before comes first. Nobody may be reading: each of the two waits has an end.
+    // Earlier log lines come first. There may be no reader, so both waits are bounded.
     constexpr std::chrono::milliseconds patience{500};
     wait_for_lines(patience);
     write_last_words(STDERR_FILENO, {line.data(), size}, patience);

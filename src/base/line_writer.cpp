@@ -17,13 +17,14 @@
 namespace muster {
 namespace {
 
-/// What one write(2) takes at most, unless a single line is longer: a pipe takes that much whole (PIPE_BUF),
-/// so that the lines of several processes do not mix.
+/// The most bytes for one write(2), unless a single line is longer: a pipe takes that much atomically
+/// (PIPE_BUF), so the lines of several processes do not mix.
 constexpr std::size_t write_bytes_max = 4096;
 
-/// Of all writers together. Beside their queues, since who aborts may be the one who holds a queue's lock.
+/// Lines queued by all writers together, counted outside the queues because an aborting thread may hold a
+/// queue's lock.
 std::atomic<std::size_t> unwritten_bytes{0};
-/// Whose they are: a forked child has the number, but not the threads.
+/// The process that queued them: a forked child inherits the number, but not the threads.
 std::atomic<pid_t> unwritten_process{0};
 
 /// May block for as long as the reader likes. False when the descriptor takes nothing (any more).
@@ -42,7 +43,7 @@ bool write_all(int descriptor, std::string_view rest) noexcept {
     return true;
 }
 
-/// On the caller's thread, where no other is to be had: only what the descriptor takes at once.
+/// Writes on the caller's thread, when no other can be started: only what the descriptor takes at once.
 bool write_if_ready(int descriptor, std::string_view line) {
     pollfd writable{descriptor, POLLOUT, 0};
     if (::poll(&writable, 1, 0) != 1 || (writable.revents & POLLOUT) == 0) return false;
@@ -96,13 +97,13 @@ struct LineWriter::State {
 /// With the lock held. False when the system has no thread for us.
 bool LineWriter::State::start(const std::shared_ptr<State>& self) noexcept {
     try {
-        // It may hang in a write: nobody can wait for it. With its signals blocked SIGTTOU does not stop it
-        // for writing to its terminal, nor SIGPIPE end it.
+        // The thread may hang in a write, so nothing can join it. With its signals blocked, SIGTTOU does not
+        // stop it for writing to its terminal and SIGPIPE does not end it.
         own_thread(self->options.thread_name, [self] { run(self); }).detach();
         self->running = true;
         unwritten_process.store(self->process);
     } catch (...) {
-        // No thread: the caller does without.
+        // No thread: the caller writes by itself.
     }
     return self->running;
 }
@@ -119,7 +120,7 @@ void LineWriter::State::run(const std::shared_ptr<State>& self) {
     self->changed.notify_all();
 }
 
-/// Some whole lines from the front. Without the lock while it writes.
+/// Writes some whole lines from the front. Releases the lock while it writes.
 void LineWriter::State::write_some(std::unique_lock<std::mutex>& lock, std::string& chunk) {
     std::uint64_t count = 0;
     chunk.clear();
@@ -134,7 +135,7 @@ void LineWriter::State::write_some(std::unique_lock<std::mutex>& lock, std::stri
     remove(chunk.size());
     if (chunk.capacity() > 64 * write_bytes_max) std::string{}.swap(chunk);
     if (!written) {
-        drop(count); // told when the next line comes, since nothing can be written now
+        drop(count); // reported with the next line, since nothing can be written now
     } else if (lines.empty() && !ended) {
         tell_of_dropped();
     }
@@ -209,7 +210,7 @@ std::chrono::nanoseconds now() noexcept {
     return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
 }
 
-/// Has SIGALRM interrupt whatever this thread waits for, once `delay` is over.
+/// Makes SIGALRM interrupt any system call of this thread after `delay`.
 void interrupt_after(std::chrono::milliseconds delay) noexcept {
     struct sigaction nothing {};
     nothing.sa_handler = [](int) {}; // without SA_RESTART: the system call ends with EINTR

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Lines for a file descriptor whose reader may be slow, stopped or gone: whoever writes one never waits.
+/// Writes lines to a file descriptor whose reader may be slow, stopped or gone, without ever blocking the
+/// caller.
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -13,18 +14,18 @@
 namespace muster {
 
 /// A bounded queue of lines before one descriptor, with a thread of its own that is started by the first
-/// line. A full pipe, a stopped terminal or a hanging disk blocks that thread and nobody else. Lines reach
-/// the descriptor in the order of write(). Thread-safe. The descriptor stays the caller's.
+/// line. A full pipe, a stopped terminal or a hanging disk blocks that thread and no other. Lines reach the
+/// descriptor in the order of write(). Thread-safe. The descriptor stays the caller's.
 class LineWriter {
 public:
     struct Options {
         std::string thread_name = "muster-lines"; ///< at most 15 bytes
         /// Bytes queued or being written, 1 or more. Beyond it new lines are dropped and counted.
         std::size_t queue_bytes_max = 1024 * 1024;
-        /// end() waits at most that long for the reader, 0 or more.
+        /// The longest that end() waits for the reader, 0 or more.
         std::chrono::milliseconds end_timeout{500};
-        /// What is written about dropped lines where they are missing, as soon as there is room; empty:
-        /// nothing.
+        /// Makes the line that reports dropped lines, written in their place as soon as there is room; empty:
+        /// none.
         std::function<std::string(std::uint64_t lines)> dropped_line;
     };
     LineWriter(int descriptor, Options options);
@@ -34,13 +35,13 @@ public:
 
     /// Queues `line` and a line break. False when it was dropped. Never blocks.
     bool write(std::string_view line) noexcept { return write(line, options_->queue_bytes_max); }
-    /// The same for lines that may use only the first `queue_bytes_max` bytes of the queue: the rest stays
-    /// free for others.
+    /// The same for lines that may fill only `queue_bytes_max` bytes of the queue: the rest stays free for
+    /// others.
     bool write(std::string_view line, std::size_t queue_bytes_max) noexcept;
-    /// Waits until everything is written that was queued before. False when that took longer.
+    /// Waits until all lines queued before are written. False when that took longer.
     bool flush(std::chrono::milliseconds timeout) noexcept;
-    /// Writes what is queued for at most `end_timeout` and drops the rest. A later line is written by its
-    /// caller if the descriptor takes it at once, and dropped otherwise.
+    /// Writes the queue for at most `end_timeout` and drops the rest. A later line is written by its caller
+    /// if the descriptor takes it at once, and dropped otherwise.
     void end() noexcept;
     /// Lines dropped so far, for want of room or because the descriptor refused them.
     std::uint64_t dropped() const noexcept;
@@ -56,10 +57,10 @@ private:
 LineWriter& stderr_lines();
 
 namespace detail {
-/// Until every LineWriter of this process has written what it had queued, or `timeout` has passed. Takes no
-/// lock and allocates nothing: for a process that is about to abort.
+/// Waits until every LineWriter of this process has written its queue, or `timeout` has passed. Takes no lock
+/// and allocates nothing: for a process that is about to abort.
 void wait_for_lines(std::chrono::milliseconds timeout) noexcept;
-/// Writes `text` to `descriptor` for at most about `timeout`, whatever hangs behind it. Takes no lock,
+/// Writes `text` to `descriptor` for at most about `timeout`, even if the reader hangs. Takes no lock,
 /// allocates nothing, and takes over SIGALRM: for a process that is about to abort.
 void write_last_words(int descriptor, std::string_view text, std::chrono::milliseconds timeout) noexcept;
 } // namespace detail

@@ -54,7 +54,7 @@ public:
     std::uint64_t dropped() const noexcept override { return stderr_lines().dropped(); }
 };
 
-/// In place of lines that were lost. The time is that of the writing: base has no other clock for it.
+/// The line in place of lost lines. Its time is that of the writing: base has no other clock.
 std::string dropped_lines(std::uint64_t count) {
     timespec now{};
     clock_gettime(CLOCK_REALTIME, &now);
@@ -73,7 +73,7 @@ std::string_view without_port(std::string_view host_port) noexcept {
     return one ? host_port.substr(0, colon) : host_port;
 }
 
-/// Of an IPv4 address the address, of an IPv6 address its first 64 bits; empty when `host` is neither.
+/// An IPv4 address as it is, an IPv6 address as its first 64 bits; empty when `host` is neither.
 std::string network_of(std::string_view host) {
     std::array<char, INET6_ADDRSTRLEN> text{};
     const auto literal = host.substr(0, host.find('%'));
@@ -178,7 +178,7 @@ void Logger::count_into(Metrics& metrics) {
     dropped_seen_ = sink_->dropped();
 }
 
-/// A wall clock set back must not silence a code until it catches up: that window is over, too.
+/// A wall clock set back also ends the window; otherwise it would silence a code until it caught up.
 bool Logger::is_over(WallTime start, WallTime now) const noexcept {
     return now < start || now >= start + options_.window;
 }
@@ -195,7 +195,7 @@ Logger::Total& Logger::total_of(std::string_view code, WallTime now) {
 void Logger::forget_oldest() {
     const std::string& key = windows_by_age_.front();
     const auto oldest = windows_.find(key);
-    // The next record of that code tells what this window cannot tell any more.
+    // The next record of that code reports what the forgotten window cannot.
     totals_[key.substr(0, key.find('\0'))].suppressed += oldest->second.suppressed;
     windows_.erase(oldest);
     windows_by_age_.pop_front();

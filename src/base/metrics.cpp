@@ -73,7 +73,7 @@ struct Metrics::Impl {
             return std::hash<std::string_view>{}(name);
         }
     };
-    /// Asked with every event counted; who wants them in order sorts them.
+    /// Looked up with every counted event, so unordered; readers sort them.
     std::unordered_map<std::string, std::variant<Counter*, Gauge*, Histogram*>, NameHash, std::equal_to<>>
         by_name;
     mutable std::mutex mutex;

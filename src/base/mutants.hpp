@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Rules broken on purpose, to show that the simulation notices (tests/mutants/mutants.md). Only that test's
-/// own build defines MUSTER_MUTANTS; everywhere else a hook is the literal `false` and leaves no trace.
+/// Rules broken on purpose, to show that the simulation detects it (tests/mutants/mutants.md). Only that
+/// test's own build defines MUSTER_MUTANTS; everywhere else a hook is the literal `false` and leaves no
+/// trace.
 #ifdef MUSTER_MUTANTS
 #include <algorithm>
 #include <array>
@@ -33,7 +34,7 @@ inline constexpr std::array<std::string_view, 22> names = {
     "most_blamed",
     "join_unproven",
 };
-/// The one that is on; none: empty. Set before anything runs.
+/// Selects the active mutant; empty: none. Set before anything runs.
 inline std::string_view active;
 
 inline bool is_on(std::string_view name) noexcept { return active == name; }

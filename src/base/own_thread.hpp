@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// How the library starts a thread of its own.
+/// Starts the library's own threads.
 #include <csignal>
 #include <muster/error.hpp>
 #include <pthread.h>
@@ -11,9 +11,9 @@
 
 namespace muster {
 
-/// Named (at most 15 bytes of `name`, as the system has it), and with all signals blocked, since these belong
-/// to the threads of the program. Throws std::system_error when the system has no thread for us; no_thread()
-/// makes an Error of it.
+/// Starts a thread named `name` (its first 15 bytes, the system's limit), with all signals blocked, since
+/// these belong to the program's threads. Throws std::system_error when the system has no thread for us;
+/// no_thread() makes an Error of it.
 template <class Body>
 std::thread own_thread(std::string name, Body body) {
     class Blocked {

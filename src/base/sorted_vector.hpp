@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Small sets as sorted vectors without doubles: they are handed out as such, and read far more often than
-/// changed.
+/// Small sets as sorted vectors without duplicates: they are handed out as vectors, and read far more often
+/// than changed.
 #include <algorithm>
 #include <vector>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The one small random generator of the library and its tests: choices that need no more than even spread.
+/// The small random generator of the library and its tests, for choices that need only an even spread.
 #include <cstdint>
 
 namespace muster {

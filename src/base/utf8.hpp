@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Text from others that is printed, or sent on, as UTF-8 (RFC 3629).
+/// Checks and cuts foreign text that is printed or sent as UTF-8 (RFC 3629).
 #include <cstddef>
 #include <string>
 #include <string_view>

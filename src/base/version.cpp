@@ -3,7 +3,8 @@
 
 namespace muster {
 
-// MUSTER_VERSION is the build's own version, so that a header and a library of different releases tell.
+// MUSTER_VERSION is the build's version, so that a program can detect a header and library of different
+// releases.
 std::string_view version() noexcept { return MUSTER_VERSION; }
 
 } // namespace muster

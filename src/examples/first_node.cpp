@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node in a page: joins a cluster, prints what happens in it, and greets everybody who comes Up.
+// A node in a page: joins a cluster, prints its events, and greets every node that comes Up.
 //
 //   first_node 2551              founds the cluster "example" on 127.0.0.1:2551
 //   first_node 2552 2551         joins it

@@ -24,8 +24,7 @@ public:
 private:
     bool is_our_turn() const {
         const muster::DaemonSnapshot cluster = node_.snapshot();
-        // A member that cannot be reached may still be at work, so it keeps its turn until it has been
-        // removed.
+        // An unreachable member may still be at work, so it keeps its turn until it is removed.
         const muster::Member* oldest = muster::oldest(cluster.members());
         return oldest != nullptr && oldest->unique_address() == cluster.self() &&
                oldest->status() == muster::MemberStatus::Up;
@@ -37,8 +36,8 @@ private:
             return;
         }
         if (works_ || waits_) return;
-        // Removed here is not yet stopped there: where nobody reaches the old worker its own resolver has to
-        // notice first. down-removal-margin is the time for that.
+        // A removed worker may not have stopped yet: when it is cut off, its own resolver has to notice
+        // first. down-removal-margin is the time for that.
         waits_ = true;
         node_.daemon().on_removals_settled([this, alive = std::weak_ptr<void>(alive_)] {
             if (alive.expired()) return;

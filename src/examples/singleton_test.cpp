@@ -42,7 +42,7 @@ TEST_F(ClusterOfFive, WorksOnOneNodeAlthoughTheNetworkSplits) {
 TEST_F(ClusterOfFive, TakesTheWorkOverNoSoonerThanTheWorkersRemovalHasSettled) {
     const std::size_t worker = workers().at(0);
     world.partition({worker});
-    // From here on the worker is nobody's member any more, which does not mean that it has noticed.
+    // From here on no node has the worker as a member, but the worker may not know it yet.
     std::vector<muster::Instant> settled;
     ASSERT_TRUE(world.run_until(
         [&] {

@@ -65,7 +65,7 @@ void LoopContext::run_until(Instant when, AtLimit at_limit) {
 }
 
 void LoopContext::stop() noexcept {
-    // Pairs with prepare_sleep(): either it sees the flag, or we see the sleeper.
+    // Pairs with prepare_sleep(): either it sees the flag, or this thread sees the sleeper.
     stop_.store(true, std::memory_order_seq_cst);
     LoopTask* top = &sleeper_;
     if (inbox_.compare_exchange_strong(top, nullptr, std::memory_order_seq_cst)) wake();
@@ -75,7 +75,7 @@ void LoopContext::turn(Instant limit) {
     take_inbox();
     run_timers();
     run_ready();
-    // Also after stop(): what handlers have started is handed to the kernel before run() returns.
+    // Also after stop(): operations that handlers have started reach the kernel before run() returns.
     const bool wait = ready_.empty() && !stop_requested();
     poll(wait ? std::min(timers_.next(), limit) : Instant::min());
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What every event loop of muster shares: an Asio execution_context for one thread with its queue of ready
+/// The common base of muster's event loops: an Asio execution_context for one thread with its queue of ready
 /// work, its timers and its inbox for other threads. It reads no clock and does no I/O: the derived loop
 /// (io_uring, simulation) supplies both.
 #include "timer_heap.hpp"
@@ -114,12 +114,12 @@ public:
 protected:
     LoopContext() = default;
 
-    /// Does the loop's I/O: starts what was asked for, and finishes what has completed. Waits for it, for
-    /// wake() or for `deadline`, whichever is first; a deadline not after now() means not to wait. Brackets
-    /// a wait with prepare_sleep() and awake().
+    /// Does the loop's I/O: starts requested operations, and finishes completed ones. Waits for a completion,
+    /// for wake() or for `deadline`, whichever is first; a deadline not after now() means not to wait.
+    /// Brackets a wait with prepare_sleep() and awake().
     virtual void poll(Instant deadline) = 0;
     /// Called inside run() and run_until() before the first and after the last turn: a loop whose I/O is
-    /// bound to a thread takes it up and lays it down here.
+    /// bound to a thread attaches and detaches it here.
     virtual void begin_run() {}
     virtual void end_run() noexcept {}
     /// Ends a wait in poll(). Called at most once per successful prepare_sleep(), from any thread.
@@ -131,8 +131,8 @@ protected:
     void awake() noexcept;
     bool inbox_empty() const noexcept { return inbox_.load(std::memory_order_relaxed) == nullptr; }
 
-    /// Destroys everything that waits: ready work, inbox, timers, then Asio services. Coroutines die here,
-    /// with what they own; what they queue while dying is destroyed too. Nothing runs. Idempotent.
+    /// Destroys all waiting work: ready tasks, inbox, timers, then Asio services. Coroutines are destroyed
+    /// here, with what they own and what they queue meanwhile. Nothing runs. Idempotent.
     void close() noexcept;
     bool closing() const noexcept { return closing_; }
 
@@ -178,7 +178,7 @@ private:
     TimerHeap timers_;
     Histogram* lateness_ = nullptr;
     bool closing_ = false;
-    /// Freed handlers and coroutine frames, kept for the next ones. Asio finds it through the call stack.
+    /// Caches the memory of freed handlers and coroutine frames. Asio finds it through the call stack.
     boost::asio::detail::thread_info_base recycled_;
 
     /// A stack of tasks from other threads, newest first. `sleeper_` on top means that the loop may sleep:
@@ -204,8 +204,8 @@ public:
     LoopContext& context() const noexcept { return *loop_; }
     bool running_in_this_thread() const noexcept { return loop_->running_in_this_thread(); }
 
-    /// Runs `function` on the loop: inside the call when blocking.possibly (the default) and already there,
-    /// otherwise queued. Any thread.
+    /// Runs `function` on the loop: inside the call when blocking.possibly (the default) and already on the
+    /// loop's thread, otherwise queued. Any thread.
     template <class F>
     void execute(F&& function) const {
         if (may_block_ && loop_->running_in_this_thread() && !loop_->closing()) {
@@ -213,7 +213,7 @@ public:
             try {
                 std::move(taken)();
             } catch (...) {
-                // Not the submitter's exception: it leaves run() once the current handler is done.
+                // The exception is not the submitter's: it leaves run() once the current handler is done.
                 loop_->recycled_.capture_current_exception();
             }
             return;

@@ -13,7 +13,7 @@ struct Notifier::State {
     Runtime& runtime;
     Waiter<void> waiter;
     bool notified = false;
-    /// A notified waiter is on its way: it will see everything that happened until it runs.
+    /// A notified waiter is already queued: it will see everything that happens until it runs.
     bool resuming = false;
     bool closed = false;
 };

@@ -91,7 +91,7 @@ struct Resolver::State {
     std::thread thread;        ///< set once by the Runtime's thread
 };
 
-/// The place of one request in the tables, given back also when its coroutine is destroyed.
+/// The place of one request in the tables, released also when its coroutine is destroyed.
 class Resolver::Ticket {
 public:
     Ticket(std::shared_ptr<State> state, Waiter<std::vector<Endpoint>>& waiter)
@@ -126,7 +126,7 @@ Resolver::~Resolver() {
     if (ended)
         state_->thread.join();
     else
-        state_->thread.detach(); // it owns a share of the State
+        state_->thread.detach(); // the thread shares the State
 }
 
 result<void> Resolver::start_thread() {
@@ -151,7 +151,7 @@ void Resolver::serve(std::shared_ptr<State> state) {
         lock.unlock();
         Addresses addresses = state->lookup(request.host, request.port);
         lock.lock();
-        // Under the lock, so that the Runtime cannot go meanwhile.
+        // Under the lock, so that the Runtime cannot be destroyed meanwhile.
         if (!state->runtime) break;
         state->runtime->post([state, id = request.id, addresses = std::move(addresses)]() mutable {
             state->answer(id, std::move(addresses));

@@ -10,10 +10,10 @@ namespace muster::net {
 /// The one thread `muster-resolve` of a Runtime, started by the first name that is not a literal address. One
 /// lookup at a time; the others wait in a queue with a limit. Runtime's thread only.
 ///
-/// getaddrinfo cannot be cancelled. What gives up (deadline, cancellation) completes at once and leaves the
-/// queue; when its lookup had begun, the late answer is dropped and counted (`net.resolve.late`). The
-/// destructor waits for a lookup in progress for `shutdown_grace` at most and then lets the thread go: it
-/// ends by itself when getaddrinfo returns and touches neither the Resolver nor the Runtime any more.
+/// getaddrinfo cannot be cancelled. A request that ends early (deadline, cancellation) completes at once and
+/// leaves the queue; if its lookup had begun, the late answer is dropped and counted (`net.resolve.late`).
+/// The destructor waits for a lookup in progress for `shutdown_grace` at most and then detaches the thread,
+/// which ends by itself when getaddrinfo returns and touches neither the Resolver nor the Runtime any more.
 class Resolver {
 public:
     using Addresses = result<std::vector<Endpoint>>;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// When the system gives up a connection whose peer has fallen silent.
+/// When the system gives up a connection with a silent peer.
 #include <algorithm>
 #include <muster/time.hpp>
 #include <netinet/in.h>
@@ -9,20 +9,19 @@
 
 namespace muster::net {
 
-/// The options of a socket that say so. By default the system tries for a quarter of an hour to get bytes
-/// through, and waits for a peer that owes nothing for ever.
+/// The socket options for it. By default the system retransmits for a quarter of an hour, and waits for ever
+/// for a peer that owes no acknowledgement.
 struct SilenceOptions {
-    /// TCP_USER_TIMEOUT: of bytes that nobody acknowledges, or that a closed window keeps back.
+    /// TCP_USER_TIMEOUT: for bytes that stay unacknowledged, or that a closed window holds back.
     int user_timeout_ms = 0;
-    /// TCP_KEEPIDLE: of silence, before the system asks whether anybody is there.
+    /// TCP_KEEPIDLE: silence before the first keepalive probe.
     int keepalive_idle_s = 0;
-    /// TCP_KEEPINTVL: between two questions; TCP_USER_TIMEOUT limits their number.
+    /// TCP_KEEPINTVL: time between two probes; TCP_USER_TIMEOUT limits their number.
     int keepalive_interval_s = 0;
 };
 
-/// For a limit above 0. With nothing unacknowledged the system knows whole seconds only: it asks after half
-/// of the limit and gives up at the first question after the limit, at most a quarter of it (and a second)
-/// later.
+/// The options for a limit above 0. Keepalive has whole seconds only: the system probes after half of the
+/// limit and gives up at the first probe after the limit, at most a quarter of it (and a second) later.
 constexpr SilenceOptions silence_options(Duration silence_max) noexcept {
     const std::int64_t ms =
         std::clamp<std::int64_t>(silence_max / std::chrono::milliseconds{1}, 1, std::int64_t{1} << 30);
@@ -32,7 +31,8 @@ constexpr SilenceOptions silence_options(Duration silence_max) noexcept {
     return {static_cast<int>(ms), seconds(ms / 2), seconds(ms / 4 + 999)};
 }
 
-/// Of a connected socket. Where the system refuses an option its own times remain. 0: so they do.
+/// Sets the options of a connected socket. Where the system refuses an option, and with 0, its defaults
+/// remain.
 inline void limit_silence(int descriptor, Duration silence_max) noexcept {
     if (silence_max <= Duration::zero()) return;
     const SilenceOptions options = silence_options(silence_max);

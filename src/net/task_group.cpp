@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 struct TaskGroup::State {
     struct Member {
         asio::cancellation_signal signal;
-        /// A signal before that would meet co_spawn's own first steps, which throw out of the executor.
+        /// A signal before that would hit co_spawn's own first steps, which throw out of the executor.
         bool started = false;
     };
     using Members = std::list<Member>;
@@ -33,9 +33,9 @@ struct TaskGroup::State {
         joiners.clear();
     }
 
-    /// The completion handler of one spawned coroutine, owned by it: called at its end, or destroyed with it
-    /// when the Runtime dies. Without an executor of its own, so that Asio passes cancellation on directly
-    /// and does not keep a pointer to the signal in a queue.
+    /// The completion handler of one spawned coroutine, which owns it: called at its end, or destroyed with
+    /// it when the Runtime is destroyed. Without an executor of its own, so that Asio passes cancellation on
+    /// directly and does not keep a pointer to the signal in a queue.
     class Done;
     static Task<void> run(std::shared_ptr<State> state, Members::iterator member, Task<void> task);
 

@@ -25,9 +25,9 @@ public:
     std::optional<Action> cancel(TimerId id) noexcept;
     /// Takes the first timer with a deadline of `now` or before that was put before `mark` (see mark()).
     std::optional<Due> take_due(Instant now, std::uint64_t mark) noexcept;
-    /// Takes any timer; nothing when empty.
+    /// Takes any one timer; nothing when empty.
     std::optional<Due> take_any() noexcept { return take_due(Instant::max(), sequence_); }
-    /// Timers put from now on are not before this mark: a pass over due timers ends although they re-arm.
+    /// Timers put from now on come after this mark, so a pass over due timers ends although they re-arm.
     std::uint64_t mark() const noexcept { return sequence_; }
 
     /// The earliest deadline, Instant::max() when empty.

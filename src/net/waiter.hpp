@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// One suspended coroutine, and who owns it: for those who implement a Runtime or a wait on top of one.
+/// One suspended coroutine and its owner, for implementations of a Runtime or of a wait on top of one.
 ///
 /// A suspended coroutine often owns, through its locals, the very object that would wake it. Kept there, the
 /// two would own each other and never be freed. So a parked handler belongs to the execution context
@@ -29,7 +29,7 @@ class ParkingLot final : public boost::asio::execution_context::service {
 public:
     static boost::asio::execution_context::id id;
 
-    /// What outlives the context: whether it has begun to die.
+    /// State that outlives the context: whether its shutdown has begun.
     struct Status {
         bool closing = false;
     };
@@ -46,7 +46,7 @@ public:
 
     /// Takes ownership until the Spot unlinks itself.
     void park(Spot& spot) noexcept;
-    /// Destroys every parked operation, also those parked meanwhile by what is destroyed. The coroutines
+    /// Destroys every parked operation, also those that the destroyed ones park meanwhile. The coroutines
     /// unwind through the executor, whose queue the context has to drop afterwards.
     void shutdown() override;
     const std::shared_ptr<const Status>& status() const noexcept { return status_view_; }

@@ -14,7 +14,7 @@ namespace {
 
 using Daemon = ClusterDaemonHandle::Daemon;
 
-/// For nodes without an application: tells are counted and dropped.
+/// The sink of nodes without an application: counts and drops tells.
 class NullSink final : public RemoteMessageSink {
 public:
     explicit NullSink(Metrics& metrics) : dropped_(metrics.counter("node.tells.dropped.no_sink")) {}
@@ -42,10 +42,10 @@ ClusterEventBus::Options bus_options(net::Runtime& runtime) {
     return options;
 }
 
-/// Commands to join that wait for the lease; more than one is a caller's repetition.
+/// The most join commands that wait for the lease; more than one is a caller's repetition.
 constexpr std::size_t held_back_max = 16;
 
-/// Their work is the membership's own, and without it the node would not leave, or not end.
+/// Phases with work of the membership's own, without which the node would not leave, or not end.
 constexpr std::array membership_phases = {ShutdownPhase::ClusterLeave, ShutdownPhase::ClusterExiting,
                                           ShutdownPhase::ClusterExitingDone, ShutdownPhase::ClusterShutdown,
                                           ShutdownPhase::ActorSystemTerminate};
@@ -115,8 +115,8 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
     if (!resolver) return detection + milliseconds(10'000);
     const milliseconds stable = resolver->stable_after;
     const milliseconds unstable = resolver->down_all_when_unstable.limit(stable).value_or(milliseconds(0));
-    // A check, the minority's delay, an acquisition. Not the watching of an old grant, up to a time to live:
-    // that is rare, and who leaves meanwhile marks itself Down, which costs nobody else anything.
+    // A check, the minority's delay, an acquisition. Watching an old grant for up to a time to live is left
+    // out: it is rare, and a node that leaves meanwhile marks itself Down, which costs others nothing.
     const milliseconds asking =
         asks_lease(*this) ? resolver->acquire_lease_delay_for_minority + 2 * resolver->lease_operation_timeout
                           : milliseconds(0);
@@ -125,8 +125,8 @@ std::chrono::milliseconds DaemonConfig::leave_timeout_min() const {
 
 namespace {
 
-/// Leave and exit are bounded by their own deadline (leave_then); these are longer, so that they only catch
-/// what is stuck.
+/// Leave and exit are bounded by their own deadline (leave_then); these longer timeouts only catch a stuck
+/// phase.
 CoordinatedShutdown::Phases phases_of(const DaemonConfig& config) {
     CoordinatedShutdown::Phases phases = config.shutdown_phases;
     if (!config.cluster.patient_leave) return phases;
@@ -215,7 +215,7 @@ void Daemon::execute(DaemonCmd::Any command) {
                 [&](const Now& now, Effects& out) { d.core_.join_seed_nodes(std::move(c.seeds), now, out); });
         }
         void operator()(DaemonCmd::Leave& c) const {
-            // One's own leave is coordinated shutdown from its beginning: it ends a joining, too.
+            // A leave of self is coordinated shutdown from its beginning, and also ends joining.
             if (c.node == d.core_.self().address()) return d.begin_shutdown(ShutdownReason::Leaving);
             d.feed([&](const Now& now, Effects& out) { d.core_.leave(c.node, now, out); });
         }
@@ -234,8 +234,7 @@ void Daemon::execute(DaemonCmd::Any command) {
             const UniqueAddress from = m.from; // not the one that moves away
             d.on_message(from, std::move(m), d.runtime_.monotonic_now());
         }
-        // A request for an envelope is answered like a status (protocol.md §6.4): one meaning, either
-        // spelling is understood.
+        // A request for an envelope is answered like a status (protocol.md §6.4): both mean the same.
         void operator()(GossipMerge& m) const { (*this)(static_cast<GossipStatus&>(m)); }
         void operator()(DaemonCmd::Tick&) const {
             for (const Tick tick : {&ClusterCore::tick_join, &ClusterCore::tick_heartbeat,
@@ -284,7 +283,7 @@ void Daemon::on_timer(TimerKey key) {
 void Daemon::drain() {
     if (draining_) return;
     draining_ = true;
-    struct Drained { // also when memory ran out: what is queued is carried out with the next input
+    struct Drained { // also on bad_alloc: queued effects are carried out with the next input
         bool& draining;
         ~Drained() { draining = false; }
     } const drained{draining_};
@@ -342,7 +341,7 @@ void Daemon::publish_stats() {
     set("cluster.stats.tombstones", gossip.tombstones().size());
 }
 
-/// Who was removed once and comes as another incarnation is nobody's acquaintance yet.
+/// A newcomer may succeed a quarantined incarnation: tells to its address are for it from now on.
 void Daemon::expect_newcomers(const std::vector<ClusterEvent>& events) {
     for (const ClusterEvent& event : events) {
         const bool comes = std::holds_alternative<MemberJoined>(event) ||
@@ -364,8 +363,7 @@ void Daemon::update_snapshot(const effect::Publish& published) {
     }
 }
 
-/// Written on this thread only, so it may be compared without the lock: few changes of the state move the
-/// ring.
+/// Written on this thread only, so compared without the lock: few changes of the state move the ring.
 void Daemon::update_monitored() {
     const auto& own = core_.heartbeats().own().ring_receivers();
     const auto& others = core_.heartbeats().cross_dc().receivers();
@@ -396,8 +394,8 @@ void Daemon::carry_out(effect::CancelTimer& e) {
 
 void Daemon::carry_out(effect::Quarantine& e) {
     transport_->quarantine(e.node, e.harmless);
-    // Who left in order is quarantined some time after its removal: its successor may be a member by then,
-    // expected in vain.
+    // A node that left in order is quarantined some time after its removal; by then its successor may be a
+    // member, for which an earlier expect() had no effect.
     for (const Member& successor : core_.state()->latest().find_all(e.node.address()))
         if (successor.unique_address() != e.node) transport_->expect(successor.unique_address());
 }
@@ -415,7 +413,7 @@ void Daemon::carry_out(effect::NewIncarnation&) {
     } while (uid == transport_->self().uid());
     transport_->renew_incarnation(uid);
     feed([&](const Now& now, Effects& out) { core_.on_new_incarnation(transport_->self(), now, out); });
-    make_resolver(); // it has seen no member yet
+    make_resolver(); // the new resolver has seen no member yet
     const std::lock_guard lock(snapshot_mutex_);
     snapshot_.state = core_.state();
 }

@@ -142,8 +142,8 @@ TellRoute ClusterDaemonHandle::route(const Address& to) const {
 boost::asio::any_io_executor ClusterDaemonHandle::executor() const { return daemon_->executor(); }
 
 void ClusterDaemonHandle::start_leave(const std::shared_ptr<Daemon>& daemon, Done done) {
-    // Coordinated shutdown leaves first; beginning with it rather than with the command lets it run the
-    // application's phases.
+    // Coordinated shutdown includes the leave; starting it instead of a leave command runs the application's
+    // phases, too.
     start_shutdown(daemon, std::move(done));
 }
 
@@ -208,8 +208,8 @@ Tell ClusterDaemonHandle::OwnedTell::view() const {
 
 namespace {
 
-/// A seed or referee of another protocol or cluster name is no member of this cluster, and never will be: a
-/// node that waited for it would wait for ever.
+/// A seed or referee of another protocol or cluster name can never be a member of this cluster: a node would
+/// wait for it for ever.
 result<void> check_same_cluster(const Address& self, const DaemonConfig& config) {
     const auto foreign = [&self](const Address& other) {
         return other.protocol != self.protocol || other.system != self.system;
@@ -235,8 +235,7 @@ result<ClusterDaemonHandle> spawn_daemon(net::Runtime& runtime, std::shared_ptr<
     if (auto ok = check_same_cluster(transport->self().address(), config); !ok) return ok.error();
     auto daemon = std::make_shared<ClusterDaemonHandle::Daemon>(runtime, std::move(transport),
                                                                 std::move(config), std::move(sink));
-    // Held strongly by the posted action: a handle that is dropped at once still stops a daemon that has
-    // started.
+    // The posted action holds the daemon: a handle that is dropped at once still stops a started daemon.
     runtime.post([stake = std::make_unique<ClusterDaemonHandle::Daemon::Stake>(daemon)]() mutable {
         auto& started = *stake->daemon();
         started.start(std::move(stake));

@@ -22,7 +22,7 @@ namespace muster {
 
 class ProviderStrategy;
 
-/// What a leave has at least between being Leaving and giving up.
+/// The least time of a leave between being Leaving and giving up.
 inline constexpr std::chrono::seconds exiting_time_min{10};
 
 class ClusterDaemonHandle::Daemon final : public TransportHandler,
@@ -61,7 +61,8 @@ public:
     const DaemonConfig& config() const noexcept { return config_; } ///< constant
 
     // --- Runtime's thread
-    /// What keeps the daemon alive from spawn to its end, and notices when the Runtime dies under it.
+    /// The coroutine that keeps the daemon alive from spawn to its end, and notices when the Runtime is
+    /// destroyed first.
     class Stake;
     void start(std::unique_ptr<Stake> stake);
     void execute(DaemonCmd::Any command);
@@ -69,7 +70,7 @@ public:
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
     void add_shutdown_task(ShutdownPhase phase, std::string name, ShutdownTask task);
     void when_up(UniqueFunction<void(result<void>)> done);
-    /// Calls `done` once the node has begun to join as it was told to, or cannot start.
+    /// Calls `done` once the node has begun to join, or cannot start.
     void on_started(UniqueFunction<void(result<void>)> done);
     void on_removals_settled(UniqueFunction<void()> callback);
     void app_version(AppVersion version);
@@ -77,7 +78,7 @@ public:
     void remove_quorum_observer(const std::shared_ptr<QuorumObserver>& observer);
     ConvergenceReport report() const;
     result<void> forget_data_center(std::string_view name);
-    /// The handle is gone: nobody will ask for a graceful end any more.
+    /// Called when the handle is destroyed: no graceful end can be requested any more.
     void abandon();
 
     // --- TransportHandler
@@ -91,8 +92,8 @@ private:
     using Tick = void (ClusterCore::*)(const Now&, Effects&);
 
     // --- daemon.cpp: inputs and effects
-    /// Feeds the core or the resolver, then carries out all effects in order. An input that an effect causes
-    /// adds its effects behind those that wait already.
+    /// Feeds the core or the resolver, then carries out all effects in order. The effects of an input that an
+    /// effect causes are queued behind those that wait already.
     template <class Input>
     void feed(Input input) {
         Effects out;
@@ -126,7 +127,7 @@ private:
     void expect_newcomers(const std::vector<ClusterEvent>& events);
     RandomSource make_random();
 
-    // --- daemon_tasks.cpp: what waits
+    // --- daemon_tasks.cpp: the coroutines that wait
     net::Task<void> run(std::unique_ptr<Stake> stake);
     net::Task<void> periodic(Duration interval, Tick tick);
     net::Task<void> reaper_ticks();
@@ -169,11 +170,11 @@ private:
     void carry_out(shutdown_step::Finished& step);
     void leave_then(UniqueFunction<void()> done);
     void exit_then(UniqueFunction<void()> done);
-    /// Calls `action` then, unless everything has ended.
+    /// Calls `action` at `when`, unless the daemon has ended.
     void at_leave_deadline(Instant deadline, void (*action)(Daemon&));
     ShutdownReason end_reason() const;
-    /// Calls `done` as soon as own status is in `statuses`, or the node is no member (any more), or the leave
-    /// is late if that ends it.
+    /// Calls `done` as soon as self has one of `statuses`, or is no member (any more), or, with `until_late`,
+    /// the leave is late.
     void wait_for_status(StatusSet statuses, UniqueFunction<void()> done, bool until_late = false);
     void check_status_waiters();
 
@@ -202,7 +203,7 @@ private:
     net::TaskGroup tasks_; ///< everything periodic
     net::TaskGroup main_;  ///< run(), which owns this object while it runs
 
-    GossipPtr measured_;       ///< whose tombstones the gauges are about
+    GossipPtr measured_;       ///< the state that the tombstone gauges describe
     bool ever_joined_ = false; ///< has been a member; Runtime's thread
 
     mutable std::mutex snapshot_mutex_;
@@ -214,8 +215,8 @@ private:
     std::mutex gate_mutex_; ///< between post() on other threads and the end
     bool gate_closed_ = false;
 
-    bool begun_ = false;                    ///< may join: its lease does not stand against it
-    std::optional<Error> start_error_;      ///< why it never will
+    bool begun_ = false;                    ///< may join: the lease permits it
+    std::optional<Error> start_error_;      ///< why it never will join
     std::vector<DaemonCmd::Any> held_back_; ///< until it has begun
     std::vector<UniqueFunction<void(result<void>)>> start_waiters_;
     bool lease_held_ = false;
@@ -233,7 +234,7 @@ private:
     std::chrono::milliseconds removal_margin_;
     std::vector<UniqueFunction<void()>> settle_waiters_;
     net::TimerId settle_timer_ = net::TimerId::None;
-    std::vector<UniqueAddress> departed_;   ///< what the resolver knows of it
+    std::vector<UniqueAddress> departed_;   ///< as told to the resolver
     std::optional<Instant> leave_deadline_; ///< of a leave that was asked for
     net::TimerId leave_timer_ = net::TimerId::None;
     bool leave_is_late_ = false;
@@ -252,8 +253,8 @@ private:
 };
 
 /// Owned by the action that starts run(), then by run(). Once it is gone nothing reaches Runtime or transport
-/// any more: either everything has ended, or the Runtime is being destroyed, and what other threads are just
-/// doing is let through first.
+/// any more: either everything has ended, or the Runtime is being destroyed; calls under way on other threads
+/// are let through first.
 class ClusterDaemonHandle::Daemon::Stake {
 public:
     explicit Stake(std::shared_ptr<Daemon> daemon) noexcept : daemon_(std::move(daemon)) {}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The lease of lease-majority, or of an application's own strategy, beside what the resolver asks of it:
-/// whether it can work at all, what others have of it, its renewal.
+/// The lease of lease-majority, or of an application's own strategy, outside the resolver: whether it can
+/// work at all, the watch on others' grants, its renewal.
 #include "daemon_impl.hpp"
 #include "downing.hpp"
 #include <algorithm>
@@ -28,7 +28,7 @@ Lease::Done Daemon::lease_answer(std::uint64_t generation) {
     };
 }
 
-/// One question at a time. A backend that does not answer one has failed it, and is asked again.
+/// Asks one question at a time. An unanswered question counts as failed and is asked again.
 void Daemon::tend_lease() {
     if (!uses_lease()) return;
     const Instant now = runtime_.monotonic_now();
@@ -52,7 +52,7 @@ void Daemon::ask_lease(LeaseQuestion question) {
         const auto self = weak.lock();
         if (!self) return;
         self->post([number, answer = std::move(answer)](Daemon& d) {
-            // One that came too late has been taken for a failure.
+            // An answer that came too late was already counted as a failure.
             if (d.lease_asked_ && d.lease_asked_->number == number) d.on_lease_told(answer);
         });
     };
@@ -89,7 +89,7 @@ void Daemon::on_lease_renewed(const LeaseAnswer& answer) {
     case LeaseOutcome::Held: lease_renewal_due_ = now + time_to_live / 3; return;
     case LeaseOutcome::Failed:
     case LeaseOutcome::Watching:
-        // There is time for some more attempts before the grant ends.
+        // A few more attempts fit before the grant ends.
         lease_renewal_due_ = now + time_to_live / 12;
         runtime_.metrics().counter("node.lease.renewals.failed").add();
         runtime_.log().warning("node.lease.renewal_failed", {}, {{"reason", answer.reason()}});

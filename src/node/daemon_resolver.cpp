@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The resolver of a daemon: what it is made of, what it is told, and what follows from its decisions
-/// (protocol.md §15).
+/// The resolver of a daemon: its construction, its inputs, and the execution of its decisions (protocol.md
+/// §15).
 #include "daemon_impl.hpp"
 #include "downing.hpp"
 #include <algorithm>
@@ -61,7 +61,7 @@ void Daemon::remove_quorum_observer(const std::shared_ptr<QuorumObserver>& obser
     if (resolver_) resolver_->remove_quorum_observer(observer);
 }
 
-// --- what its decisions are carried out as
+// --- carrying out its decisions
 
 void Daemon::carry_out(effect::Down& e) {
     feed([&](const Now& now, Effects& out) { core_.down(e.nodes, now, out); });
@@ -101,8 +101,8 @@ void Daemon::note_removals(std::vector<ClusterEvent>& events) {
     for (ClusterEvent& event : events) {
         auto* removed = std::get_if<MemberRemoved>(&event);
         if (removed == nullptr || removed->member.unique_address() == core_.self()) continue;
-        // Who was seen Exiting has handed over. Of anybody else this node may have missed the Down, which
-        // travels with the removal when the two are close.
+        // A member that was seen Exiting has handed over. For any other this node may have missed the Down,
+        // which travels with the removal when the two are close.
         if (removed->previous == MemberStatus::Exiting) continue;
         removed->removal_margin = removal_margin_;
         downed = true;
@@ -124,7 +124,7 @@ void Daemon::check_removals_settled() {
         for (auto& callback : std::exchange(settle_waiters_, {})) callback();
         return;
     }
-    // A further removal meanwhile moves the time: looked at again then.
+    // A further removal meanwhile moves the time, which is checked again then.
     settle_timer_ = runtime_.schedule(*snapshot_.removals_settled_at, [weak = weak_from_this()] {
         const auto self = weak.lock();
         if (!self) return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Coordinated shutdown (protocol.md §17): the phases are a value, the membership's part of them is here.
+/// Coordinated shutdown (protocol.md §17): CoordinatedShutdown has the phases as a value; this file has the
+/// membership's part.
 #include "daemon_impl.hpp"
 #include <algorithm>
 #include <muster/ensure.hpp>
@@ -8,7 +9,7 @@ namespace muster {
 namespace {
 
 constexpr const char* membership_task = "membership";
-/// For the frames of established links, should an application have told somebody something.
+/// A node that never was a member may still have tells in flight over established links.
 constexpr std::chrono::milliseconds stranger_shutdown_timeout{250};
 
 } // namespace
@@ -29,7 +30,7 @@ void Daemon::add_membership_tasks() {
             feed([&](const Now& now, Effects& out) {
                 gives_up ? core_.give_up_leaving(now, out) : core_.exiting_completed(now, out);
             });
-        // Answering and counting until the others know: the core stops itself then.
+        // The node goes on answering until the others know of its Down; then the core stops itself.
         if (core_.is_stopped() || !core_.is_joined() || status == MemberStatus::Down) return done();
         wait_for_status(status_set(MemberStatus::Removed), std::move(done));
     });
@@ -43,7 +44,7 @@ void Daemon::add_membership_tasks() {
 
 void Daemon::close_transport(UniqueFunction<void()> done) {
     transport_closes_ = true;
-    // Who never was a member owes nobody a last word, and need not wait for seeds that do not answer.
+    // A node that never was a member sends no farewell, and does not wait for silent seeds.
     const Duration patience = ever_joined_
                                   ? config_.transport_shutdown_timeout
                                   : std::min(config_.transport_shutdown_timeout, stranger_shutdown_timeout);
@@ -73,7 +74,7 @@ void Daemon::begin_shutdown(ShutdownReason reason) {
 }
 
 void Daemon::abandon() {
-    // Without a handle there is nobody left to leave for: peers see the connections end with Goodbye.
+    // Without a handle nobody waits for a leave: peers see the connections end with Goodbye.
     if (ended_ || shutdown_.reason()) return;
     ShutdownSteps steps;
     shutdown_.start(ShutdownReason::Requested, steps, ShutdownPhase::ClusterShutdown);
@@ -135,7 +136,7 @@ void Daemon::carry_out(shutdown_step::TaskFailed& step) {
 
 void Daemon::carry_out(shutdown_step::Finished& step) {
     if (step.completed) return finished_.notify();
-    // A phase without `recover` has failed: of what would come only the end is left, which has to come.
+    // A phase without `recover` has failed: the remaining phases are skipped, but the daemon must still end.
     runtime_.log().error("node.shutdown.cut_short", {}, {});
     if (!core_.is_stopped()) feed([&](const Now& now, Effects& out) { core_.stop(now, out); });
     if (transport_closes_) return finished_.notify();
@@ -163,7 +164,7 @@ void Daemon::leave_then(UniqueFunction<void()> done) {
 void Daemon::exit_then(UniqueFunction<void()> done) {
     constexpr StatusSet over = status_set(MemberStatus::Exiting, MemberStatus::Down, MemberStatus::Removed);
     if (leave_deadline_ && config_.cluster.patient_leave) {
-        // A crash is noticed, decided on and removed by then; what does not end now does not end.
+        // By then a crash is noticed, decided on and removed; a leave that has not ended now never will.
         const Instant last = std::max(*leave_deadline_, runtime_.monotonic_now()) + exiting_time_min;
         at_leave_deadline(last, [](Daemon& d) {
             d.leave_is_late_ = true;
@@ -194,7 +195,7 @@ void Daemon::wait_for_status(StatusSet statuses, UniqueFunction<void()> done, bo
 }
 
 void Daemon::check_status_waiters() {
-    // A callback may add or satisfy further waiters: each pass looks at what is there now.
+    // A callback may add or satisfy further waiters, so each pass starts from the current list.
     for (std::size_t i = 0; i < status_waiters_.size();) {
         const auto status = core_.state()->self_status();
         const bool late = status_waiters_[i].until_late && leave_is_late_;

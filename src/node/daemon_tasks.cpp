@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What waits: the daemon's coroutines. They sleep, and feed.
+/// The daemon's coroutines, which sleep and feed the core and resolver.
 #include "daemon_impl.hpp"
 #include <algorithm>
 
 namespace muster {
 namespace {
 
-/// Deadlines of the join process are exact to this.
+/// The precision of the join process's deadlines.
 constexpr auto join_tick_interval = std::chrono::milliseconds(100);
 constexpr auto joined_check_interval = std::chrono::seconds(1);
 constexpr unsigned reaper_skips_max = 2;
@@ -34,8 +34,8 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     if (const auto interval = settings.publish_stats_interval; interval && *interval > interval->zero())
         tasks_.spawn(stats_ticks(*interval));
     if (!settings.seed_nodes.empty()) execute(DaemonCmd::JoinSeedNodes{settings.seed_nodes});
-    // Nobody joins with a lease that cannot work: it would be noticed when it is needed, and everybody would
-    // go.
+    // A node does not join with a lease that cannot work: a split would reveal it, and everybody would be
+    // downed.
     if (uses_lease())
         ask_lease(LeaseQuestion::Probe);
     else
@@ -60,17 +60,16 @@ net::Task<void> Daemon::run(std::unique_ptr<Stake> stake) {
     for (auto& done : std::exchange(start_waiters_, {}))
         done(Error{Errc::closed, core_.self().to_string(), "the node stopped before it started", {}});
     for (auto& callback : std::exchange(stopped_callbacks_, {})) callback(reason);
-    // The daemon dies with its last owner, which must not be this frame: the group it belongs to is part of
-    // it.
+    // The daemon's last owner must not be this frame, whose task group is a member of the daemon.
     runtime_.post([last = std::move(stake)] {});
 }
 
 net::Task<void> Daemon::reaper_ticks() {
     const auto& settings = config_.cluster;
     const Duration interval = settings.unreachable_nodes_reaper_interval;
-    // A process that was stopped or starved has heard from nobody for as long, and would accuse everybody of
-    // its own silence. It first gets the chance to send heartbeats and read the answers; but not for ever, or
-    // a slow node would never accuse anybody.
+    // A process that was stopped or starved has heard from nobody meanwhile, and would accuse everybody of
+    // its own silence. So it may first send heartbeats and read the answers; this grace is bounded, or a slow
+    // node would never accuse anybody.
     const Duration late_max =
         std::max<Duration>(interval, settings.failure_detector.acceptable_heartbeat_pause / 2);
     unsigned skipped = 0;
@@ -127,8 +126,7 @@ net::Task<void> Daemon::join_ticks() {
 }
 
 net::Task<void> Daemon::downing_ticks() {
-    // The resolver's own interval, quicker where everything else is (protocol.md §18: 1 s beside 20 s of
-    // stable-after).
+    // The resolver's tick interval, shortened with stable-after (protocol.md §18: 1 s for 20 s).
     const auto interval = std::clamp<std::chrono::milliseconds>(
         resolver_->settings().stable_after / 20, std::chrono::milliseconds(50), SbrSettings::tick_interval);
     while (!tasks_.stopping()) {

@@ -26,7 +26,7 @@ result<void> validate_provider(const DaemonConfig& config) {
     const std::string subject = "downing-provider \"" + to_utf8(provider.name()) + '"';
     if (!is_label(provider.name()))
         return bad_setting(subject, "give the provider a name of UTF-8 text without control characters");
-    // With the name of a built-in one it would join nodes that decide by other rules.
+    // With a built-in strategy's name the node could join nodes that decide by other rules.
     if (provider.name() == "split-brain-resolver")
         return bad_setting(subject, "set DaemonConfig::sbr for the built-in resolver, with "
                                     "DaemonConfig::downing_strategy for rules of your own");
@@ -57,7 +57,7 @@ result<void> validate_sbr(const DaemonConfig& config) {
     return {};
 }
 
-/// Who downs, as the interface of protocol.md §15.8.
+/// The configured downing as a provider (protocol.md §15.8).
 std::shared_ptr<const DowningProvider> provider_of(const DaemonConfig& config) {
     if (config.downing_provider) return config.downing_provider;
     if (!config.sbr) return std::make_shared<const NoSbr>();
@@ -70,7 +70,7 @@ DowningVerdict ProviderStrategy::decide(const SbrModel& model) const {
     DowningVerdict verdict;
     verdict.rule = "the downing provider decided";
     verdict.decision = state_ ? provider_->decide(*state_) : DowningDecision::Stay;
-    // §15.4's second question is about a model that the provider cannot see: it is asked again once the
+    // The second decision of §15.4 uses a model that the provider cannot see: it is asked again once the
     // indirectly connected are gone.
     if (is_indirect(verdict.decision) && !model.has_indirectly_connected())
         verdict.decision = DowningDecision::Stay;
@@ -93,7 +93,7 @@ result<void> validate_downing(const DaemonConfig& config) {
 
 std::optional<SbrSettings> resolver_settings(const DaemonConfig& config) {
     if (!config.downing_provider) return config.sbr;
-    // Every decision is the provider's own: none is taken when changes do not end, and none is softened.
+    // Every decision is the provider's own: instability causes none, and none is softened.
     SbrSettings settings;
     settings.stable_after = config.downing_provider->stable_after();
     settings.down_all_when_unstable = SbrSettings::Unstable::off();
@@ -122,7 +122,7 @@ ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_
                   : own != nullptr ? ConfigCompat::cluster(provider, std::string(own->name()))
                                    : ConfigCompat::cluster(provider, config.sbr->config_strategy(),
                                                            config.sbr->config_weights());
-    // A peer that does not know a key does not compare it: members of two versions can be in one cluster.
+    // A peer does not compare a key it does not know, so members of two versions can form one cluster.
     const auto compare = [&](const std::map<std::string, std::string>& values, KeyDifference difference) {
         for (const auto& [key, value] : values) {
             compat.set(key, value);
@@ -130,7 +130,8 @@ ConfigCompat config_compat(const DaemonConfig& config, std::string_view cluster_
         }
     };
     if (config.sbr) {
-        // Each data center decides for itself: a quorum's size, for one, depends on how many members it has.
+        // Each data center decides for itself: its quorum size, for example, depends on its number of
+        // members.
         const std::string& center = config.cluster.multi_dc.self_data_center;
         std::map<std::string, std::string> deciding;
         for (auto& [key, value] : own != nullptr ? config.sbr->config_deciding_with(*own, cluster_name)

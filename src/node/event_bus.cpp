@@ -16,7 +16,7 @@ namespace {
 using StatePtr = std::shared_ptr<const MembershipState>;
 using Callbacks = std::vector<std::function<void()>>;
 
-/// One thing that waits for a subscriber. The expensive kinds are built when they are delivered.
+/// One queued delivery to a subscriber. The expensive kinds are built on delivery.
 struct Delivery {
     enum class Kind : std::uint8_t {
         Events,   ///< `events`
@@ -178,12 +178,12 @@ struct ClusterEventBus::Impl : std::enable_shared_from_this<Impl> {
         Delivery folded{Delivery::Kind::Diff, nullptr, s.known, s.known};
         for (const Delivery& waiting : s.queue) {
             if (waiting.kind == Delivery::Kind::Events && waiting.state == nullptr) {
-                // Events without a state cannot be computed again, so the oldest publication is lost.
+                // Events without a state cannot be recomputed, so the oldest publication is lost.
                 s.queue.pop_front();
                 ++counters.dropped;
                 return;
             }
-            // A snapshot nobody has taken yet becomes one of the newest state.
+            // An undelivered snapshot becomes one of the newest state.
             if (waiting.kind == Delivery::Kind::Snapshot) folded.kind = Delivery::Kind::Snapshot;
             folded.state = waiting.state;
             folded.shutting_down = folded.shutting_down || waiting.shutting_down;
@@ -199,7 +199,7 @@ struct ClusterEventBus::Impl : std::enable_shared_from_this<Impl> {
         executor([self = shared_from_this(), s] { self->drain(s); });
     }
 
-    /// Delivers what waits for `s`. Only one drain of a subscriber runs at a time, so its events keep their
+    /// Delivers the queue of `s`. Only one drain of a subscriber runs at a time, so its events keep their
     /// order.
     void drain(const SubscriptionPtr& s) {
         while (true) {
@@ -230,7 +230,7 @@ struct ClusterEventBus::Impl : std::enable_shared_from_this<Impl> {
 
     void deliver_events(Subscription& s, std::span<const ClusterEvent> events) {
         for (const ClusterEvent& event : events) {
-            // Looked at before every event: a callback may have unsubscribed.
+            // Checked before every event: a callback may have unsubscribed.
             if ((s.categories.load() & category_of(event)) == EventCategory::None) continue;
             call(s, [&] { s.callbacks.on_event(event); });
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// FileLease: the one place of this layer that touches the world outside, by the caller's wish only.
+/// FileLease: the only part of this layer that does I/O of its own, and only if the application asks for it.
 #include <muster/node/file_lease.hpp>
 
 #include "base/setting_limits.hpp"
@@ -30,7 +30,7 @@ constexpr std::string_view magic_1 = "muster-lease 1\n"; // owner and expiry by 
 constexpr std::size_t file_bytes_max = 4096;             // of which one write is never torn in practice
 constexpr std::int64_t serial_max = std::int64_t{1} << 62U;
 
-/// Closes, and thereby unlocks.
+/// Closes the file, and thereby releases its flock.
 class Descriptor {
 public:
     explicit Descriptor(int fd) noexcept : fd_(fd) {}
@@ -45,8 +45,8 @@ private:
     int fd_;
 };
 
-/// Others hold the lock for one small read and write, so a short patience is enough; a process that hangs in
-/// between must not hang this one too.
+/// Others hold the lock for one small read and write, so a short patience is enough; a process that hangs
+/// with the lock must not block this one.
 bool lock_exclusively(int fd) noexcept {
     for (int attempt = 0; attempt < 100; ++attempt) {
         if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
@@ -57,7 +57,7 @@ bool lock_exclusively(int fd) noexcept {
     return false;
 }
 
-/// What somebody has to mend before it can work; the rest may pass by itself.
+/// The errors that an operator has to mend; others may pass by themselves.
 bool is_permanent(int errno_value) noexcept {
     constexpr std::array permanent{EACCES,       EPERM,  EROFS, ENOENT, EISDIR,     ENOTDIR, ELOOP,
                                    ENAMETOOLONG, EINVAL, ENXIO, ENODEV, EOPNOTSUPP, ENOSYS};
@@ -78,7 +78,7 @@ struct Grant {
     bool operator==(const Grant&) const = default;
 };
 
-/// Up to the next line break, which is taken, too. nullopt: there is none.
+/// Takes the text up to the next line break, and that too. nullopt: there is none.
 std::optional<std::string_view> take_line(std::string_view& text) {
     const std::size_t end = text.find('\n');
     if (end == std::string_view::npos) return std::nullopt;
@@ -97,7 +97,7 @@ std::optional<std::int64_t> take_number(std::string_view& text, std::int64_t max
     return number;
 }
 
-/// nullopt: it is no lease. `own` stands for the time to live that version 1 does not tell.
+/// Parses a lease file; nullopt: it is none. Version 1 lacks the time to live, for which `own` is used.
 std::optional<Grant> parse(std::string_view text, milliseconds own) {
     if (text.empty()) return Grant{{}, 0, own, true};
     const bool is_1 = text.starts_with(magic_1);
@@ -112,7 +112,7 @@ std::optional<Grant> parse(std::string_view text, milliseconds own) {
     return Grant{std::string(*owner), *serial, milliseconds{*time_to_live}, false};
 }
 
-/// The answer when it failed.
+/// The answer to a failed operation.
 std::optional<LeaseAnswer> write_grant(int fd, const std::string& path, const Grant& grant) {
     const std::string text = std::string(magic) + grant.owner + '\n' + std::to_string(grant.serial) + '\n' +
                              std::to_string(grant.time_to_live.count()) + '\n';
@@ -146,18 +146,18 @@ std::function<WallTime()> FileLease::system_wall() {
     };
 }
 
-/// Everything about the file, on the thread muster-lease except what says otherwise.
+/// All access to the file, on the thread muster-lease unless stated otherwise.
 struct FileLease::File {
     enum class Operation : std::uint8_t { Check, Acquire, Release, Renew };
-    /// What was read last, and since when it reads so.
+    /// The content that was read last, and since when it is unchanged.
     struct Seen {
         Grant grant;
         Instant since{};
         Instant last_read{};
-        std::optional<Instant> made_after; // this grant was not there yet at that time
+        std::optional<Instant> made_after; // the grant did not exist yet at that time
     };
-    /// The grant that this process has. A write that failed may have reached the file all the same: then its
-    /// serial is ours, too.
+    /// The grant of this process. A failed write may have reached the file all the same: then its serial is
+    /// this process's, too.
     struct Own {
         Instant granted_at{}; // before it was written
         std::int64_t serial_first = 0;
@@ -177,7 +177,7 @@ struct FileLease::File {
         }
         return answer;
     }
-    /// nullopt once the lease is gone: the clocks are its user's.
+    /// nullopt once the lease is destroyed: the clocks belong to its user.
     std::optional<std::pair<Instant, WallTime>> now() {
         const std::lock_guard lock(mutex);
         if (ended) return std::nullopt;
@@ -259,7 +259,7 @@ LeaseAnswer FileLease::File::run_locked(int descriptor, Operation operation) {
         if (mine) return take(descriptor, grant, *at);
         break;
     case Operation::Acquire: {
-        // Its own grant this owner takes anew whatever its age: a process before this one may have had it.
+        // An owner renews its own grant whatever its age: an earlier process may have had it.
         if (grant.owner.empty() || grant.owner == owner) return take(descriptor, grant, *at);
         const LeaseAnswer theirs = of_somebody_else(grant, at->first);
         return theirs.watch ? theirs : take(descriptor, grant, *at);
@@ -283,13 +283,13 @@ bool FileLease::File::is_mine(const Grant& grant, Instant now) const {
            grant.serial <= own->serial_last && now - own->granted_at < time_to_live;
 }
 
-/// Held with no watch: it has expired. Else NotHeld or Watching, with a watch.
+/// Returns Held without a watch when the grant has expired, otherwise NotHeld or Watching with a watch.
 LeaseAnswer FileLease::File::of_somebody_else(const Grant& grant, Instant now) const {
     const Duration unchanged_for = now - seen->since;
     if (unchanged_for >= grant.time_to_live) return LeaseOutcome::Held;
     const Duration remaining = grant.time_to_live - unchanged_for;
     const bool alive = seen->made_after && now - *seen->made_after < grant.time_to_live;
-    // A grant that outlives this owner's own time to live is not waited for: settings differ.
+    // A grant with a longer time to live than this owner's is not waited for: the settings differ.
     LeaseAnswer answer(alive || remaining > time_to_live ? LeaseOutcome::NotHeld : LeaseOutcome::Watching);
     const auto again = std::min(std::chrono::ceil<milliseconds>(remaining), time_to_live / 20);
     answer.watch =

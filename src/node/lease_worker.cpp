@@ -26,7 +26,7 @@ struct LeaseWorker::State {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<Job> queue;
-    /// Without its operation, which the thread runs; taken by whoever answers it.
+    /// The operation under way, without its function, which the thread runs; taken by whoever answers it.
     std::optional<Job> under_way;
     bool started = false;        ///< the thread
     bool ended = false;          ///< the LeaseWorker is gone
@@ -40,7 +40,7 @@ struct LeaseWorker::State {
 result<void> LeaseWorker::State::start(const std::shared_ptr<State>& self) {
     if (self->started) return {};
     try {
-        // It may hang in a system call: nobody can wait for it.
+        // The thread may hang in a system call, so nothing can join it.
         own_thread(self->thread_name, [self] { serve(self); }).detach();
     } catch (const std::system_error& e) {
         return no_thread(e, self->thread_name);
@@ -59,7 +59,7 @@ void LeaseWorker::State::serve(const std::shared_ptr<State>& self) {
         Operation operation = std::move(self->under_way->operation);
         lock.unlock();
         LeaseAnswer answer = operation();
-        operation = nullptr; // what it holds is let go without the lock
+        operation = nullptr; // its captures are destroyed without the lock
         lock.lock();
         if (!self->under_way) return; // the destructor has answered for us
         Lease::Done done = std::move(self->under_way->done);
@@ -86,8 +86,8 @@ LeaseWorker::~LeaseWorker() {
         unanswered.swap(s.queue);
         if (s.under_way) unanswered.push_front(*std::exchange(s.under_way, std::nullopt));
         s.changed.notify_all();
-        // A `done` may use what its owner is about to destroy; it is short by contract. One that destroys the
-        // lease itself runs here.
+        // A `done` may use what its owner is about to destroy, so it is waited for; it is short by contract.
+        // One that destroys the lease itself runs here.
         s.changed.wait(lock, [&s] {
             return s.answering == std::thread::id{} || s.answering == std::this_thread::get_id();
         });

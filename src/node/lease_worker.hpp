@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The thread behind a lease whose backend may block.
+/// The thread of a lease whose backend may block.
 #include <functional>
 #include <memory>
 #include <muster/cluster/sbr/lease.hpp>
@@ -9,16 +9,15 @@
 namespace muster {
 
 /// Runs blocking operations one after the other on a thread of its own, which is started by the first one.
-/// Whatever hangs there, nobody else waits for it. Thread-safe.
+/// A hanging operation blocks only that thread. Thread-safe.
 class LeaseWorker {
 public:
     /// Runs on the thread; must not throw.
     using Operation = std::function<LeaseAnswer()>;
-    /// `thread_name`: at most 15 bytes. `queue_max`: operations that wait, without the one under way.
+    /// `thread_name`: at most 15 bytes. `queue_max`: the most waiting operations, without the one under way.
     LeaseWorker(std::string thread_name, std::size_t queue_max);
-    /// What waits or is under way is answered with Errc::cancelled, on the calling thread; an answer of the
-    /// operation under way is dropped when it comes. Waits for a `done` that is running just now on the
-    /// thread, and for nothing else.
+    /// Answers waiting operations and the one under way with Errc::cancelled, on the calling thread; drops a
+    /// later answer of the latter. Waits only for a `done` that is running on the thread.
     ~LeaseWorker();
     LeaseWorker(const LeaseWorker&) = delete;
     LeaseWorker& operator=(const LeaseWorker&) = delete;

@@ -25,7 +25,7 @@ result<ClusterRemoteAdapter> ClusterRemoteAdapter::start(net::Runtime& runtime, 
     auto transport = TcpClusterTransport::listen(runtime, std::move(config.transport));
     if (!transport) return transport.error();
     auto address = (*transport)->self().address();
-    // A gossip that one node may send and another refuses would keep them from agreeing.
+    // A gossip that one node may send and another refuses would prevent convergence.
     config.daemon.join_settings.try_emplace("transport.frame-bytes-max", std::to_string(frame_bytes_max));
     auto daemon = spawn_daemon(runtime, std::shared_ptr(std::move(*transport)), std::move(config.daemon),
                                std::move(sink));

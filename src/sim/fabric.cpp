@@ -79,7 +79,7 @@ Fabric::Fabric(NetworkOptions options)
 
 Fabric::~Fabric() {
     MUSTER_ENSURE(processes_.empty(), "a Network outlives its Runtimes");
-    // What is on its way owns sockets, which take themselves out of our tables.
+    // Segments in flight own sockets, which remove themselves from our tables.
     while (events_.take_any()) {
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The inside of sim::Network: machines, the queue of events, and whose turn it is.
+/// The implementation of sim::Network: machines, the event queue, and the run queue of processes.
 #include "net/timer_heap.hpp"
 #include <cstdint>
 #include <deque>
@@ -40,7 +40,7 @@ public:
 
     HostId add_host(std::string name, std::vector<net::Endpoint> addresses);
     Machine& machine(HostId host);
-    /// Whose address that is, seen from `from`; null when nobody's.
+    /// The machine with that address, seen from `from`; null when there is none.
     const HostId* find_host(const net::Endpoint& address, HostId from, HostId& storage) const;
     /// The listener at `to` on `host`, also one on all addresses; null when there is none.
     ListenSocket* find_listener(HostId host, const net::Endpoint& to);
@@ -72,7 +72,7 @@ public:
     std::size_t sockets() const noexcept { return sockets_.size(); }
     std::vector<std::shared_ptr<Socket>> all_sockets() const;
 
-    /// What becomes of one attempt to send; traced.
+    /// The fate of one attempt to send; traced.
     Fate decide(const Segment& segment, std::span<std::byte> payload);
     void trace(TraceEvent::Kind kind, const Segment& segment, std::uint64_t payload_hash = 0,
                std::span<const std::byte> payload = {});

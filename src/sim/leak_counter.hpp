@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Who counts what one simulated process holds, and the executor that counts its unfinished work.
+/// The counter of a simulated process's resources, and the executor that counts its unfinished work.
 #include "net/loop_context.hpp"
 #include <boost/asio/any_io_executor.hpp>
 #include <memory>
@@ -61,7 +61,7 @@ private:
 
 /// The executor of a simulated process: its loop's, and a count of the work that is to be done on it. Asio
 /// holds such a copy in every coroutine that was spawned and in every operation that is under way. What is
-/// submitted after the end of the process is destroyed unrun: a coroutine that somebody has kept unwinds
+/// submitted after the end of the process is destroyed unrun: a coroutine that was kept beyond that unwinds
 /// through its executor.
 class ProcessExecutor {
 public:

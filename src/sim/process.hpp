@@ -8,8 +8,8 @@
 
 namespace muster::sim {
 
-/// A net::LoopContext whose turns the Fabric calls. Between turns it counts as asleep, so whatever happens to
-/// it from outside (a segment, a timer, a post) asks for a turn.
+/// A net::LoopContext whose turns the Fabric calls. Between turns it counts as asleep, so every outside event
+/// (a segment, a timer, a post) asks for a turn.
 class Process final : public net::LoopContext {
 public:
     Process(Fabric& fabric, HostId host, std::shared_ptr<ProcessLeakCounter> leak_counter);
@@ -29,7 +29,7 @@ public:
     void turn();
     /// Turns until nothing is ready; false when that does not come to an end.
     bool settle();
-    /// Asks for a turn, so that a timer set from outside a turn is looked at.
+    /// Asks for a turn, so that a timer set from outside a turn is noticed.
     void timer_set();
     /// Destroys coroutines and queued work.
     void terminate() noexcept;

@@ -219,7 +219,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> SimRuntime::connect(net::End
     auto names = route(to);
     if (!names) {
         metrics->counter("net.connect.failed").add();
-        // Not at once: a caller that tries again and again lets time pass.
+        // Not at once, so that time passes for a caller that retries in a loop.
         auto slept = co_await sleep_for(fabric_.options().resolve_delay);
         if (!slept) co_return Error{Errc::cancelled, "connect", {}, {}};
         co_return names.error();

@@ -15,8 +15,7 @@ namespace {
 constexpr std::size_t segment_bytes_max = 64 * 1024;
 constexpr unsigned knocks_max = 7;
 
-/// What one side has sent and the other receives, header and bytes in one allocation. Once it was received it
-/// is the receiver's.
+/// The bytes of one segment, header and bytes in one allocation. Once received, they belong to the receiver.
 class SentBuffer final : public Buffer {
 public:
     /// The caller holds the first reference.
@@ -120,7 +119,7 @@ void Socket::land(const Transmission& segment) {
     if (swallowed_) return;
     const auto peer = peer_.lock();
     if (peer && !peer->shut_) return peer->arrive(segment);
-    // A machine knows nothing of the connection any more.
+    // The machine no longer knows the connection.
     if (segment.kind == Segment::Kind::Data || segment.kind == Segment::Kind::Accept) answer_reset();
 }
 
@@ -160,7 +159,7 @@ void Socket::retry() {
     }
 }
 
-/// Once and without repetition: when it is lost, the peer has a half-open connection.
+/// Sent once without repetition: when it is lost, the peer has a half-open connection.
 void Socket::send_reset() {
     if (peer_.expired()) return;
     const Segment reset = segment_of(Segment::Kind::Reset);
@@ -209,7 +208,7 @@ void Socket::knock_later() {
     retry_ = fabric_.schedule(when, [self = shared_from_this()] { self->knock(); });
 }
 
-/// The wish to connect reaches the other machine.
+/// The SYN reaches the other machine.
 void Socket::knocked() {
     if (shut_ || answered_) return;
     if (!fabric_.machine(names_.remote_host).up) return knock_later();
@@ -279,7 +278,7 @@ void Socket::arrive(const Transmission& segment) {
         writable_.complete({});
         return;
     case Segment::Kind::Data:
-        // Nobody will read it: what a kernel does for a socket without a process.
+        // No process will read it: answer as a kernel does for such a socket.
         if (orphaned_) {
             send_reset();
             return fail(error(Errc::closed));
@@ -300,7 +299,7 @@ void Socket::arrive(const Transmission& segment) {
     }
 }
 
-/// The connection is broken. What was received before can still be read.
+/// Breaks the connection. Bytes received before can still be read.
 void Socket::fail(Error why) {
     if (error_ || shut_) return;
     error_ = std::move(why);
@@ -348,7 +347,7 @@ void Socket::abort() {
 
 void Socket::abandon() {
     if (!send_closed_ || sending_) return abort();
-    // What was sent still gets there: segments on their way, and those that wait to be repeated, share us.
+    // Sent bytes still arrive: segments in flight, and those that wait to be repeated, share this socket.
     orphaned_ = true;
     received_.clear();
     readable_.complete(error(Errc::closed));

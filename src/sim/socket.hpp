@@ -30,14 +30,14 @@ public:
     void close(net::Close how);
     /// The user's handle is gone.
     void abandon();
-    /// The process is gone: as its kernel closes what it had open.
+    /// The process is gone: closes the connection as its kernel would.
     void orphan() noexcept;
 
     /// Both ends read reset, whatever the network would do.
     void break_connection();
     /// The machine lost its power.
     void vanish();
-    /// Tries again at once what was lost.
+    /// Retries lost segments at once.
     void retry();
 
     std::uint64_t number() const noexcept { return number_; }

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t completions_per_copy = 64;
 /// Completions of one turn: a ring that fills as fast as it is emptied must not keep timers waiting.
 constexpr std::size_t completions_per_turn_max = 16 * 1024;
-/// Spinning on a machine with fewer CPUs takes the CPU from whom it waits for.
+/// Spinning on a machine with fewer CPUs takes the CPU from the process that the loop waits for.
 constexpr int spin_cpus_min = 4;
 constexpr Duration spin_default = std::chrono::microseconds(50);
 /// Looks for completions between two looks at the clock.
@@ -166,7 +166,7 @@ void Context::begin_run() {
     ring_->register_descriptor();
     attached_ = true;
     if (wakeup_.idle()) start(wakeup_);
-    // Starting may find the queue full and complete others, which wait again: not in this list.
+    // Starting may find the queue full and complete other operations, which wait again, but not in this list.
     boost::intrusive::list<Operation> waiting;
     waiting.swap(waiting_);
     while (!waiting.empty()) {
@@ -229,7 +229,7 @@ void Context::poll(Instant deadline) {
 }
 
 void Context::run_turn_ends() {
-    // Once each, also when one of them asks for the next turn.
+    // Each runs once, also when one asks for the next turn.
     boost::intrusive::list<TurnEnd, boost::intrusive::constant_time_size<false>> due;
     due.swap(turn_ends_);
     while (!due.empty()) {
@@ -279,7 +279,8 @@ void Context::enter_and_wait(Instant deadline) {
 std::size_t Context::reap() {
     std::array<Completion, completions_per_copy> copies;
     std::size_t total = 0;
-    // Copied out before they are dispatched: what that starts may submit and reuse the ring's memory.
+    // Completions are copied out before they are dispatched: a handler may submit and reuse the ring's
+    // memory.
     while (total < completions_per_turn_max) {
         const std::size_t count = ring_->take(copies);
         if (count == 0) break;

@@ -12,7 +12,7 @@
 
 namespace muster::uring {
 
-/// A socket that the loop has to forget when it dies although somebody still holds it.
+/// A socket that the loop has to release at its end although a user still holds it.
 class Dependent
     : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:
@@ -74,7 +74,7 @@ public:
     net::ParkingLot& parking_lot() noexcept { return parking_lot_; }
     ReceiveBuffers& buffers() noexcept { return *buffers_; }
     Counters& counters() noexcept { return counters_; }
-    /// Counts the turns: for what has a limit per turn.
+    /// Counts the turns, for limits per turn.
     std::uint64_t turn() const noexcept { return turn_; }
     bool multishot_receive() const noexcept { return multishot_receive_; }
     std::size_t receive_queue_bytes_max() const noexcept { return receive_queue_bytes_max_; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What the kernel does for somebody, and who is told when it is done.
+/// An operation of the kernel and its owner.
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <liburing.h>

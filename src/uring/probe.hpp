@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What probe() and making a Runtime share.
+/// Shared by probe() and the making of a Runtime.
 #include "ring.hpp"
 #include <muster/error.hpp>
 
 namespace muster::uring {
 
-/// Why setting up a ring failed with `error`, and the cure.
+/// Why setting up a ring failed with `error`, and the remedy.
 Error explain_setup_failure(int error);
 /// Whether `ring` can make a group of provided buffers with these flags; the error is an errno value.
 int try_buffer_group(Ring& ring, std::uint16_t flags) noexcept;

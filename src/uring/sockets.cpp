@@ -153,7 +153,7 @@ net::Task<result<std::unique_ptr<net::Connection>>> try_connect(Context& context
     }
     if (error != 0) co_return from_errno(error, subject);
     const net::Endpoint local = local_endpoint(descriptor.get());
-    // A port that nobody listens on, chosen as our own ephemeral port, answers itself.
+    // A socket whose ephemeral port equals its target port connects to itself.
     if (local == to) co_return Error{Errc::refused, subject, "it had connected to itself", {}};
     co_return make_connection(context, std::move(descriptor), local, to, options.silence_max);
 }
@@ -170,8 +170,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> connect(Context& context, ne
 
 namespace {
 
-/// Accepts by itself when the poll says that somebody is there: so nobody is taken from the backlog who is
-/// not wanted yet, and a lack of descriptors leaves them there.
+/// Polls first and then accepts: so no peer leaves the backlog before accept() is called, and a lack of
+/// descriptors leaves peers there.
 class Listener final : public net::Listener, private Dependent {
 public:
     Listener(Context& context, Descriptor descriptor, const net::Endpoint& local,
@@ -230,7 +230,7 @@ bool Listener::is_peers_fault(int error) noexcept {
     }
 }
 
-/// Nothing when nobody waits to be accepted.
+/// Nothing when the backlog is empty.
 std::optional<Listener::Accepted> Listener::try_accept() {
     for (;;) {
         net::SocketAddress peer;

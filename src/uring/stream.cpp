@@ -88,7 +88,7 @@ void Stream::on_receive(int result, std::uint32_t flags) {
         Slice bytes = context_->buffers().take(flags, static_cast<std::size_t>(result), copied);
         context_->counters().received_bytes.add(static_cast<std::uint64_t>(result));
         if (copied) context_->counters().copied_bytes.add(static_cast<std::uint64_t>(result));
-        // Whoever sends less than a buffer at a time is received without being asked for again.
+        // A peer that sends less than a buffer at a time needs no new receive.
         if (piecemeal_ && static_cast<std::size_t>(result) <= calm_bytes &&
             (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0)
             piecemeal_ = false;
@@ -123,7 +123,7 @@ void Stream::on_bytes(Slice bytes) {
     queued_bytes_ += bytes.size();
     Slice* const last = first_ < queue_.size() ? &queue_.back() : nullptr;
     if (last && last->owner() == bytes.owner() && last->data() + last->size() == bytes.data()) {
-        // One behind the other in the same block: the reader gets them in one piece.
+        // Adjacent in the same block: the reader gets them in one piece.
         last->view({last->data(), last->size() + bytes.size()});
     } else {
         queue_.push_back(std::move(bytes));
@@ -150,7 +150,7 @@ void Stream::deliver() {
     if (auto ready = take()) receiver_.complete(std::move(*ready));
 }
 
-/// The reader has had a turn to take what came in the turn before: now a full queue means a slow reader.
+/// The reader has had a turn to take the bytes of the turn before, so a full queue now means a slow reader.
 void Stream::at_turn_end() {
     if (phase_ != Phase::Open || queued_bytes_ <= context_->receive_queue_bytes_max()) {
         crowded_ = false;
@@ -229,7 +229,7 @@ void Stream::next_message() noexcept {
     message_.msg_iovlen = std::min<std::size_t>(unsent_.size() - first_unsent_, IOV_MAX);
 }
 
-/// True when everything has left. What has not, and every error, is left to the ring.
+/// True when everything was sent. The rest, and every error, is left to the ring.
 bool Stream::send_at_once() {
     if (std::exchange(direct_turn_, context_->turn()) != context_->turn()) direct_bytes_ = 0;
     if (direct_bytes_ >= direct_bytes_max) return false;

@@ -43,8 +43,8 @@ std::uint64_t word_at(const char* p) noexcept {
     return word;
 }
 
-/// Most texts of a cluster are. The last word read overlaps the one before: cheaper than a loop over single
-/// bytes.
+/// Whether the text is ASCII, as most of a cluster's are. The last word read overlaps the one before, which
+/// is cheaper than a loop over single bytes.
 bool is_ascii(std::string_view text) noexcept {
     const char* p = text.data();
     const std::size_t size = text.size();

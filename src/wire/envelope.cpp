@@ -46,7 +46,7 @@ constexpr std::uint8_t host_difference = 0x80;
 constexpr std::size_t node_bytes_min = 1 + 1 + 8;
 static_assert(name_bytes_max == address_part_bytes_max && name_bytes_max >= app_version_bytes_max);
 
-// Differences wrap: every pair of values has one, and a hostile one is no undefined behaviour.
+// Differences wrap: every pair of values has one, and a hostile one causes no undefined behaviour.
 std::uint64_t difference(std::int64_t value, std::int64_t before) noexcept {
     return zigzag(
         static_cast<std::int64_t>(static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(before)));
@@ -91,7 +91,7 @@ public:
     }
 
 private:
-    /// What repeats is numbered before anything is written.
+    /// Numbers the repeated values before anything is written.
     void collect() {
         const auto system_of = [this](const Address& a) {
             check_sendable(a);
@@ -130,7 +130,7 @@ private:
         }
     }
 
-    /// `bits`: what shares the first byte.
+    /// `bits`: the bits that share the first byte.
     void write_node(const UniqueAddress& node, std::uint64_t system, std::uint8_t bits) {
         const Address& address = node.address();
         const std::string_view host = address.host ? std::string_view{*address.host} : std::string_view{};
@@ -250,7 +250,7 @@ private:
 struct RawIdentity {
     std::vector<std::string> roles;
     AppVersion app_version;
-    const Member* like = nullptr; ///< somebody who has it already
+    const Member* like = nullptr; ///< a known member with this identity
 };
 
 class BodyReader {
@@ -306,7 +306,7 @@ private:
                 throw Failure{std::move(fits).error()};
         }
     }
-    /// Before anything is allocated for them.
+    /// Checks a count before anything is allocated for it.
     std::size_t bounded_count(std::string_view what, std::size_t limit) {
         const auto at = in_.offset();
         const std::size_t count = in_.get_count(node_bytes_min + 1);
@@ -321,8 +321,8 @@ private:
         return text;
     }
 
-    /// One node's difference to the one before, into address_ and uid_. Answers the free bits of its first
-    /// byte.
+    /// Reads one node, as the difference to the one before, into address_ and uid_. Returns the free bits of
+    /// its first byte.
     std::uint8_t read_node() {
         const auto at = in_.offset();
         const std::uint8_t first = in_.get_byte();
@@ -360,7 +360,7 @@ private:
         port_ = 0;
     }
 
-    /// Order of the node just read to `known`, as UniqueAddress orders them.
+    /// Compares the node just read with `known`, in UniqueAddress order.
     std::strong_ordering compare_read(const UniqueAddress& known) const noexcept {
         const Address& a = known.address();
         const auto order_of = [](bool present, bool other) { return present <=> other; };
@@ -516,8 +516,8 @@ private:
         return known_ != nullptr ? Reachability{std::move(rows), std::move(versions), known_->reachability()}
                                  : Reachability{std::move(rows), std::move(versions)};
     }
-    /// They may all say Reachable: the negative one that they were kept beside goes with its subject, when
-    /// that is removed.
+    /// All rows of an observer may say Reachable: the negative row beside them goes when its subject is
+    /// removed.
     void read_rows(const Reachability::Version& observer, std::vector<Reachability::Record>& rows) {
         const auto at = in_.offset();
         const std::size_t count = in_.get_count(3);
@@ -583,7 +583,7 @@ GossipPtr get_gossip_body(FieldReader& in, const SeenSet& seen, const Hash128& v
     Interner* const interner = in.interner();
     if (interner != nullptr && interner->known() && interner->known()->version_id() == version_id &&
         interner->known()->members().size() == seen.size()) {
-        // The same version: its body, whatever these bytes are, is what we hold already.
+        // The same version: its body is the one already held, whatever these bytes are.
         (void)in.archive().get_bytes(in.archive().remaining());
         const GossipPtr& known = interner->known();
         if (known->overview().seen == seen) return known;
@@ -628,8 +628,7 @@ void Interner::remember_members(std::span<const std::byte> bytes, GossipPtr goss
 
 const GossipPtr& Interner::members_of(std::span<const std::byte> body) const noexcept {
     static const GossipPtr none;
-    // What a beginning says does not depend on what follows it: systems, identities and members count
-    // themselves.
+    // The beginning can be compared alone: systems, identities and members have their own counts.
     const bool same = members_of_ != nullptr && body.size() >= members_bytes_.size() &&
                       std::memcmp(body.data(), members_bytes_.data(), members_bytes_.size()) == 0;
     return same ? members_of_ : none;

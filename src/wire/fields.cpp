@@ -23,7 +23,7 @@ bool is_plain(std::string_view name, bool capitals) noexcept {
     });
 }
 
-/// True of nearly all addresses, each of which comes with every heartbeat. False says nothing.
+/// A fast check that nearly every address passes, needed with every heartbeat. False means "unknown".
 bool is_surely_normal(const Address& address) noexcept {
     return address.host.has_value() && address.port.has_value() && is_plain(address.protocol, true) &&
            is_plain(address.system, true) && is_plain(*address.host, false);

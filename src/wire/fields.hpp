@@ -13,7 +13,7 @@
 
 namespace muster::wire::detail {
 
-/// "MSTR", so that whoever dials a port that speaks something else is told so by the first frame.
+/// "MSTR", so that the first frame tells a peer of another protocol that it dialled a wrong port.
 inline constexpr std::uint32_t hello_magic = 0x5254534d;
 inline constexpr std::size_t log_text_bytes_max = 1024;
 
@@ -26,7 +26,7 @@ void check_sendable(const Address& address);
 /// Throws Failure unless it is the unknown address or in the normal form that Address::parse makes.
 void check_received(const Address& address, std::size_t offset);
 
-/// Puts a gossip's body behind its head, or leaves that to who shares the body between sends.
+/// Puts a gossip's body behind its head, or leaves that to a caller that shares the body between sends.
 enum class GossipBody : bool { Apart, Included };
 
 class FieldWriter {
@@ -55,14 +55,14 @@ public:
         out_ << value;
     }
     void magic() { out_.put_fixed(hello_magic); }
-    /// For the other side's log: cut rather than refused.
+    /// A text for the other side's log: cut rather than refused.
     void log_text(const char* name, const std::string& text) {
         std::string cut = text;
         if (cut.size() > log_text_bytes_max) cut.resize(log_text_bytes_max);
         while (!is_utf8(cut)) cut.pop_back(); // at most three bytes of a cut sequence, or all that is no text
         (*this)(name, cut);
     }
-    /// Nothing may follow it in a frame.
+    /// The last field: nothing may follow it in a frame.
     void gossip(const GossipPtr& gossip);
     void check(bool /*holds*/, std::string_view /*otherwise*/) noexcept {}
     OArchive& archive() noexcept { return out_; }

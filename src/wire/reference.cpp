@@ -8,7 +8,7 @@
 namespace muster::wire::reference {
 
 void keep_last_of_each(std::vector<ReachabilityEntry>& entries) {
-    // From the back, so that the last of each is the one that is met first.
+    // From the back, so that the last entry of each key is met first.
     std::set<std::pair<const Address*, const Address*>, decltype([](const auto& a, const auto& b) {
                  if (const auto order = *a.first <=> *b.first; order != 0) return order < 0;
                  return *a.second < *b.second;

@@ -73,7 +73,7 @@ TEST(LineWriter, ALineLongerThanAPipeArrivesWhole) {
     EXPECT_EQ(pipe.read_until("end"), std::vector{line});
 }
 
-TEST(LineWriter, NobodyWaitsForAReaderThatReadsNothing_WhatDoesNotFitIsCountedAndToldWhereItIsMissing) {
+TEST(LineWriter, AStuckReaderBlocksNobodyAndDroppedLinesAreReportedInTheirPlace) {
     Pipe pipe;
     pipe.fill();
     LineWriter lines{pipe.writer(), {.queue_bytes_max = 10'000, .dropped_line = [](std::uint64_t n) {

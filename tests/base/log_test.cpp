@@ -39,7 +39,7 @@ TEST(LogLine, TimesBeforeTheEpochAreStillDates) {
     EXPECT_TRUE(record.to_line().starts_with("1969-12-31T23:59:59.999Z ")) << record.to_line();
 }
 
-TEST(LogLine, TellsWhatTheRateLimitSwallowed) {
+TEST(LogLine, ReportsHowManyRecordsTheRateLimitSuppressed) {
     auto record = record_with("value");
     record.suppressed = 12;
     EXPECT_TRUE(record.to_line().ends_with(" suppressed=12"));
@@ -188,7 +188,7 @@ TEST(LoggerRateLimit, PortsAreNoPeers) {
     EXPECT_EQ(t.count(), 3U);
 }
 
-TEST(LoggerRateLimit, WhereAPeerComesFromCountsAndNotWhatItCallsItself) {
+TEST(LoggerRateLimit, APeersOriginCountsNotItsClaimedName) {
     LoggerUnderTest t{{.burst = 1}};
     for (int i = 0; i < 10; ++i)
         t.logger.warning(
@@ -197,7 +197,7 @@ TEST(LoggerRateLimit, WhereAPeerComesFromCountsAndNotWhatItCallsItself) {
     EXPECT_EQ(t.sink->records()[0].fields[0].value, "akka.tcp://sys@10.0.0.0:1");
 }
 
-TEST(LoggerRateLimit, OfOneCodeNoMorePassThanItsTotalHoweverManyPeersThereAre) {
+TEST(LoggerRateLimit, ACodeNeverExceedsItsTotalHoweverManyPeersThereAre) {
     LoggerUnderTest t{{.burst = 2, .burst_per_code = 5, .window = 10s}};
     for (int peer = 0; peer < 20; ++peer) t.logger.warning("code", "10.0.0." + std::to_string(peer) + ":1");
     EXPECT_EQ(t.count(), 5U);
@@ -210,7 +210,7 @@ TEST(LoggerRateLimit, OfOneCodeNoMorePassThanItsTotalHoweverManyPeersThereAre) {
         << "the next record of the code tells what its total swallowed";
 }
 
-TEST(LoggerRateLimit, WhatAForgottenWindowSwallowedIsStillTold) {
+TEST(LoggerRateLimit, SuppressionsOfAForgottenWindowAreStillReported) {
     LoggerUnderTest t{{.burst = 1, .keys_max = 2}};
     for (int i = 0; i < 4; ++i) t.logger.warning("code", "first");
     t.logger.warning("code", "second");

@@ -15,22 +15,23 @@ class io_context;
 
 namespace muster::net {
 
-/// Run by run(), run_until() or start_thread(). Errors: no_descriptors, no_memory.
+/// A Runtime with a loop of its own, run by run(), run_until() or start_thread(). Errors: no_descriptors,
+/// no_memory.
 result<std::unique_ptr<Runtime>> make_asio_runtime(RuntimeOptions options = {});
 
 namespace detail {
 
-/// make_asio_runtime(context), told what its caller has put onto Asio's call stack of this thread.
+/// Implements make_asio_runtime(context); takes the caller's mark on Asio's call stack of this thread.
 result<std::unique_ptr<Runtime>> make_hosted_runtime(boost::asio::io_context& context, RuntimeOptions options,
                                                      const boost::asio::detail::thread_context& mark);
 
 } // namespace detail
 
-/// Lives on the user's `context`, which must outlive it and is run by one thread at a time. run(),
+/// A Runtime on the user's `context`, which must outlive it and is run by one thread at a time. run(),
 /// run_until(), stop() and start_thread() do nothing: whoever runs `context` runs the Runtime, beside its
-/// other handlers. While the Runtime exists, `context` has work. It is destroyed by the thread that runs
-/// `context`, or while nobody does. Errors: no_descriptors, no_memory; not_supported where program and
-/// library have an Asio call stack each (a program that hides Boost's symbols: the scheduler of `context`
+/// other handlers. While the Runtime exists, `context` has work. The thread that runs `context` destroys the
+/// Runtime, or any thread while none runs it. Errors: no_descriptors, no_memory; not_supported where program
+/// and library have an Asio call stack each (a program that hides Boost's symbols: the scheduler of `context`
 /// would crash).
 ///
 /// Inline, so that the mark lies on the stack which the program's own handlers of `context` use.

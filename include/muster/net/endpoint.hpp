@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A literal IP address with a port: what connect and listen take. Free of Asio.
+/// A literal IP address with a port, as connect and listen take it. Free of Asio.
 #include <array>
 #include <compare>
 #include <cstdint>

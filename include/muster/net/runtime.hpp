@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The seam to the world (architecture.md, The seam): Runtime, Connection, Listener. Three implementations:
-/// uring, Asio on epoll, simulated. Everything here belongs to the Runtime's thread unless it says otherwise.
+/// The interface to the operating system (architecture.md, The seam): Runtime, Connection, Listener. Three
+/// implementations: uring, Asio on epoll, simulated. Everything here is to be used on the Runtime's thread
+/// unless its comment says otherwise.
 ///
 /// No coroutine throws for what a peer or the network does: they return result<T>. Every operation honours
 /// terminal cancellation through Asio's cancellation slot and then completes with Errc::cancelled, never
@@ -41,11 +42,11 @@ public:
     /// The next bytes (at least one) as a view into a receive buffer, which the Slice keeps alive.
     /// Errors: end_of_stream, reset, timed_out (the kernel's own), cancelled, closed.
     virtual Task<result<Slice>> receive() = 0;
-    /// The same if bytes are there already: no suspension. False when receive() has to be awaited (also at
-    /// the stream's end).
+    /// The same without suspension if bytes are there already. False when receive() has to be awaited (also
+    /// at the stream's end).
     virtual bool try_receive(Slice& out) = 0;
-    /// All of `parts`, gathered, in order. The caller keeps the parts alive until it completes. After an
-    /// error or a cancellation part of the bytes may have left, so the stream is of no further use.
+    /// Sends all of `parts`, gathered, in order. The caller keeps the parts alive until completion. After an
+    /// error or a cancellation some of the bytes may have been sent, so the stream can send nothing further.
     virtual Task<result<void>> send(std::span<const Slice> parts) = 0;
     /// Idempotent. Graceful after Graceful is a no-op; Abort is always allowed.
     virtual void close(Close how) = 0;
@@ -74,9 +75,9 @@ public:
 struct ConnectOptions {
     Instant deadline = Instant::max(); ///< timed_out when it passes
     std::uint32_t notsent_lowat = 0;   ///< TCP_NOTSENT_LOWAT in bytes; 0 leaves the system's
-    /// The connection ends with timed_out when its peer acknowledges nothing that was sent, or takes nothing,
-    /// for that long, and a quarter of it or a second later when nothing was sent and nobody is there. 0
-    /// leaves the system's (hours). Not simulated.
+    /// The connection ends with timed_out when its peer acknowledges nothing, or keeps its window closed, for
+    /// this long; when nothing was sent and the peer is gone, up to a quarter of it and a second later. 0
+    /// leaves the system's limit (hours). Not simulated.
     Duration silence_max{};
 };
 
@@ -111,15 +112,15 @@ public:
     /// Calls `action` once at or after `when`, on the Runtime's thread, never from inside schedule(). Equal
     /// times fire in the order they were scheduled.
     virtual TimerId schedule(Instant when, UniqueFunction<void()> action) = 0;
-    /// Whether the timer was still pending; its action is then destroyed without being called.
+    /// Cancels a timer. True when it was still pending; its action is then destroyed without being called.
     virtual bool cancel(TimerId id) noexcept = 0;
     /// Errors: cancelled.
     Task<result<void>> sleep_until(Instant when);
     Task<result<void>> sleep_for(Duration duration);
 
-    /// All addresses of `host`, literals included (those without a thread and without suspension). Names go
-    /// to the one thread `muster-resolve`. Errors: not_found, timed_out at `deadline`, limit_reached when its
-    /// queue is full, cancelled.
+    /// All addresses of `host`. Literals need no thread and no suspension; names go to the one thread
+    /// `muster-resolve`. Errors: not_found, timed_out at `deadline`, limit_reached when its queue is full,
+    /// cancelled.
     virtual Task<result<std::vector<Endpoint>>> resolve(std::string host, std::uint16_t port,
                                                         Instant deadline) = 0;
     /// TCP_NODELAY is on. Errors: refused, unreachable, timed_out, reset, no_descriptors, cancelled.
@@ -128,7 +129,7 @@ public:
     /// the endpoint.
     virtual result<std::unique_ptr<Listener>> listen(Endpoint at, ListenOptions options) = 0;
 
-    /// Random bytes: the system's, or the world's seed in simulation. Any thread.
+    /// Random bytes, from the system or, in simulation, from the world's seed. Any thread.
     virtual void fill_entropy(std::span<std::byte> out) = 0;
 
     /// Runs `action` on the Runtime's thread, in order of posting per thread. Any thread; never runs it
@@ -151,7 +152,7 @@ public:
     virtual const std::shared_ptr<ChunkPool>& chunks() noexcept = 0; ///< any thread
 };
 
-/// What every implementation takes.
+/// Options of every implementation.
 struct RuntimeOptions {
     std::shared_ptr<LogSink> log_sink; ///< null: stderr_log_sink()
     Logger::Options log;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Who keeps a coroutine alive, and who waits for it: every spawned coroutine belongs to a group joined
-/// before its owner dies.
+/// Ownership of coroutines: every spawned coroutine belongs to a group that is joined before its owner dies.
 #include <list>
 #include <muster/net/runtime.hpp>
 
@@ -10,12 +9,13 @@ namespace muster::net {
 /// Spawns coroutines on a Runtime, cancels them together and can be joined. Runtime's thread only.
 ///
 /// Inside a spawned coroutine Asio's throw_if_cancelled is off: operations answer Errc::cancelled, and loops
-/// end when stopping() says so. An exception that leaves a task is our own bug (ENSURE) unless the Runtime is
-/// being destroyed.
+/// end when stopping() says so. An exception that leaves a task is a bug (ENSURE) unless the Runtime is being
+/// destroyed.
 class TaskGroup {
 public:
     explicit TaskGroup(Runtime& runtime);
-    /// The group is empty: joined, or its Runtime is being destroyed (which destroys the coroutines first).
+    /// The group must be empty: joined, or its Runtime is being destroyed (which destroys the coroutines
+    /// first).
     ~TaskGroup();
     TaskGroup(const TaskGroup&) = delete;
     TaskGroup& operator=(const TaskGroup&) = delete;

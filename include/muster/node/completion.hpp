@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The one place where a completion token becomes something the library can call later (architecture.md,
-/// Threads).
+/// Turns a completion token into a callback that the library can call later (architecture.md, Threads).
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -18,10 +17,10 @@
 
 namespace muster::detail {
 
-/// Completes once, whoever comes first: the library with a value, or the caller's cancellation with
-/// Errc::cancelled. The handler runs on its associated executor (`fallback` when it has none), never inside
-/// the call that completes it. Until then the executor's context has work; afterwards nothing of the caller's
-/// is held, however long the library keeps its reference.
+/// Completes once: with a value from the library, or with Errc::cancelled by the caller, whichever comes
+/// first. The handler runs on its associated executor (`fallback` when it has none), never inside the call
+/// that completes it. Until then the executor's context has work. Afterwards it holds nothing of the
+/// caller's, even if the library keeps its reference.
 template <class T, class Handler>
 class PendingCompletion : public std::enable_shared_from_this<PendingCompletion<T, Handler>> {
     using Executor = boost::asio::associated_executor_t<Handler, boost::asio::any_io_executor>;
@@ -46,7 +45,8 @@ public:
     /// Any thread.
     void complete(T value) {
         if (claimed_.exchange(true, std::memory_order_acq_rel)) return;
-        // Whoever claimed it is the only one who touches these. The posted handler is the work from here on.
+        // Only the side that claimed the completion touches these. From here on the posted handler counts as
+        // the work.
         const Tracked executor = *std::move(executor_);
         executor_.reset();
         boost::asio::post(executor, [self = this->shared_from_this(), value = std::move(value)]() mutable {
@@ -64,8 +64,8 @@ private:
     std::atomic<bool> claimed_{false};
 };
 
-/// Calls complete() once; when it is destroyed uncalled (the daemon or its Runtime is gone) the caller is
-/// told Errc::closed.
+/// Calls complete() once; destroyed uncalled (the daemon or its Runtime is gone) it completes with
+/// Errc::closed.
 template <class T, class Pending>
 struct Completer {
     std::shared_ptr<Pending> pending;

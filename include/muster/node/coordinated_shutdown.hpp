@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The order in which a node stops (protocol.md §17), as a value: it says which tasks to run and how long to
-/// wait; the node runs them and tells when they are done.
+/// wait; the node runs them and reports their end.
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace muster {
 
-/// In this order.
+/// The phases, in their order.
 enum class ShutdownPhase : std::uint8_t {
     BeforeServiceUnbind,
     ServiceUnbind,
@@ -36,25 +36,25 @@ inline constexpr std::size_t shutdown_phase_count = 12;
 std::string_view to_string(ShutdownPhase phase) noexcept;
 std::optional<ShutdownPhase> parse_shutdown_phase(std::string_view text) noexcept;
 
-/// How a phase is run: DaemonConfig::shutdown_phase().
+/// Options of one phase: DaemonConfig::shutdown_phase().
 struct ShutdownPhaseSettings {
     std::chrono::milliseconds timeout{5000}; ///< > 0; then the next phase runs (or not, see recover)
     bool enabled = true;                     ///< off: its tasks are skipped
     /// On: a task that fails or a timeout is reported and the next phase runs. Off: the shutdown ends there.
     bool recover = true;
 };
-/// protocol.md §17's: 5 s each, 10 s for cluster-sharding-shutdown-region, cluster-exiting,
+/// The defaults of protocol.md §17: 5 s each, 10 s for cluster-sharding-shutdown-region, cluster-exiting,
 /// actor-system-terminate.
 std::array<ShutdownPhaseSettings, shutdown_phase_count> default_shutdown_phases() noexcept;
 
-/// What CoordinatedShutdown answers with.
+/// The effects of CoordinatedShutdown.
 namespace shutdown_step {
 /// Start this task; call task_done() with its phase and name when it ended, also at once.
 struct RunTask {
     ShutdownPhase phase{};
     std::string name;
 };
-/// Call on_timeout(phase) after `delay` unless the phase is over by then (calling it anyway is harmless).
+/// Call on_timeout(phase) after `delay` unless the phase is over by then (a late call is harmless).
 struct SetTimeout {
     ShutdownPhase phase{};
     std::chrono::milliseconds delay{};
@@ -62,7 +62,7 @@ struct SetTimeout {
 struct CancelTimeout {
     ShutdownPhase phase{};
 };
-/// For the log: these tasks were still running when the phase's time was up.
+/// For the log: these tasks were still running at the phase's timeout.
 struct PhaseTimedOut {
     ShutdownPhase phase{};
     std::vector<std::string> unfinished;
@@ -101,7 +101,8 @@ public:
     /// nothing and answers false.
     bool start(ShutdownReason reason, ShutdownSteps& out,
                ShutdownPhase from = ShutdownPhase::BeforeServiceUnbind);
-    /// Of a running phase; anything else (a straggler of a phase that timed out, a second time) is ignored.
+    /// Ends a task of a running phase; other calls (a late task of a phase that timed out, a repetition) are
+    /// ignored.
     void task_done(ShutdownPhase phase, std::string_view name, ShutdownSteps& out,
                    std::optional<Error> failure = {});
     void on_timeout(ShutdownPhase phase, ShutdownSteps& out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A running member of a cluster: spawn_daemon starts it, ClusterDaemonHandle is how the application talks to
-/// it.
+/// A running member of a cluster: spawn_daemon starts it, and the application uses it through
+/// ClusterDaemonHandle.
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -31,7 +31,7 @@ namespace net {
 class Runtime;
 }
 
-/// Everything a daemon can be told; every handle function is one of these.
+/// The commands of a daemon; every function of the handle is one of these.
 struct DaemonCmd {
     struct Join {
         Address to;
@@ -59,43 +59,43 @@ struct DaemonCmd {
 /// (any thread). The phase's timeout bounds it.
 using ShutdownTask = std::function<void(UniqueFunction<void()> done)>;
 
-/// What spawn_daemon needs to know.
+/// The configuration of spawn_daemon.
 struct DaemonConfig {
     ClusterSettings cluster;
     /// Split-brain resolution; absent: nobody is downed automatically (spawn_daemon_with_sbr sets it).
     std::optional<SbrSettings> sbr;
-    /// A strategy of the application's own in the place of the one that `sbr` names: `sbr` has to be set, and
-    /// gives it times, indirectly-connected, dry-run and, if it asks a lease, the lease's settings
-    /// (SbrSettings::validate_with says what else must be left out). All members need the same: who joins
-    /// with another name() or describe() is refused. Called on the Runtime's thread.
+    /// The application's own strategy instead of the one that `sbr` names. `sbr` must be set: it gives times,
+    /// indirectly-connected, dry-run and, if the strategy asks for a lease, the lease's settings
+    /// (SbrSettings::validate_with says what else must be left out). All members need the same strategy: a
+    /// joiner with another name() or describe() is refused. Called on the Runtime's thread.
     std::shared_ptr<const DowningStrategy> downing_strategy;
-    /// Somebody else than the resolver decides on the unreachable (protocol.md §15.8); without `sbr`,
-    /// `downing_strategy` and `lease`. All members need one of the same name().
+    /// A provider that decides on unreachable members instead of the resolver (protocol.md §15.8); excludes
+    /// `sbr`, `downing_strategy` and `lease`. All members need one of the same name().
     /// - Its decide() counts once nothing has changed for its stable_after(), on the leader of each side, as
-    ///   long as somebody is unreachable (§15.1), and again after as long while that is so. Changes that do
-    ///   not end are left to it, too: nobody goes for them (§15.5).
+    /// long as a member is unreachable (§15.1), and again after each further stable_after() while one is.
+    /// Instability is left to it, too: nobody is downed for that alone (§15.5).
     /// - The nodes of a decision are those of §15.2's table, downed in one change, self last, and recorded
-    ///   (decisions()). The indirectly connected go alone; about the rest it is asked again.
-    /// - There is no lease: a decision that asks one counts as if it had been denied.
-    /// - A node that a member has quarantined goes as it does with a resolver (§15.6).
-    /// Called on the Runtime's thread.
+    /// (decisions()). The indirectly connected are downed alone; the provider is asked again about the rest.
+    /// - There is no lease: a decision that needs one counts as denied.
+    /// - A node that a member has quarantined is downed as with a resolver (§15.6). Called on the Runtime's
+    /// thread.
     std::shared_ptr<const DowningProvider> downing_provider;
-    /// Told when this node's side would no longer survive, and when it would again; needs `sbr` or
-    /// `downing_provider`. More by ClusterDaemonHandle::add_quorum_observer.
+    /// Observers that are told when this node's side would no longer survive a split, and when it would
+    /// again; they need `sbr` or `downing_provider`. ClusterDaemonHandle::add_quorum_observer adds more.
     std::vector<std::shared_ptr<QuorumObserver>> quorum_observers;
-    /// For lease-majority, or a `downing_strategy` that asks a lease. It is asked before the node joins: one
-    /// that cannot work ends the node with ShutdownReason::CannotStart (on_started() and async_up() say why);
-    /// one that does not answer is warned about and asked again. Read every quarter of its time to live from
-    /// then on.
+    /// The lease for lease-majority, or for a `downing_strategy` that asks for one. It is checked before the
+    /// node joins: a lease that cannot work ends the node with ShutdownReason::CannotStart (on_started() and
+    /// async_up() report the reason); a lease that does not answer causes a warning and is asked again. From
+    /// then on it is checked every quarter of its time to live.
     std::shared_ptr<Lease> lease;
-    /// Bounds closing the transport in the last phase of coordinated shutdown. More than 0, at most that
-    /// phase's timeout.
+    /// The longest time for closing the transport in the last phase of coordinated shutdown. More than 0, at
+    /// most that phase's timeout.
     std::chrono::milliseconds transport_shutdown_timeout{3000};
-    /// How each phase of coordinated shutdown is run (protocol.md §17): see shutdown_phase(). Timeouts are
-    /// above 0 and at most a year. Phases with work of the membership's own (cluster-leave to
-    /// cluster-shutdown, actor-system-terminate) cannot be switched off; the time of cluster-leave and
-    /// cluster-exiting is leave_timeout's, unless patient_leave is off. With `recover` off a phase that fails
-    /// ends the node at once: it does not leave, others see it unreachable.
+    /// The options of each phase of coordinated shutdown (protocol.md §17): see shutdown_phase(). Timeouts
+    /// are above 0 and at most a year. Phases with work of the membership's own (cluster-leave to
+    /// cluster-shutdown, actor-system-terminate) cannot be switched off; leave_timeout bounds cluster-leave
+    /// and cluster-exiting, unless patient_leave is off. With `recover` off a failing phase ends the node at
+    /// once: it does not leave, and others see it as unreachable.
     CoordinatedShutdown::Phases shutdown_phases = default_shutdown_phases();
     /// `config.shutdown_phase(ShutdownPhase::ServiceStop).timeout = 30s;`
     ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) noexcept {
@@ -104,23 +104,23 @@ struct DaemonConfig {
     const ShutdownPhaseSettings& shutdown_phase(ShutdownPhase phase) const noexcept {
         return shutdown_phases[static_cast<std::size_t>(phase)];
     }
-    /// The application's version comes later, by ClusterDaemonHandle::app_version: until then this node joins
-    /// nobody and lets nobody join (protocol.md §1.7). Leave cluster.app_version as it is.
+    /// The application's version comes later, by ClusterDaemonHandle::app_version: until then this node
+    /// neither joins nor admits joiners (protocol.md §1.7). Do not set cluster.app_version then.
     bool expect_app_version = false;
-    /// Further settings that members must have alike, by key, and the application's own checks (protocol.md
-    /// §5.5). Only digests travel.
+    /// Further settings that must be equal on all members, by key, and the application's own checks
+    /// (protocol.md §5.5). Only digests travel.
     std::map<std::string, std::string> join_settings;
     std::vector<ConfigChecker> join_checkers;
     /// How long a leave may wait for a crashed member to be noticed, decided on and removed before it goes on
     /// regardless (protocol.md §11.1); ten seconds later at the latest the node marks itself Down and ends
-    /// with ShutdownReason::LeaveUnfinished. Absent: leave_timeout_min(); shorter is an error. Who supervises
-    /// the process should grant it shutdown_time_max().
+    /// with ShutdownReason::LeaveUnfinished. Absent: leave_timeout_min(); shorter is an error. A supervisor
+    /// of the process should grant it shutdown_time_max().
     std::optional<std::chrono::milliseconds> leave_timeout;
     /// Seed of the daemon's random choices; absent: the Runtime's entropy.
     std::optional<std::uint64_t> random_seed;
-    /// Told of every state that is published, on the Runtime's thread, before readers, subscribers and peers
-    /// can know of it: snapshot() and events leave out what is replaced at once. For checkers and tools; must
-    /// not throw, nor call the daemon.
+    /// Called with every published state, on the Runtime's thread, before readers, subscribers and peers know
+    /// of it. Sees also states that snapshot() and events skip because they were replaced at once. For
+    /// checkers and tools; must neither throw nor call the daemon.
     std::function<void(const std::shared_ptr<const MembershipState>&)> observer;
 
     /// The first setting outside its range.
@@ -135,7 +135,7 @@ struct DaemonConfig {
     std::chrono::milliseconds shutdown_time_max() const;
 };
 
-/// One moment of a daemon, consistent in itself.
+/// A consistent snapshot of a daemon.
 struct DaemonSnapshot {
     std::shared_ptr<const MembershipState> state; ///< never null
     std::optional<UniqueAddress> leader;
@@ -144,8 +144,8 @@ struct DaemonSnapshot {
     bool stopped = false;                          ///< coordinated shutdown has ended
     std::optional<ShutdownReason> shutdown_reason; ///< set as soon as it began
     /// down-removal-margin after the last removal of a member that did not leave in order (protocol.md
-    /// §15.7), by the Runtime's monotonic clock: until then such a member may go on with its work where
-    /// nobody reaches it, so nobody else should begin with that. Absent: there was none. See
+    /// §15.7), by the Runtime's monotonic clock: until then such a member, cut off, may go on with its work,
+    /// so no other member should take it over. Absent: there was no such removal. See
     /// ClusterDaemonHandle::on_removals_settled.
     std::optional<Instant> removals_settled_at;
 
@@ -157,9 +157,9 @@ struct DaemonSnapshot {
     MemberStatus self_status() const noexcept { return state->self_status(); }
 };
 
-/// Talks to a daemon from any thread; every function returns at once. Movable. Its destruction asks the
-/// daemon to stop at once (without leaving: call leave() or async_leave() before, or peers will see an
-/// unreachable node) and does not wait.
+/// The application's handle on a daemon. Every function may be called from any thread and returns at once.
+/// Movable. Its destructor asks the daemon to stop at once and does not wait. The daemon then stops without
+/// leaving, so peers see an unreachable node: call leave() or async_leave() before.
 class ClusterDaemonHandle {
 public:
     class Daemon; ///< the running node; internal
@@ -173,60 +173,61 @@ public:
     void join(const Address& to);
     void join_seed_nodes(std::vector<Address> seeds);
     /// This node leaves gracefully, as async_leave() does: coordinated shutdown runs from its first phase and
-    /// leaves in phase cluster-leave. Before it has joined it ends the joining.
+    /// leaves in phase cluster-leave. A node that has not joined yet stops joining.
     void leave();
     void leave(const Address& node);
     void down(const Address& node);
     void prepare_for_full_shutdown();
-    /// See ClusterCore::forget_data_center(): tells this node only, so tell every node of the data center.
+    /// As ClusterCore::forget_data_center(), on this node only: call it on every node of the data center.
     /// `done` runs on the Runtime's thread.
     void forget_data_center(std::string name, UniqueFunction<void(result<void>)> done);
-    /// Feeds one PDU as if a peer had sent it.
+    /// Handles one PDU as if a peer had sent it.
     void apply_gossip(GossipPdu pdu);
-    /// One round of all periodic work now: gossip, leader actions, reaper, heartbeats.
+    /// Runs one round of all periodic work now: gossip, leader actions, reaper, heartbeats.
     void tick();
     void command(DaemonCmd::Any command);
 
     /// The last published state.
     DaemonSnapshot snapshot() const;
-    /// Why is the cluster not converged: what the leader waits for, who has not seen, who is unreachable for
-    /// whom. Asks the Runtime's thread; `done` runs there.
+    /// Explains why the cluster has not converged: what the leader waits for, which members have not seen the
+    /// version, who is unreachable for whom. `done` runs on the Runtime's thread.
     void not_converged_report(UniqueFunction<void(ConvergenceReport)> done) const;
-    /// The latest decisions of the resolver, oldest first (at most 100), with everything they were based on.
+    /// The latest decisions of the resolver with their inputs, oldest first (at most 100).
     std::vector<std::shared_ptr<const SbrDecisionRecord>> decisions() const;
-    /// Whom this node heartbeats, of its own data center (by the ring, protocol.md §12.2) and of the others
-    /// (§13), as of the last published state: whose silence it would notice.
+    /// The nodes that this node heartbeats, in its own data center (by the ring, protocol.md §12.2) and in
+    /// others (§13), as of the last published state.
     std::vector<UniqueAddress> monitored() const;
     ClusterEventBus& events() const;
     UniqueAddress unique_address() const;
     Address address() const { return unique_address().address(); }
-    /// A function that feeds PDUs, for own transports: keeps working (as a no-op) after the daemon is gone.
+    /// A function that passes PDUs to the daemon, for an application's own transport; a no-op once the daemon
+    /// is gone.
     std::function<void(GossipPdu)> gossip_inbox() const;
 
-    /// Once, on the Runtime's thread, when the node begins to join as it was told to (at once if it has): at
-    /// its start, with lease-majority after the lease has answered, or not within lease_operation_timeout. An
-    /// error: it cannot start, or was stopped before.
+    /// Calls back once, on the Runtime's thread, when the node begins to join (at once if it has): at its
+    /// start, or with lease-majority once the lease has answered or lease_operation_timeout has passed.
+    /// Error: the node cannot start, or was stopped before.
     void on_started(UniqueFunction<void(result<void>)> callback);
-    /// Once, when self becomes Up (at once if it is) / was removed (or the service stopped).
+    /// Call back once, when self becomes Up (at once if it is) / was removed (or the service stopped).
     void on_member_up(std::function<void()> callback);
     void on_member_removed(std::function<void()> callback);
-    /// Once, on the Runtime's thread, when everything of this daemon has ended, whatever the reason; here and
-    /// at once if it has. Never if the Runtime is destroyed first.
+    /// Calls back once, on the Runtime's thread, when this daemon has ended completely, for whatever reason;
+    /// inside this call if it has already. Never if the Runtime is destroyed first.
     void on_stopped(UniqueFunction<void(ShutdownReason)> callback);
-    /// Once, on the Runtime's thread, as soon as the members that were removed without having left in order
-    /// have stopped for certain: down-removal-margin after the last such removal (protocol.md §15.7; without
-    /// one stable-after of the resolver), at once if that is past. Then what such a member did may begin
-    /// elsewhere. It knows the removals of this node's own time only. Never if the node stops first.
+    /// Calls back once, on the Runtime's thread, as soon as all members that were removed without leaving in
+    /// order have certainly stopped: down-removal-margin after the last such removal (protocol.md §15.7;
+    /// without a margin stable-after of the resolver), at once if that is past. Then another member may take
+    /// over their work. Counts only removals during this node's lifetime. Never if the node stops first.
     void on_removals_settled(UniqueFunction<void()> callback);
-    /// The version that DaemonConfig::expect_app_version waits for; now the node joins as it was told to. The
-    /// first one counts. Errors: invalid_argument without that setting, or when the version is longer than
+    /// Sets the version that DaemonConfig::expect_app_version waits for; then the node joins. Only the first
+    /// call counts. Errors: invalid_argument without that setting, or when the version is longer than
     /// app_version_bytes_max or has control characters.
     result<void> app_version(AppVersion version);
-    /// From now on `observer` is told on the Runtime's thread, at once if the quorum is lost already; one
-    /// that is registered stays so once. Errors: invalid_argument for null, or when nobody decides on a split
-    /// (neither DaemonConfig::sbr nor downing_provider).
+    /// Registers an observer, which is called on the Runtime's thread, at once if the quorum is lost already.
+    /// Registering it again changes nothing. Errors: invalid_argument for null, or when the node decides on
+    /// no split (neither DaemonConfig::sbr nor downing_provider).
     result<void> add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
-    /// What is under way on the Runtime's thread may still tell it once.
+    /// Unregisters an observer. A call that is under way on the Runtime's thread may still reach it.
     void remove_quorum_observer(std::shared_ptr<QuorumObserver> observer);
     /// Adds work to a phase of coordinated shutdown (protocol.md §17), e.g. a hand-over in
     /// Phase::cluster_exiting.
@@ -249,7 +250,7 @@ public:
                                                   start_leave(self, std::move(done));
                                               });
     }
-    /// Like shutdown(), completes when everything has ended.
+    /// As shutdown(); completes when the daemon has ended completely.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_shutdown(Token&& token) {
         return detail::initiate<result<void>>(executor(), std::forward<Token>(token),
@@ -257,8 +258,8 @@ public:
                                                   start_shutdown(self, std::move(done));
                                               });
     }
-    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before), what keeps its lease
-    /// from working.
+    /// Completes when self is Up. Errors: cancelled, closed (the node stopped before), the error of a lease
+    /// that cannot work.
     template <boost::asio::completion_token_for<void(result<void>)> Token>
     auto async_up(Token&& token) {
         return detail::initiate<result<void>>(
@@ -280,7 +281,7 @@ public:
     explicit operator bool() const noexcept { return daemon_ != nullptr; }
 
 private:
-    /// A tell whose initiation may come later (deferred, use_awaitable).
+    /// A tell that may be initiated later (deferred, use_awaitable).
     struct OwnedTell {
         explicit OwnedTell(const Tell& t);
         Tell view() const;

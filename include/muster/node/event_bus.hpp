@@ -44,7 +44,7 @@ EventCategory category_of(const ClusterEvent& event) noexcept;
 
 /// The first message of a subscription as snapshot.
 struct CurrentClusterState {
-    std::shared_ptr<const MembershipState> state; ///< everything below in one; never null
+    std::shared_ptr<const MembershipState> state; ///< the source of everything below; never null
     std::vector<Member> members;
     std::vector<Member> unreachable; ///< own data center's, without self
     std::vector<UniqueAddress> seen_by;
@@ -56,9 +56,9 @@ struct CurrentClusterState {
     static CurrentClusterState of(std::shared_ptr<const MembershipState> state);
 };
 
-/// Ends a subscription when it is destroyed. Movable. After it returned no callback begins; one that another
-/// thread is running may still be running. It never blocks and may be destroyed inside the callback itself
-/// and after the bus.
+/// Ends a subscription when it is destroyed. Movable. After its destructor no callback begins; one that
+/// another thread is running may still be running. The destructor never blocks, and may run inside the
+/// callback itself and after the bus is gone.
 class SubscriptionHandle {
 public:
     SubscriptionHandle() noexcept = default;
@@ -67,7 +67,7 @@ public:
     SubscriptionHandle& operator=(SubscriptionHandle&& other) noexcept;
 
     void unsubscribe() noexcept;
-    /// Ends it for these categories only.
+    /// Ends the subscription for these categories only.
     void unsubscribe(EventCategory categories) noexcept;
     /// Keeps the subscription for as long as the bus lives.
     void detach() noexcept { subscription_.reset(); }
@@ -86,21 +86,21 @@ private:
 /// Callbacks run where the subscriber's executor puts them: without one on the thread that publishes or
 /// subscribes, before that call returns (inside a callback of the same subscriber: right after it). With one,
 /// publishing only queues. A queue that is full is folded: its events are replaced by the difference between
-/// the state the subscriber knows and the newest one, so a slow subscriber misses intermediate steps but
-/// never the outcome, and never holds up the others.
+/// the state the subscriber knows and the newest one, so a slow subscriber misses intermediate states but
+/// never the final one, and never delays the others.
 class ClusterEventBus {
 public:
     using EventCallback = std::function<void(const ClusterEvent&)>;
     using SnapshotCallback = std::function<void(const CurrentClusterState&)>;
-    /// Runs the given work once, soon, one at a time or not.
+    /// Runs the given function once, soon; several may run concurrently.
     using Executor = std::function<void(std::function<void()>)>;
 
     struct Options {
-        /// For subscribers that bring none; absent: inline.
+        /// For subscribers without an executor; absent: inline.
         Executor executor;
         /// Publications that may wait per subscriber, at least 1, before they are folded into one.
         std::size_t queue_max = 1024;
-        /// Told what a subscriber threw. It must not throw.
+        /// Called with what a subscriber threw. Must not throw.
         std::function<void(std::exception_ptr)> on_failure;
     };
 
@@ -117,11 +117,11 @@ public:
         Executor executor; ///< absent: the bus's
     };
 
-    /// What happened so far. Sums over all subscribers.
+    /// Counts so far, summed over all subscribers.
     struct Counters {
         std::uint64_t delivered{}; ///< events and snapshots
         std::uint64_t failures{};  ///< callbacks that threw
-        std::uint64_t folded{};    ///< times a full queue was folded
+        std::uint64_t folded{};    ///< full queues that were folded
         std::uint64_t dropped{};   ///< publications without a state that a full queue lost
     };
 
@@ -130,23 +130,24 @@ public:
 
     /// One event without a state (the reference's form: reference.md).
     void publish(const ClusterEvent& event);
-    /// What led to `state`, in order (§14.1).
+    /// Publishes the events that led to `state`, in order (§14.1).
     void publish(std::shared_ptr<const MembershipState> state, std::vector<ClusterEvent> events);
 
     /// All events from now on (the reference's form).
     [[nodiscard]] SubscriptionHandle subscribe(EventCallback on_event);
     [[nodiscard]] SubscriptionHandle subscribe(EventCategory categories, EventCallback on_event,
                                                InitialState initial = InitialState::None);
-    /// As snapshot: the current state, then what comes, without gap or duplicate between them.
+    /// With a snapshot: the current state, then later events, without gap or duplicate between them.
     [[nodiscard]] SubscriptionHandle subscribe(EventCategory categories, SnapshotCallback on_snapshot,
                                                EventCallback on_event);
     [[nodiscard]] SubscriptionHandle subscribe(Subscriber subscriber);
 
-    /// Once, when self becomes Up; at once if it is.
+    /// Calls back once, when self becomes Up; at once if it is.
     void on_member_up(std::function<void()> callback);
-    /// Once, when self was removed or the service stopped; at once if it was.
+    /// Calls back once, when self was removed or the service stopped; at once if that has happened.
     void on_member_removed(std::function<void()> callback);
-    /// The service has stopped: runs what still waits for the removal of self. Idempotent.
+    /// Tells the bus that the service has stopped: runs the callbacks that still wait for the removal of
+    /// self. Idempotent.
     void close();
 
     /// The last published state, null before the first.

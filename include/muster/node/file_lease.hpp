@@ -17,16 +17,16 @@ class LeaseWorker;
 
 /// A lease in a file that all nodes can reach: a directory of one machine, or a network file system with
 /// working flock. flock makes each read-and-write one step and is held for that step only. The file holds the
-/// owner, a serial that grows with each grant and renewal, and the time to live (protocol.md §15.3). No
-/// clocks of two machines are compared: a grant whose serial this process has seen unchanged for a whole time
-/// to live by its own monotonic clock has expired, and the owner's ends when its own clock says so, counted
-/// from before the write.
+/// owner, a serial that grows with each grant and renewal, and the time to live (protocol.md §15.3). Clocks
+/// of two machines are never compared: a grant has expired once this process has seen its serial unchanged
+/// for a whole time to live by its own monotonic clock. The owner counts its grant by its own clock, from
+/// before the write.
 ///
 /// All file work runs on a thread of the lease's own, `muster-lease`, started by the first operation: a file
-/// system that hangs stops that thread and nobody else. `done` is called there. Beyond `queue_max` operations
-/// that wait a further one fails at once. Thread-safe. The destructor does not wait for the file system: what
-/// is not done by then has failed with Errc::cancelled, and an operation that hangs begins no write any more
-/// once it comes back.
+/// system that hangs blocks that thread and no other. `done` is called there. With `queue_max` operations
+/// waiting a further one fails at once. Thread-safe. The destructor does not wait for the file system:
+/// unfinished operations fail with Errc::cancelled, and an operation that hangs starts no further write when
+/// it resumes.
 class FileLease final : public Lease {
 public:
     static constexpr std::size_t queue_max = 16;
@@ -34,10 +34,10 @@ public:
     static std::function<Instant()> system_monotonic();
     static std::function<WallTime()> system_wall();
 
-    /// `path` is created when missing, its directory is not. `time_to_live` > 0, to be the same on all nodes,
-    /// and owner one line of text, not empty (ENSURE). `monotonic` is read on the thread muster-lease, and
-    /// not any more once the destructor has returned. `wall` gives a new file its first serial, so that a
-    /// file made anew repeats none.
+    /// `path` is created when missing, its directory is not. `time_to_live` > 0, and equal on all nodes;
+    /// `owner` one line of text, not empty (ENSURE). `monotonic` is read on the thread muster-lease, and
+    /// never after the destructor has returned. `wall` gives a new file its first serial, so that a recreated
+    /// file repeats none.
     FileLease(std::string path, std::string owner, std::function<Instant()> monotonic = system_monotonic(),
               std::chrono::milliseconds time_to_live = std::chrono::seconds{120},
               std::function<WallTime()> wall = system_wall());
@@ -50,7 +50,7 @@ public:
     void release(Done done) override;
     void renew(Done done) override;
     std::chrono::milliseconds time_to_live() const noexcept override { return time_to_live_; }
-    /// What the last failed operation failed of.
+    /// The error of the last operation that failed.
     std::optional<Error> last_error() const;
 
 private:

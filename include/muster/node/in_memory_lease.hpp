@@ -13,11 +13,11 @@
 
 namespace muster {
 
-/// Leases of one process: for tests, simulation and clusters inside one process. Thread-safe; share one
-/// store.
+/// Holds the leases of one process, for tests, simulation and clusters inside one process. Thread-safe; all
+/// nodes share one store.
 class InMemoryLeaseStore {
 public:
-    /// `clock`: monotonic time, since a wall clock that is set must end no grant.
+    /// `clock`: monotonic time, because setting a wall clock must not end a grant.
     explicit InMemoryLeaseStore(std::function<Instant()> clock) : clock_(std::move(clock)) {}
 
     bool held_by(const std::string& name, const std::string& owner) const;

@@ -6,14 +6,14 @@
 
 namespace muster {
 
-/// Everything a node needs.
+/// The configuration of a node.
 struct RemoteAdapterConfig {
     TcpTransportOptions transport;
     DaemonConfig daemon;
 };
 
-/// The facade most applications use: listens, then runs a daemon on it. Any thread. Destruction as
-/// ClusterDaemonHandle's.
+/// The facade for most applications: listens, then runs a daemon on that transport. Any thread. Destruction
+/// as of ClusterDaemonHandle.
 class ClusterRemoteAdapter {
 public:
     /// Errors: settings, and the listener's (address_in_use, ..). Nothing is left behind on an error.

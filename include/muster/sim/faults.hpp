@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A network that can be broken on purpose: delays by distribution, bandwidth, loss, partitions, corruption.
-/// Faults are set per direction, from any machine to any other, and hold until they are taken back.
+/// A network with injected faults: delays by distribution, bandwidth, loss, partitions, corruption. Faults
+/// are set per direction, from any machine to any other, and hold until they are taken back.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -30,7 +30,7 @@ struct DelayDistribution {
     bool operator==(const DelayDistribution&) const = default;
 };
 
-/// What one direction of a pair of machines does. The default is a healthy local network.
+/// The condition of one direction between two machines. The default is a healthy local network.
 struct LinkFaults {
     DelayDistribution delay;
     std::uint64_t bytes_per_second = 0; ///< 0: no limit
@@ -41,44 +41,44 @@ struct LinkFaults {
     bool cut = false;        ///< nothing arrives, and nobody is told: a silent partition
     bool operator==(const LinkFaults&) const = default;
 
-    /// The worse of both in each respect: what a segment meets that has to pass two troubled places.
+    /// The worse of both in each respect: the conditions for a segment that passes two faulty places.
     static LinkFaults worse(const LinkFaults& a, const LinkFaults& b);
 };
 
 /// The LinkModel of a World. One thread, as everything in sim. Inside one machine nothing ever goes wrong.
 ///
-/// What holds from one machine to another is the pair's own setting, or else the usual one, made worse by the
-/// sender's egress and the receiver's ingress, and cut as long as one cut() of it has not been taken back.
+/// The condition from one machine to another is the pair's own setting, or else the default, made worse by
+/// the sender's egress and the receiver's ingress, and cut as long as one cut() of it has not been undone.
 class FaultyLinks final : public LinkModel {
 public:
     explicit FaultyLinks(LinkFaults usual = {});
 
-    /// What holds where nothing else was set.
+    /// The default condition, for pairs without a setting of their own.
     void set_usual(LinkFaults faults);
     const LinkFaults& usual() const noexcept { return usual_; }
-    /// One direction.
+    /// Sets one direction.
     void set(HostId from, HostId to, LinkFaults faults);
-    /// Takes back what set() said; cuts stay.
+    /// Undoes set(); cuts stay.
     void clear(HostId from, HostId to);
-    /// What holds in this direction now, with everything counted.
+    /// The effective condition of this direction now.
     LinkFaults get(HostId from, HostId to) const;
-    /// Both directions between every machine of `left` and every one of `right`. Cuts that overlap are
+    /// Cuts both directions between every machine of `left` and every one of `right`. Overlapping cuts are
     /// counted.
     void cut(std::span<const HostId> left, std::span<const HostId> right);
-    /// Takes back one such cut.
+    /// Undoes one such cut.
     void join(std::span<const HostId> left, std::span<const HostId> right);
-    /// Only what goes from `from` to `to`.
+    /// Cuts only the direction from `from` to `to`.
     void cut_one_way(std::span<const HostId> from, std::span<const HostId> to);
     void join_one_way(std::span<const HostId> from, std::span<const HostId> to);
-    /// What everybody sends to `host`, or `host` to everybody, or both: the scripts of Rapid (ATC'18, §7).
-    /// nullopt takes it back.
+    /// Sets the condition of all traffic to `host` (ingress), from `host` (egress), or both, as in the
+    /// experiments of Rapid (ATC'18, §7). nullopt undoes it.
     void set_ingress(HostId host, std::optional<LinkFaults> faults);
     void set_egress(HostId host, std::optional<LinkFaults> faults);
-    /// Takes back everything but the usual.
+    /// Undoes everything but the default.
     void heal();
-    /// Nothing but the usual holds.
+    /// Whether only the default condition applies.
     bool is_healthy() const noexcept;
-    /// Whether something can get from one to the other at all.
+    /// Whether anything can get from one machine to the other.
     bool is_open(HostId from, HostId to) const;
 
     /// Told of each machine at an end of a link whose faults are set, before the change takes effect.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What the simulated network does to what is sent: the one place where delays and faults are decided.
+/// The model that decides delays and faults of the simulated network.
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -14,7 +14,7 @@ namespace muster::sim {
 /// A machine of the simulated world, numbered from 0 in the order of their creation.
 enum class HostId : std::uint32_t {};
 
-/// One thing on its way between two machines.
+/// One segment in flight between two machines.
 struct Segment {
     enum class Kind : std::uint8_t {
         Connect, ///< SYN
@@ -31,12 +31,12 @@ struct Segment {
     std::size_t bytes = 0; ///< payload
 };
 
-/// Loss is not the loss of a packet, but of the attempt to get the segment across: everything but Reset is
-/// tried again after a growing delay, as TCP does, and what comes later on the same stream waits behind it.
+/// The fate of one attempt. A loss is that of the attempt, not of the segment: everything but Reset is
+/// retried after a growing delay, as in TCP, and later segments of the same stream wait behind it.
 struct Fate {
     bool lost = false;
     Duration delay{};
-    /// Of Data that is not lost: the connection breaks in its middle. `bytes` of it still arrive, then both
+    /// For Data that is not lost: the connection breaks in its middle. `bytes` of it still arrive, then both
     /// ends read reset.
     bool reset = false;
     std::size_t bytes = 0;
@@ -51,7 +51,7 @@ public:
     virtual void corrupt(const Segment& segment, std::span<std::byte> payload, Random& random);
 };
 
-/// Every pair of machines alike, nothing is lost.
+/// The same condition between all machines, without loss.
 class UniformLinks final : public LinkModel {
 public:
     struct Options {

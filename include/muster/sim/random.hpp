@@ -22,7 +22,7 @@ public:
     /// True in `parts` of `whole` cases.
     bool chance(std::uint64_t parts, std::uint64_t whole) noexcept { return below(whole) < parts; }
     void fill(std::span<std::byte> out) noexcept;
-    /// An independent generator: what it is used for does not shift the numbers of this one.
+    /// An independent generator: drawing from it does not change the numbers of this one.
     Random fork() noexcept { return Random(next()); }
 
 private:

@@ -22,7 +22,7 @@ struct NetworkOptions {
     Instant start = Instant(std::chrono::hours(1));
     WallTime wall_start{1'767'225'600'000}; ///< 2026-01-01T00:00:00Z
     std::shared_ptr<LinkModel> links;       ///< null: UniformLinks
-    /// Bytes of one direction of a connection that were sent and not yet received: then send() waits.
+    /// The most bytes sent and not yet received in one direction of a connection; beyond it send() waits.
     std::size_t window_bytes = 256 * 1024;
     Duration resolve_delay = std::chrono::microseconds(500);
     /// How a lost attempt is repeated: first after retransmit_min, then doubling up to retransmit_max; after
@@ -32,7 +32,8 @@ struct NetworkOptions {
     Duration retransmit_give_up = std::chrono::seconds(924);
     /// Lost attempts to connect: the first repetition after connect_retry, then doubling, six of them.
     Duration connect_retry = std::chrono::seconds(1);
-    /// Turns of processes at one instant of virtual time; more is a loop without end in what is simulated.
+    /// The most turns of processes at one instant of virtual time; more means an endless loop in the
+    /// simulated program.
     std::uint64_t turns_per_instant_max = 10'000'000;
 };
 
@@ -55,12 +56,10 @@ struct TraceEvent {
     std::string to_line() const;
 };
 
-/// What stands between a machine and all others: a host proxy or sidecar through which all its connections
-/// go, in both directions.
+/// A host proxy or sidecar through which all connections of a machine go, in both directions.
 enum class Proxy : std::uint8_t {
     Transparent, ///< as if there were none
-    Swallows,    ///< new connections are accepted by the proxy itself, and what is sent over them is never
-                 ///< forwarded
+    Swallows,    ///< the proxy accepts new connections itself and never forwards what is sent over them
     Refuses,     ///< new connections are refused
 };
 
@@ -71,13 +70,13 @@ struct Clock {
     Duration lateness_max{}; ///< timers fire up to this much late, each by a random part of it
 };
 
-/// Counts what one process holds, while it runs and after its end. When its teardown has run nothing may be
-/// left: what is, has leaked.
+/// Counts the resources of one process, while it runs and after its end. Anything left after its teardown has
+/// leaked.
 class LeakCounter {
 public:
     struct Balance {
-        /// Coroutines that were spawned on its executor and operations that use it, which have not ended: a
-        /// coroutine counts once or twice.
+        /// Unfinished coroutines spawned on its executor and unfinished operations that use it: a coroutine
+        /// counts once or twice.
         std::size_t coroutines = 0;
         std::size_t timers = 0;    ///< pending; none once the process has ended
         std::size_t streams = 0;   ///< net::Connection objects
@@ -89,18 +88,19 @@ public:
     };
     virtual ~LeakCounter() = default;
     virtual Balance balance() const = 0;
-    /// The process's own, also after its end.
+    /// The counter of this process, valid also after its end.
     virtual const Metrics& metrics() const noexcept = 0;
 };
 
-/// One process on a machine. Destroying it is the end of the process: its open connections are reset, and
-/// nobody listens any more. Everything belongs to the thread that runs the Network.
+/// One process on a machine. Destroying it ends the process: its open connections are reset, its listeners
+/// close. Everything belongs to the thread that runs the Network.
 ///
-/// run() and run_until() run the whole Network; stop() ends that. start_thread() is our own bug here.
+/// run() and run_until() run the whole Network; stop() ends that. start_thread() is an error here (ENSURE).
 class Runtime : public net::Runtime {
 public:
     virtual HostId host() const noexcept = 0;
-    /// As SIGSTOP: nothing runs, and timers fire late. What the peers send is buffered, then they wait.
+    /// As SIGSTOP: nothing runs, and timers fire late. Bytes from peers are buffered; once the buffer is
+    /// full, peers wait.
     virtual void pause() noexcept = 0;
     virtual void resume() noexcept = 0;
     virtual bool paused() const noexcept = 0;
@@ -108,13 +108,13 @@ public:
 
     /// May be kept beyond the Runtime's end.
     virtual std::shared_ptr<const LeakCounter> leak_counter() const = 0;
-    /// Runs what is ready in this process until nothing is: as a main() that lets everything end before it
-    /// destroys the Runtime. No time passes. False when there is still something ready after 100 turns. Not
-    /// from inside a handler of the process.
+    /// Runs this process until nothing is ready, as a main() that lets everything end before it destroys the
+    /// Runtime. No time passes. False when something is still ready after 100 turns. Not from inside a
+    /// handler of the process.
     virtual bool settle() = 0;
 };
 
-/// The world: virtual time, machines and what happens between them. Outlives its Runtimes.
+/// The world: virtual time, machines and the network between them. Outlives its Runtimes.
 class Network {
 public:
     explicit Network(NetworkOptions options = {});
@@ -136,42 +136,42 @@ public:
 
     Instant now() const noexcept;
     WallTime wall_now() const noexcept;
-    /// For scenarios. What the network draws is drawn from another generator.
+    /// A generator for scenarios; the network draws from another one.
     Random& random() noexcept;
     LinkModel& links() noexcept;
 
-    /// Runs one turn of one process, or else advances to the next event and lets it happen. False when
-    /// nothing is left to happen.
+    /// Runs one turn of one process, or else advances to the next event and executes it. False when no event
+    /// is left.
     bool step();
-    /// Until stop(), or until nothing is left to happen.
+    /// Runs until stop(), or until no event is left.
     void run();
-    /// Everything up to `when`, which is then the time, unless stopped before.
+    /// Runs everything up to `when`, which is then the time, unless stopped before.
     void run_until(Instant when);
     void run_for(Duration duration) { run_until(now() + duration); }
-    /// Until nothing is left to happen or the time is `limit`; whether nothing is left.
+    /// Runs until no event is left or the time is `limit`; returns whether no event is left.
     bool run_until_idle(Instant limit = Instant::max());
-    /// Until `done` says so after a step; false when it has not at `limit`.
+    /// Runs until `done` is true after a step; false when it is not by `limit`.
     bool run_until(const std::function<bool()>& done, Instant limit);
     void stop() noexcept;
 
     /// Runs `action` outside all processes: the scenario's own events.
     void at(Instant when, UniqueFunction<void()> action);
 
-    /// Power. A machine that goes down takes its connections with it without a word to the peers; processes
-    /// on it are to be destroyed by the caller. While it is down nothing arrives and nothing leaves.
+    /// Switches the power. A machine that goes down loses its connections, and its peers are not told; the
+    /// caller destroys its processes. While it is down nothing arrives and nothing leaves.
     void set_up(HostId host, bool up);
     bool up(HostId host) const;
     /// Breaks every connection between two machines; both sides read reset.
     void reset_connections(HostId a, HostId b);
     /// A proxy that (re)starts: connections of this machine with others break as by reset_connections(), new
-    /// ones meet what it does now.
+    /// ones meet its new behaviour.
     void set_proxy(HostId host, Proxy proxy);
-    /// Tries again at once what was lost and waits: after a partition that heals, what a real TCP does later.
+    /// Retries lost segments at once, as a real TCP does some time after a partition heals.
     void retry_lost();
 
     /// Open connections, each counted once per end.
     std::size_t connections() const noexcept;
-    /// Events that are still to happen, timers of processes not counted.
+    /// The number of pending events, without timers of processes.
     std::size_t events() const noexcept;
 
     /// A hash of all trace events so far.
@@ -179,8 +179,8 @@ public:
     std::uint64_t trace_count() const noexcept;
     /// Called with every trace event.
     void on_trace(std::function<void(const TraceEvent&)> observer);
-    /// Called after each turn of a process, outside of it: here the process may be destroyed, and what is
-    /// thrown leaves run().
+    /// Called after each turn of a process, outside of it: the callback may destroy the process, and what it
+    /// throws leaves run().
     void on_turn(std::function<void(Runtime& process)> observer);
 
 private:

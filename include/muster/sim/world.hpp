@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A cluster of whole production nodes in virtual time (simulation.md, The World): their machines, what
-/// befalls them, and a checker that looks at protocol.md §19 after every step. The same options and the same
-/// calls give the same run, byte for byte.
+/// A cluster of whole production nodes in virtual time (simulation.md, The World): their machines, the faults
+/// injected into them, and a checker of protocol.md §19 after every step. The same options and the same calls
+/// give the same run, byte for byte.
 ///
 ///     sim::World world({.seed = 7, .nodes = 5});
 ///     world.start_all();
@@ -34,39 +34,39 @@ class Recorder;
 struct WorldOptions {
     std::uint64_t seed = 1;
     std::size_t nodes = 0; ///< machines to begin with; more come by add_node()
-    /// The first so many machines are everybody's seed nodes.
+    /// The number of seed nodes: the first machines.
     std::size_t seed_nodes = 2;
     std::string cluster_name = "sim";
     std::uint16_t port = 2551;
-    /// What every node is started with; address, port, cluster name, seeds and random seed are filled in. Its
-    /// resolver is keep-majority with 3 s of stable-after unless something else is set.
+    /// The configuration of every node; address, port, cluster name, seeds and random seed are filled in. The
+    /// resolver is keep-majority with 3 s of stable-after unless set otherwise.
     RemoteAdapterConfig config = default_config();
     /// Changes the configuration of one node before each start of it: roles, data center, strategy, lease.
     std::function<void(std::size_t node, RemoteAdapterConfig& config)> configure{};
-    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received). What it
-    /// keeps beyond the process's end it copies: payloads share receive buffers, which are the process's.
+    /// Receives the tells of one node's life; absent: they are recorded (World::Node::received). A sink
+    /// copies whatever it keeps beyond the process's end: payloads share the process's receive buffers.
     std::function<std::shared_ptr<RemoteMessageSink>(std::size_t node)> make_sink{};
     /// The program that runs on `node` of the cluster: made as soon as `adapter` has started, destroyed when
-    /// the process ends, before `adapter` is. It is where a user's own code comes into the world. When the
-    /// node stops in order the process then runs until nothing is ready; a timer, coroutine or connection
-    /// that the program has left behind is a `leak`.
+    /// the process ends, before `adapter` is. It brings a user's own code into the world. When the node stops
+    /// in order the process runs until nothing is ready; a timer, coroutine or connection that the program
+    /// leaves behind is a `leak`.
     std::function<std::shared_ptr<void>(std::size_t node, ClusterRemoteAdapter& adapter)> application{};
     LinkFaults links{};
     LogLevel log_level = LogLevel::Warning;
     std::size_t log_lines_max = 1000; ///< per life; older ones are forgotten
     bool keep_events = true;          ///< World::Node::events; off for measurements of many nodes
-    /// Look at the invariants after every step. Off for measurements.
+    /// Check the invariants after every step. Off for measurements.
     bool check = true;
     NetworkOptions network{}; ///< seed and links are overwritten
 
     static RemoteAdapterConfig default_config();
 };
 
-/// Why a node's process is not there.
+/// Why a node's process has ended.
 enum class End : std::uint8_t {
     None,    ///< it runs, or was never started
     Crashed, ///< by World::crash()
-    Stopped, ///< of itself: it left, was downed, or could not join
+    Stopped, ///< by itself: it left, was downed, or could not join
 };
 
 class World {
@@ -78,7 +78,7 @@ public:
         Address address;
         std::uint64_t lives = 0;                  ///< processes started so far
         End end = End::None;                      ///< of the latest life
-        std::optional<ShutdownReason> reason;     ///< why it stopped of itself
+        std::optional<ShutdownReason> reason;     ///< why it stopped by itself
         std::optional<UniqueAddress> identity;    ///< of the latest life
         std::shared_ptr<MemoryLogSink> log;       ///< of the latest life
         std::shared_ptr<RecordingSink> received;  ///< null with WorldOptions::make_sink
@@ -111,15 +111,15 @@ public:
     void start_all();
     /// SIGKILL: the kernel resets its connections.
     void crash(std::size_t node);
-    /// Power loss: nobody hears a word. start() powers up again.
+    /// Power loss: no peer is told. start() powers up again.
     void power_off(std::size_t node);
     void restart(std::size_t node, Duration after);
-    /// Gracefully; the process ends when it has left.
+    /// Makes the node leave gracefully; the process ends when it has left.
     void leave(std::size_t node);
     void pause(std::size_t node, Duration how_long);
-    /// Also of the machine's later processes.
+    /// Applies also to the machine's later processes.
     void set_clock(std::size_t node, Clock clock);
-    /// Indices of nodes whose process is there (a paused one is).
+    /// Indices of nodes that have a process (a paused one counts).
     std::vector<std::size_t> running() const;
     /// The machine with this address.
     std::optional<std::size_t> find(const Address& address) const;
@@ -127,18 +127,17 @@ public:
     // --- the network
     FaultyLinks& links() noexcept { return *links_; }
     Network& network() noexcept { return network_; }
-    /// Nothing passes between `left` and all other machines there are, in either direction. Partitions may
-    /// overlap.
+    /// Cuts `left` off from all other machines, in both directions. Partitions may overlap.
     void partition(const std::vector<std::size_t>& left);
     void partition_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
-    /// Takes back one such partition, and has TCP try again at once.
+    /// Undoes one such partition, and makes TCP retry at once.
     void rejoin(const std::vector<std::size_t>& left);
     void rejoin_one_way(const std::vector<std::size_t>& from, const std::vector<std::size_t>& to);
     /// Breaks every connection between two nodes.
     void reset_connections(std::size_t a, std::size_t b);
     /// The proxy in front of a node's machine restarts; Network::set_proxy().
     void set_proxy(std::size_t node, Proxy proxy);
-    /// Takes back all faults of the network but proxies, and has TCP try again at once.
+    /// Undoes all network faults but proxies, and makes TCP retry at once.
     void heal();
     HostId host(std::size_t node) const { return nodes_.at(node)->host; }
 
@@ -147,29 +146,28 @@ public:
     Instant began() const noexcept { return began_; }
     /// Since the world began.
     Duration elapsed() const noexcept { return network_.now() - began_; }
-    /// `action` runs outside all nodes when that much time has passed from now.
+    /// Runs `action` outside all nodes after this much time.
     void after(Duration delay, UniqueFunction<void()> action);
-    /// Throws Violation when an invariant breaks, with what is running left as it is.
-    /// `done` is asked after each step.
+    /// Throws Violation when an invariant breaks, and leaves the running nodes as they are. `done` is asked
+    /// after each step.
     void run_for(Duration duration);
     bool run_until(const std::function<bool()>& done, Duration limit);
-    /// Until agreed(), or false when it is not so after `limit`.
+    /// Runs until agreed(); false when that does not hold by `limit`.
     bool run_until_agreed(Duration limit);
-    /// Every running node has the same members, which are exactly the running nodes, all Up and reachable;
-    /// the same leader (per data center); and has seen that all have seen.
+    /// Whether all running nodes have the same members, which are exactly the running nodes, all Up and
+    /// reachable; the same leader (per data center); and each knows that all have seen the version.
     bool agreed() const;
-    /// Why it is not, in a sentence; empty when it is.
+    /// Why agreed() does not hold, in a sentence; empty when it does.
     std::string disagreement() const;
 
     // --- what is known
     Checker& checker() noexcept { return *checker_; }
-    /// Records what happens from now on, for a timeline (world/recorder.hpp); null stops. Without
-    /// keep_events, the events of processes that are started from now on.
+    /// Records from now on, for a timeline (world/recorder.hpp); null stops. Without keep_events, records
+    /// only events of processes started from now on.
     void record(std::shared_ptr<Recorder> recorder);
-    /// Writes into the record that something of the scenario's own befalls these nodes, for `length` (0: at
-    /// this instant).
+    /// Records a fault of the scenario's own at these nodes, for `length` (0: at this instant).
     void note_fault(const std::vector<std::size_t>& nodes, const std::string& text, Duration length = {});
-    /// What has been recorded, as a page. Nothing was: a page without entries.
+    /// The record as a page; without a record, a page without entries.
     void write_timeline(std::ostream& out) const;
     Recorder* recorder() noexcept { return recorder_.get(); }
     std::uint64_t trace_hash() const noexcept { return network_.trace_hash(); }

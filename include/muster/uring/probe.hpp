@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Whether io_uring can be used here, and if not, why and what would cure it.
+/// Whether io_uring can be used here, and if not, the reason and the remedy.
 #include <cstdint>
 #include <muster/error.hpp>
 #include <string>
@@ -15,20 +15,20 @@ enum class TaskRun : std::uint8_t {
     Deferred,     ///< Linux 6.1: IORING_SETUP_DEFER_TASKRUN, in one batch per turn of the loop
 };
 
-/// What this kernel lets us use.
+/// The io_uring features of this kernel.
 struct Capabilities {
     std::string kernel; ///< uname -r
     TaskRun task_run = TaskRun::Interrupting;
     bool multishot_receive = false;   ///< Linux 6.0: one request receives until the stream ends
     bool incremental_buffers = false; ///< Linux 6.12: IOU_PBUF_RING_INC, large buffers filled bit by bit
 
-    /// What is missing against the newest kernel, each with the kernel that has it: "deferred task work
-    /// (Linux 6.1)". Empty on a current kernel.
+    /// The features that this kernel lacks, each with the kernel that has it: "deferred task work (Linux
+    /// 6.1)". Empty on a current kernel.
     std::vector<std::string> missing() const;
 };
 
 /// Sets up a small ring and takes it down again. Any thread; about 0.1 ms.
-/// Errors, with the cure as advice: permission_denied (kernel.io_uring_disabled, or a seccomp filter as
+/// Errors, with the remedy as advice: permission_denied (kernel.io_uring_disabled, or a seccomp filter as
 /// containers have by default), not_supported (no io_uring, or older than Linux 5.19), no_memory
 /// (RLIMIT_MEMLOCK), no_descriptors.
 result<Capabilities> probe();

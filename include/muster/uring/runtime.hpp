@@ -9,15 +9,14 @@
 
 namespace muster::uring {
 
-/// What can be set, with defaults for a node. The second group exists for measurements and for tests of what
-/// older kernels lack.
+/// Options, with defaults for a node. The second group is for measurements and for tests of older kernels.
 struct Options : net::RuntimeOptions {
     /// How long an idle loop looks for work before it blocks. Saves the 10 us and more of waking a sleeping
     /// CPU and costs that much CPU per wait. Not set: 50 us with 4 or more CPUs, else none, since the
     /// spinning would take the CPU from the peer it waits for.
     std::optional<Duration> idle_spin;
-    /// Received bytes of one connection that nobody has taken yet; above it the connection is not read until
-    /// half of them are taken, and TCP makes the peer wait.
+    /// The most unread bytes of one connection; above it the connection is not read until half of them are
+    /// taken, and TCP makes the peer wait.
     std::size_t receive_queue_bytes_max = 1024 * 1024;
 
     TaskRun task_run_max = TaskRun::Deferred;

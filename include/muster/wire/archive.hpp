@@ -29,7 +29,7 @@
 
 namespace muster::wire {
 
-/// What an archive spends at most on one value, whatever the bytes claim.
+/// The limits of an archive on one value, whatever the bytes claim.
 struct ArchiveLimits {
     /// Nested objects, when loading and when saving: a megabyte of 01 must not overflow the stack of a
     /// recursive type, nor a cycle of shared_ptr.
@@ -80,7 +80,7 @@ public:
     OArchive& operator&(const T& value) {
         return *this << value;
     }
-    /// Hands what was saved to the sink. Call it once at the end.
+    /// Commits the saved bytes to the sink. Call it once at the end.
     void finish() noexcept { sink_->commit(cursor_); }
 
     // What Boost's headers expect of an archive.
@@ -175,11 +175,11 @@ public:
         return *this >> std::forward<T>(value);
     }
 
-    /// What is not read yet.
+    /// The bytes not read yet.
     std::span<const std::byte> rest() const noexcept { return {cursor_, end_}; }
     std::size_t remaining() const noexcept { return static_cast<std::size_t>(end_ - cursor_); }
     std::size_t offset() const noexcept { return static_cast<std::size_t>(cursor_ - begin_); }
-    /// Refuses bytes that nobody asked for: they could carry what one reader acts on and another overlooks.
+    /// Refuses trailing bytes: one reader could act on them and another overlook them.
     void finish() const {
         if (cursor_ != end_) detail::refuse(offset(), "there are bytes behind the value");
     }
@@ -213,8 +213,8 @@ public:
             detail::refuse_end(offset(), 1, 0);
         return std::to_integer<std::uint8_t>(*cursor_++);
     }
-    /// `T`: the unsigned type of the value. Any marker up to its width is accepted, as bincode does: fewer
-    /// bytes would have done for some values.
+    /// `T`: the unsigned type of the value. Any marker up to its width is accepted, as bincode does, even
+    /// where a shorter one would do.
     template <class T>
     T get_varint() {
         static_assert(sizeof(T) >= 2);
@@ -261,7 +261,7 @@ public:
         return text;
     }
     /// A count of elements of at least `bytes_min` bytes each: at most what the remaining bytes can hold (for
-    /// elements that may take no byte: and what the limit on such elements leaves).
+    /// elements that may take no byte, also what the limit on such elements leaves).
     std::size_t get_count(std::size_t bytes_min) {
         const auto at = offset();
         const auto count = get_varint<std::uint64_t>();
@@ -277,13 +277,13 @@ public:
             detail::refuse(offset() - 1, otherwise);
         return flag == 1;
     }
-    /// Accounts for memory that a loaded element takes beyond its encoded bytes.
+    /// Charges memory that a loaded element takes beyond its encoded bytes.
     void charge(std::size_t bytes) {
         if (bytes > memory_left_) [[unlikely]]
             detail::refuse(offset(), "the value takes more memory than ArchiveLimits allow for so few bytes");
         memory_left_ -= bytes;
     }
-    /// An element that began at `start` was loaded.
+    /// Charges the element that began at `start` and was just loaded.
     void element_loaded(std::size_t start) {
         if (offset() == start && empty_elements_left_-- == 0) [[unlikely]]
             detail::refuse(start, "there are more elements without any byte than ArchiveLimits allow");

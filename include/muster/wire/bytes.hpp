@@ -64,14 +64,14 @@ public:
     void commit(std::byte* cursor) noexcept { window_.begin = cursor; }
     /// Bytes committed so far.
     virtual std::size_t size() const noexcept = 0;
-    /// Forgets what was committed beyond the first `size` bytes: how a failed encoder leaves no trace.
+    /// Forgets what was committed beyond the first `size` bytes: so that a failed encoder leaves no trace.
     virtual void truncate(std::size_t size) noexcept = 0;
 
 protected:
     Sink() = default;
     Sink(const Sink&) = default;
     Sink& operator=(const Sink&) = default;
-    /// Makes window_ at least `need` bytes long without losing what was committed, or throws Failure.
+    /// Makes window_ at least `need` bytes long and keeps the committed bytes, or throws Failure.
     virtual void grow(std::size_t need) = 0;
     Window window_;
 };
@@ -102,7 +102,7 @@ private:
     std::size_t bytes_max_;
 };
 
-/// The caller's memory; Errc::too_large when it does not suffice.
+/// Writes into the caller's memory; Errc::too_large when it does not suffice.
 class FixedSink final : public Sink {
 public:
     explicit FixedSink(std::span<std::byte> memory) noexcept : memory_(memory) {

@@ -19,7 +19,7 @@
 
 namespace muster::wire {
 
-/// A decoded value whose type only its manifest told. Move-only; may be empty.
+/// A decoded value whose type is known only by its manifest. Move-only; may be empty.
 class AnyValue {
 public:
     AnyValue() noexcept = default;

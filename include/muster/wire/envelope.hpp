@@ -13,11 +13,11 @@
 
 namespace muster::wire {
 
-/// Keeps the encoded bodies of the last versions. A body has everything of a gossip but seen, so all nodes
-/// that hold a version send the same bytes, whoever has seen it.
+/// Keeps the encoded bodies of the last versions. A body is a gossip without its seen set, so all nodes that
+/// hold a version send the same bytes.
 class EnvelopeEncoder {
 public:
-    /// Versions kept; of more the least recently used is dropped.
+    /// The most versions kept; beyond it the least recently used is dropped.
     static constexpr std::size_t bodies_max_default = 4;
     explicit EnvelopeEncoder(std::size_t bodies_max = bodies_max_default) : bodies_max_(bodies_max) {}
 
@@ -26,7 +26,7 @@ public:
     result<Slice> body_of(const GossipPtr& gossip, std::size_t bytes_max);
 
     std::size_t bodies() const noexcept { return bodies_.size(); }
-    /// Bodies that had to be built, for tests and metrics.
+    /// The number of bodies built, for tests and metrics.
     std::size_t built() const noexcept { return built_; }
 
 private:
@@ -39,27 +39,27 @@ private:
     std::vector<Body> bodies_; ///< most recently used last
 };
 
-/// What is known already, so that decoding the next version of a gossip shares its memory: addresses, members
-/// and, for the same version, everything. Where the members' bytes are those decoded last, which is so for
-/// every version that only changes who can reach whom, the members are not even read.
+/// Known values, whose memory decoding the next version of a gossip shares: addresses, members and, for the
+/// same version, everything. Where the members' bytes equal those decoded last, as in every version that only
+/// changes reachability, the members are not even read.
 class Interner {
 public:
-    /// The gossip to share with from now on. Decoding calls it with what it made.
+    /// Sets the gossip to share with from now on. Decoding calls it with each decoded gossip.
     void remember(GossipPtr gossip) noexcept { known_ = std::move(gossip); }
     const GossipPtr& known() const noexcept { return known_; }
     /// The same value, with shared memory if it is known.
     UniqueAddress intern(UniqueAddress node) const;
-    /// The value made of these parts if it was met lately, by which nothing has to be made to look it up:
-    /// every message names its sender and its receiver. Null otherwise.
+    /// The value made of these parts if it was met lately, null otherwise. The look-up allocates nothing:
+    /// every message names its sender and receiver.
     const UniqueAddress* find(std::string_view protocol, std::string_view system,
                               std::optional<std::string_view> host, std::optional<std::uint16_t> port,
                               Uid uid) const noexcept;
-    /// What find() shall find: a node of the known gossip.
+    /// Makes find() find a node of the known gossip.
     void keep(const UniqueAddress& node);
 
-    /// `bytes` are what a body begins with up to the end of its members, and say those of `gossip`.
+    /// `bytes` are the beginning of a body up to the end of its members, which are those of `gossip`.
     void remember_members(std::span<const std::byte> bytes, GossipPtr gossip);
-    /// The gossip whose members `body` begins with, null when those are others; and the bytes that say so.
+    /// The gossip whose members `body` begins with, null when they differ; and the bytes of those members.
     const GossipPtr& members_of(std::span<const std::byte> body) const noexcept;
     std::size_t members_bytes() const noexcept { return members_bytes_.size(); }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Frames: what travels on an association (wire.md, Frames). A frame is a 4-byte big-endian length and that
-/// many bytes of body; a body is a varint variant index and its fields in bincode 2 standard().
+/// Frames, the units of an association's byte stream (wire.md, Frames). A frame is a 4-byte big-endian length
+/// and that many bytes of body; a body is a varint variant index and its fields in bincode 2 standard().
 ///
-/// Which frames there are, and their fields: frame_table.hpp. Variants 0 and 1 have the reference's layout
+/// frame_table.hpp lists the frames and their fields. Variants 0 and 1 have the reference's layout
 /// (reference.md) byte for byte, the others are muster's. Tells have a path of their own that neither
 /// allocates nor copies: parse_*() in place, write_*() into memory of known length. Everything here is pure
 /// and may be called from any thread (an EnvelopeEncoder or Interner that is passed along belongs to one
@@ -38,8 +38,7 @@ struct UnknownFrame {
     bool operator==(const UnknownFrame&) const = default;
 };
 
-/// Everything that travels on an association. The alternatives' order is not the wire's: the table's numbers
-/// are.
+/// Any frame. The order of the alternatives is not that of the wire, which has the table's numbers.
 using ClusterFrame = std::variant<reference::GossipPdu, RemoteTell, Hello, HelloReply, Goodbye,
                                   ClusterMessage, TellPart, Define, InternedTell, UnknownFrame>;
 
@@ -61,9 +60,8 @@ result<EncodedMessage> encode_message(const ClusterMessage& message, EnvelopeEnc
                                       std::size_t frame_bytes_max = frame_bytes_max_default,
                                       const Agreement& agreement = {});
 
-/// Any frame, with its length prefix, appended to `sink`. Same errors; Errc::invalid_argument for
-/// UnknownFrame. For the rare ones (handshake, goodbye, define) and for tests; tells and messages have faster
-/// forms.
+/// Appends any frame with its length prefix to `sink`. Same errors; Errc::invalid_argument for UnknownFrame.
+/// For rare frames (handshake, goodbye, define) and for tests; tells and messages have faster forms.
 result<void> encode_frame(const ClusterFrame& frame, Sink& sink,
                           std::size_t frame_bytes_max = frame_bytes_max_default);
 result<Slice> encode_frame(const ClusterFrame& frame, std::size_t frame_bytes_max = frame_bytes_max_default,
@@ -80,7 +78,7 @@ inline std::uint32_t get_frame_length(const std::byte* header) noexcept {
 }
 
 /// Errors: Errc::invalid_argument when a text is not UTF-8 (the peer would refuse the frame and close the
-/// connection), Errc::too_large when the frame exceeds the limit. To be asked before write_tell() and the
+/// connection), Errc::too_large when the frame exceeds the limit. To be called before write_tell() and the
 /// like.
 result<void> check_tell(const Tell& tell, std::size_t frame_bytes_max = frame_bytes_max_default);
 /// The same as a yes or no, without building an Error.
@@ -106,7 +104,7 @@ std::byte* write_tell_head(std::byte* out, const Tell& tell, std::size_t frame_b
 std::byte* write_tell_head(std::byte* out, const InternedTellView& tell, std::size_t frame_bytes) noexcept;
 std::byte* write_tell_tail(std::byte* out, const Tell& tell) noexcept;
 
-/// Head of a part frame (its bytes follow): size and writing. `part.bytes` only gives the length.
+/// Size and writing of the head of a part frame, which its bytes follow. `part.bytes` only gives the length.
 std::size_t tell_part_head_bytes(const TellPartView& part) noexcept;
 std::byte* write_tell_part_head(std::byte* out, const TellPartView& part) noexcept;
 
@@ -116,20 +114,20 @@ std::byte* write_tell_part_head(std::byte* out, const TellPartView& part) noexce
 std::optional<std::uint32_t> frame_variant(std::span<const std::byte> body) noexcept;
 
 /// In place, for a body of that variant: false when malformed (decode_frame(body) then tells why). The views
-/// live as long as the body. Everything is checked: lengths, UTF-8, option tags, nothing behind the last
-/// field.
+/// live as long as the body. Checks everything: lengths, UTF-8, option tags, and that nothing follows the
+/// last field.
 [[nodiscard]] bool parse_tell(std::span<const std::byte> body, Tell& out) noexcept;
 [[nodiscard]] bool parse_tell(std::span<const std::byte> body, InternedTellView& out) noexcept;
 [[nodiscard]] bool parse_tell_part(std::span<const std::byte> body, TellPartView& out) noexcept;
 
 struct DecodeOptions {
-    /// The peer offers what this build does not know (is_newer): a number without a row is then UnknownFrame
-    /// (skip and count), and what stands behind the last field is skipped where fields can be appended. From
-    /// anybody else both are malformed.
+    /// The peer offers what this build does not know (is_newer): then a number without a row gives
+    /// UnknownFrame (skip and count), and bytes behind the last field are skipped where fields can be
+    /// appended. From any other peer both are malformed.
     bool peer_is_newer = false;
     /// Shares members and addresses with the gossip decoded before. May be null.
     Interner* interner = nullptr;
-    /// With the peer: which fields are there, and which frames may come.
+    /// The agreement with the peer: which fields are present, and which frames may come.
     Agreement agreement;
     /// Set when something behind the last field was skipped. May be null.
     bool* rest_skipped = nullptr;
@@ -137,8 +135,8 @@ struct DecodeOptions {
 
 /// Any frame's body (without the length prefix). Errors: Errc::malformed, whose subject names the frame,
 /// field and byte and whose advice says what would be right. Never allocates from a length the bytes cannot
-/// back. Stricter than the reference in one thing: bytes behind the last field are refused, for they could
-/// carry what one implementation acts on and another overlooks.
+/// back. Stricter than the reference in one point: bytes behind the last field are refused, for one
+/// implementation could act on them and another overlook them.
 result<ClusterFrame> decode_frame(const Slice& body, const DecodeOptions& options = {});
 
 } // namespace muster::wire

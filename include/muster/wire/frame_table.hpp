@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The table of frames: one row says a frame's number, name, type, since which wire version it exists and
-/// which features a peer must have to be sent it; below it, each frame's fields in their order. Kinds, names,
-/// encoding, decoding, and what a peer may be sent come from here.
+/// The table of frames: a row has a frame's number, name, type, first wire version, and the features that a
+/// peer needs to be sent it; below it are each frame's fields in their order. Kinds, names, encoding,
+/// decoding, and what a peer may be sent come from here.
 ///
 /// A new frame is a row with the next free number and a fields() below. A number is never given to another
 /// frame: a frame that is no longer used goes to retired_frames. A new field goes behind the last one, with
@@ -49,7 +49,7 @@
 
 namespace muster::wire {
 
-/// A number that some version used and that no frame may have again.
+/// A number that an earlier version used and that no frame may have again.
 struct RetiredFrame {
     std::uint32_t number = 0;
     std::string_view name;
@@ -81,7 +81,7 @@ struct FrameRow {
     using Type = Frame;
 };
 
-/// Everything that is known of frames by their number or type. Tests make further tables.
+/// Looks frames up by number or type. Tests make further tables.
 template <class... Rows>
 struct FrameTable {
     /// Above every number.
@@ -110,7 +110,7 @@ struct FrameTable {
         return std::none_of(retired.begin(), retired.end(),
                             [](const RetiredFrame& frame) { return has(frame.number); });
     }
-    /// No row asks for a version or feature that does not exist.
+    /// Whether every row asks only for versions and features that exist.
     static consteval bool needs_can_be_met(const Agreement& most) { return (most.meets(Rows::needs) && ...); }
 
     /// Calls `visit.template operator()<Row>()` for each row.
@@ -167,7 +167,7 @@ constexpr std::string_view name_of(FrameKind kind) noexcept {
     return Frames::name_of(static_cast<std::uint32_t>(kind));
 }
 FrameKind kind_of(const ClusterMessage& message) noexcept;
-/// What a peer has to speak to be sent this.
+/// What a peer has to support to be sent this.
 const Needs& needs_of(const ClusterMessage& message) noexcept;
 
 // --- the fields of each frame, in their order, for both directions. `f` is src/wire/fields.hpp's FieldWriter
@@ -178,9 +178,9 @@ namespace detail {
 template <class T, class Frame>
 concept Like = std::same_as<std::remove_const_t<T>, Frame>;
 
-/// Frames whose bodies end where they end: the reference's, those that later versions extend otherwise (Hello
-/// and HelloReply by `extensions`, a gossip by its format number), and those that are read in place. In
-/// others a newer peer may append fields.
+/// Frames whose bodies end where they end: the reference's, those that later versions extend in another way
+/// (Hello and HelloReply by `extensions`, a gossip by its format number), and those that are read in place.
+/// In others a newer peer may append fields.
 template <class Frame, class... Frozen>
 inline constexpr bool is_one_of = (std::same_as<Frame, Frozen> || ...);
 template <class Frame>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// How a connection begins and ends: what each side offers, what they agree upon, and why one refuses or
-/// leaves. What may change between versions, and how: src/doc/compatibility.md.
+/// How a connection begins and ends: offers, agreement, and the reasons for a refusal or a close.
+/// src/doc/compatibility.md says what may change between versions.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -28,11 +28,11 @@ enum Feature : std::uint64_t {
 };
 inline constexpr std::uint64_t features_known =
     feature_tell_parts | feature_interned_tells | feature_open_reasons;
-/// What this build does. It can encode and decode parts and interned tells, but nothing sends or assembles
-/// them, so it does not ask for them.
+/// The features of this build. It can encode and decode parts and interned tells, but nothing sends or
+/// assembles them, so it does not offer them.
 inline constexpr std::uint64_t features_offered = feature_open_reasons;
 
-/// What one side offers in its Hello, and the other compares with its own.
+/// The offer of one side in its Hello, which the other compares with its own.
 struct Offer {
     std::uint16_t version_min = wire_version_min;
     std::uint16_t version_max = wire_version_max;
@@ -40,15 +40,15 @@ struct Offer {
     bool operator==(const Offer&) const = default;
 };
 
-/// What a peer has to speak to be sent a frame, a field or a reason.
+/// What a peer has to support to be sent a frame, a field or a reason.
 struct Needs {
     std::uint16_t version = 1; ///< since which wire version it exists
     std::uint64_t features = 0;
     bool operator==(const Needs&) const = default;
 };
 
-/// What is in force on one connection. The default has everything that this build has a codec for: for tests
-/// and tools that have no peer.
+/// The version and features in force on one connection. The default has everything that this build has a
+/// codec for, for tests and tools that have no peer.
 struct Agreement {
     std::uint16_t version = wire_version_max;
     std::uint64_t features = features_known;
@@ -57,7 +57,7 @@ struct Agreement {
     }
     bool operator==(const Agreement&) const = default;
 };
-/// What every peer has agreed upon by shaking hands at all.
+/// The agreement that every completed handshake implies.
 inline constexpr Agreement agreed_by_all{wire_version_min, 0};
 
 /// The highest version that both speak, with the features that both have; nullopt when there is no such
@@ -68,7 +68,7 @@ constexpr std::optional<Agreement> agree(const Offer& mine, const Offer& theirs)
     return Agreement{highest, mine.features & theirs.features};
 }
 
-/// Whether `theirs` has something of which `mine` cannot know what it means.
+/// Whether `theirs` has a version or feature that `mine` does not know.
 constexpr bool is_newer(const Offer& theirs, const Offer& mine) noexcept {
     return theirs.version_max > mine.version_max ||
            (theirs.features & ~(features_known | mine.features)) != 0;
@@ -84,7 +84,7 @@ struct Hello {
     std::uint64_t features = 0;
     std::string cluster_name;
     UniqueAddress from;
-    Address to;                        ///< as dialled: the acceptor refuses what was meant for somebody else
+    Address to;                        ///< as dialled: the acceptor refuses a Hello to another address
     std::uint16_t lane = 0;            ///< 0: membership (and tells); 1..: a further connection for tells
     std::vector<std::byte> extensions; ///< of later versions: ignored here
     Offer offer() const noexcept { return {version_min, version_max, features}; }
@@ -94,7 +94,7 @@ struct Hello {
 // --- reasons
 
 /// Why a Hello is refused. Only appended to, with a row in refusal_reasons: a number that this build has no
-/// name for means "not now" (Overloaded), which costs least when it is wrong.
+/// name for means "not now" (Overloaded), the least harmful misreading.
 enum class RefusalReason : std::uint32_t {
     WrongCluster,     ///< another cluster name
     WrongVersion,     ///< no common wire version
@@ -114,7 +114,7 @@ enum class GoodbyeReason : std::uint32_t {
     Quarantined, ///< the receiving incarnation is quarantined by the sender (protocol.md §15.6)
     Incarnation, ///< the sender goes on under another uid (protocol.md §5.6)
     Superseded,  ///< another connection between the two takes over
-    Protocol,    ///< the receiver of this sent something malformed; `detail` says what
+    Protocol,    ///< the receiver of this Goodbye sent something malformed; `detail` says what
     Overloaded,  ///< a limit of the sender is reached
 };
 
@@ -153,7 +153,7 @@ constexpr const ReasonRow<Reason>* row_of(std::span<const ReasonRow<Reason>> row
     const auto place = static_cast<std::size_t>(reason);
     return place < rows.size() ? &rows[place] : nullptr;
 }
-/// What to say to a peer: itself if the peer has it or takes any, else what stands for it.
+/// The reason to send to a peer: itself if the peer knows it or takes any, else its substitute.
 template <class Reason>
 constexpr Reason said_to_peer(std::span<const ReasonRow<Reason>> rows, Reason reason,
                               const Agreement& agreement) noexcept {
@@ -165,7 +165,7 @@ constexpr Reason said_to_peer(std::span<const ReasonRow<Reason>> rows, Reason re
 
 RefusalReason said_to_peer(RefusalReason reason, const Agreement& agreement) noexcept;
 GoodbyeReason said_to_peer(GoodbyeReason reason, const Agreement& agreement) noexcept;
-/// What to act on: itself, or for a number without a name what it means here.
+/// The reason to act on: itself, or for a number without a name the meaning given above.
 RefusalReason meaning_of(RefusalReason reason) noexcept;
 GoodbyeReason meaning_of(GoodbyeReason reason) noexcept;
 /// "wrong-cluster"; "unknown-9" for a number without a name. For logs.

@@ -4,7 +4,7 @@
 /// for talking to, and testing against, the reference (reference.md). muster's protocol uses its own messages
 /// (frame.hpp).
 ///
-/// Plain values with a Boost serialize(): nothing is normalised or checked beyond what the reference checks.
+/// Plain values with a Boost serialize(): normalised and checked only as the reference does.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -63,8 +63,8 @@ void keep_last_of_each(std::vector<ReachabilityEntry>& entries);
 
 struct MembershipState {
     std::vector<Member> members;
-    /// In the order of the wire, which the reference leaves unspecified (a hash map), so that what was
-    /// decoded encodes to the same bytes.
+    /// In wire order, which the reference leaves unspecified (a hash map), so that decoded bytes encode to
+    /// the same bytes.
     std::vector<ReachabilityEntry> reachability;
     friend bool operator==(const MembershipState&, const MembershipState&) = default;
 

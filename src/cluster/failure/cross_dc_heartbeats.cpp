@@ -14,7 +14,8 @@ CrossDcHeartbeats::CrossDcHeartbeats(UniqueAddress self, const MultiDcSettings& 
 
 void CrossDcHeartbeats::update(std::span<const Member> members) {
     const auto is_own = [&](const Member& m) { return m.data_center() == settings_.self_data_center; };
-    if (!active_ && std::all_of(members.begin(), members.end(), is_own)) return; // no other one to look at
+    if (!active_ && std::all_of(members.begin(), members.end(), is_own))
+        return; // no other data center to monitor
     std::map<std::string_view, std::vector<Member>> by_data_center;
     for (const Member& member : members)
         if (member.status() != MemberStatus::Joining && member.status() != MemberStatus::WeaklyUp)
@@ -29,7 +30,7 @@ void CrossDcHeartbeats::update(std::span<const Member> members) {
         const bool own = data_center == settings_.self_data_center;
         for (const Member& member : oldest_ones) {
             if (!own) next.push_back(member.unique_address());
-            // Once active it stays so: a monitor that goes dormant would leave its rows to nobody.
+            // Once active it stays so: nobody would maintain the rows of a monitor that went dormant.
             if (own && member.unique_address() == self_ && by_data_center.size() > 1) active_ = true;
         }
     }

@@ -29,7 +29,7 @@ void HeartbeatMonitor::on_published(const MembershipState& state, std::span<cons
                                     const Now& now) {
     started_ = true;
     bool members_changed = false;
-    // What comes in a row is applied together.
+    // Consecutive events of one kind are applied together.
     Change change{};
     std::vector<UniqueAddress> nodes;
     for (const ClusterEvent& event : events) {
@@ -96,8 +96,8 @@ void HeartbeatMonitor::send_all(std::span<const UniqueAddress> receivers, bool c
     for (const UniqueAddress& peer : receivers) {
         out.push_back(effect::Send{Destination(peer.address()), heartbeat});
         if (is_monitoring(peer)) continue;
-        // Who never answers has no detector that could suspect it: after a while a heartbeat is made up for
-        // it.
+        // A peer that never answers has no detector that could suspect it, so after a while a heartbeat is
+        // made up for it.
         const std::uint64_t number = timer_number(peer);
         if (expecting_.try_emplace(number, peer).second)
             out.push_back(effect::SetTimer{{timer, number}, patience});
@@ -111,7 +111,7 @@ void HeartbeatMonitor::note_lateness(Instant now, Effects& out) {
     if (last_tick_) {
         const Duration since_last = now - *last_tick_;
         lateness_ = std::max(Duration{0}, since_last - interval);
-        // The first line people look for when members are called unreachable for no visible reason.
+        // The log line to look for when members are called unreachable for no visible reason.
         if (since_last >= 2 * interval) {
             out.push_back(effect::Count{heartbeat_code::starved});
             out.push_back(
@@ -137,8 +137,8 @@ void HeartbeatMonitor::on_reply(const HeartbeatReply& reply, const Now& now, Eff
     }
     out.push_back(effect::Count{heartbeat_code::received});
     expecting_.erase(timer_number(reply.from));
-    // Echoed time is believed only where it can be ours: a reply to this address's earlier incarnation
-    // carries another clock. It proves that the peer lives all the same.
+    // An echoed time counts only if it can be from this process: a reply to an earlier incarnation at this
+    // address carries another clock. Either reply proves that the peer lives.
     const std::int64_t sent_up_to = cross ? cross_sequence_nr_ : sequence_nr_;
     const Instant sent{Duration{reply.creation_time_ns}};
     if (reply.sequence_nr >= 1 && reply.sequence_nr <= sent_up_to && sent <= now.monotonic)

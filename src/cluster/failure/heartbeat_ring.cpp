@@ -93,8 +93,8 @@ std::vector<UniqueAddress> HeartbeatRing::monitors(const UniqueAddress& subject)
     if (at == ring_.end() || *at != place) return {};
     const auto index = static_cast<std::size_t>(at - ring_.begin());
     std::vector<UniqueAddress> found;
-    // Who stands further back meets everybody whom the nearer ones meet before the subject, and more: the
-    // first that does not come as far as the subject ends the search.
+    // A sender further back passes every node that a nearer one passes before the subject, and more: so the
+    // first sender that does not reach the subject ends the search.
     for (std::size_t step = 1; step < ring_.size(); ++step) {
         const UniqueAddress& sender = ring_[(index + ring_.size() - step) % ring_.size()].node;
         if (!sorted_contains(receivers(sender), subject)) break;

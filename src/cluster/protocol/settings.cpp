@@ -37,7 +37,7 @@ public:
     void not_endless(milliseconds value, std::string_view setting) {
         require(value <= setting_duration_max, setting, "use a duration of at most 8760 hours");
     }
-    /// Of a duration that is multiplied by a number of nodes.
+    /// Checks a duration that is multiplied by a number of nodes.
     void short_step(milliseconds value, std::string_view setting) {
         require(value <= setting_step_max, setting, "use a duration of at most an hour");
     }
@@ -53,7 +53,7 @@ public:
                 "multi-data-center.self-data-center");
         label(name, setting);
     }
-    /// Peers read it, and print it.
+    /// Checks a text that peers read and print.
     void label(const std::string& name, std::string_view setting) {
         require(is_label(name), std::string{setting} + " \"" + to_utf8(name) + '"',
                 "use UTF-8 text without control characters");
@@ -67,7 +67,7 @@ private:
     std::optional<Error> error_;
 };
 
-/// What no member would admit (gossip_limits.hpp).
+/// Checks for roles that no member would admit (gossip_limits.hpp).
 void validate_member_limits(const ClusterSettings& s, Validator& v) {
     const auto at_most = [&](std::size_t has, std::size_t limit, std::string_view setting,
                              std::string_view what) {

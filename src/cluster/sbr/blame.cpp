@@ -17,7 +17,8 @@ bool negative(const Reachability::Record& row) noexcept {
 
 Suspicion suspicion_of(const Reachability::Record& row) { return {row.observer, row.subject}; }
 
-/// Nodes by number, and for each the others with whom it shares a suspicion, in whichever direction.
+/// The nodes by number, and for each its counterparts: the nodes with which it shares a suspicion in either
+/// direction.
 struct Counterparts {
     explicit Counterparts(std::span<const Suspicion> suspicions) {
         for (const Suspicion& s : suspicions) {
@@ -94,7 +95,7 @@ void WithdrawnSuspicions::note(const Reachability& before, const Reachability& a
     std::ranges::sort(times);
     const Instant oldest_kept = times[times.size() - rows_max / 2];
     std::erase_if(at_, [&](const auto& entry) { return entry.second < oldest_kept; });
-    if (at_.size() > rows_max) at_.clear(); // all at one time: as good as none
+    if (at_.size() > rows_max) at_.clear(); // all at one time: no better than none
 }
 
 std::vector<Suspicion> WithdrawnSuspicions::since(Instant when) const {
@@ -120,7 +121,7 @@ std::optional<std::vector<UniqueAddress>> blamed(const SbrModel& model, std::spa
     std::vector<UniqueAddress> ends;
     const auto take = [&](std::span<const Suspicion> suspicions, bool to_explain) {
         for (const Suspicion& s : suspicions) {
-            // Who is going already is the reason of its own rows.
+            // A node that is Down already explains its own rows.
             if (!may_go(s.observer) || !may_go(s.subject)) continue;
             all.push_back(s);
             if (to_explain) ends.insert(ends.end(), {s.observer, s.subject});

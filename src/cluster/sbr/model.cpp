@@ -97,7 +97,7 @@ void SbrModel::set_reachability(const Reachability& reachability) {
 
 void SbrModel::set_seen_by(std::vector<UniqueAddress> seen_by) {
     seen_by_ = std::move(seen_by);
-    // Events list it in member order, and there are many of them.
+    // Events list the members in member order, and there are many events.
     const auto out_of_order = [](const UniqueAddress& a, const UniqueAddress& b) { return !(a < b); };
     if (std::adjacent_find(seen_by_.begin(), seen_by_.end(), out_of_order) != seen_by_.end())
         seen_by_ = sorted_unique(std::move(seen_by_));
@@ -150,11 +150,11 @@ IndirectlyConnected SbrModel::indirectly_connected() const {
     if (reachability_.is_all_reachable()) return found;
     const std::vector<UniqueAddress> observers = reachability_.all_observers();
     const std::vector<UniqueAddress> subjects = reachability_.all_unreachable_or_terminated();
-    // Marks others and is marked: messages about it still go round, so it is not simply gone.
+    // The node marks others and is marked: its rows still travel, so it is not simply gone.
     if (!seen_required_)
         std::set_intersection(observers.begin(), observers.end(), subjects.begin(), subjects.end(),
                               std::back_inserter(found.by_cycle));
-    // Marked unreachable, and yet it has seen the gossip of this moment: information still flows.
+    // The node is marked unreachable, and yet has seen the current gossip: information still flows.
     for (const Reachability::Record& row : reachability_.records()) {
         if (!sorted_contains(seen_by_, row.subject)) continue;
         found.by_seen.push_back(row.observer);
@@ -209,8 +209,8 @@ std::vector<UniqueAddress> united(const std::vector<UniqueAddress>& a, const std
     return all;
 }
 
-/// protocol.md §15.4: beside the indirectly connected there may be a plain partition, decided once more
-/// without them.
+/// protocol.md §15.4: beside the indirectly connected there may be a plain partition, on which a second
+/// decision is taken without them.
 NodesToDown down_indirectly_connected(const DowningStrategy& strategy, const SbrModel& model) {
     const std::vector<UniqueAddress> downable = model.downable();
     const std::vector<UniqueAddress> indirect = model.indirectly_connected().all();
@@ -253,7 +253,7 @@ NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model
 
 NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model,
                           const DowningVerdict& verdict) {
-    // A denied lease means that others stay: then all of this side goes, blamed or not.
+    // A denied lease means that the other side stays: then all of this side goes, blamed or not.
     const bool singled_out = !verdict.blamed.empty() && is_indirect(verdict.decision) &&
                              verdict.decision != DowningDecision::ReverseDownIndirectlyConnected;
     if (singled_out) return {intersection(model.downable(), verdict.blamed), {}, false};

@@ -34,7 +34,7 @@ SbrAction action_of(DowningDecision decision, std::vector<UniqueAddress> nodes, 
     case DowningDecision::DownSelfQuarantinedByRemote: return sbr_action::DownSelf{std::move(nodes)};
     default: break;
     }
-    // The indirectly connected may include this node; then its own end is what matters to it.
+    // The indirectly connected may include this node, which then reports its own end.
     if (std::find(nodes.begin(), nodes.end(), self) != nodes.end())
         return sbr_action::DownSelf{std::move(nodes)};
     return sbr_action::DownUnreachable{std::move(nodes)};
@@ -80,7 +80,7 @@ void SbrRuntime::on_events(std::span<const ClusterEvent> events, const Now& now,
         }
         ++i;
     }
-    // What looks at the whole model is done once for all that was published together.
+    // Work on the whole model is done once for all events that were published together.
     reset_changes_if_settled(now);
     report_unreachable(unreachable_before, out);
     warn_of_strategy(out);
@@ -131,7 +131,7 @@ std::size_t SbrRuntime::arrived(std::span<const ClusterEvent> events) {
         if (!is_arrival) break;
         members.push_back(*member_of(event));
     }
-    // What follows from each event is up to apply(), which finds its member there.
+    // apply() handles each event, and finds its member in the model.
     if (members.size() > 1) model_.add_new(members);
     return members.size();
 }
@@ -170,7 +170,7 @@ void SbrRuntime::warn_of_strategy(Effects& out) {
 void SbrRuntime::unreachable(const Member& member, const Now& now) {
     if (member.unique_address() == self_ || !model_.add_unreachable(member)) return;
     if (!MUSTER_MUTANT(stable_timer_not_restarted)) restart_stable(now);
-    // Who said that it goes may become unreachable or Down: nothing is unstable about that.
+    // A member that announced its stop may become unreachable or Down: that is no instability.
     if (!model_.is_departed(member.unique_address())) count_change(now);
     may_have_settled_ = true;
 }
@@ -201,8 +201,8 @@ void SbrRuntime::forget_removed(std::span<const Member> gone, const Now& now) {
     std::set<UniqueAddress> nodes;
     for (const Member& member : gone) nodes.insert(member.unique_address());
     std::erase_if(release_->downed, [&](const UniqueAddress& node) { return nodes.contains(node); });
-    // The lease is kept while the downed ones may still be somewhere, and a while longer: they may have to
-    // notice.
+    // The lease is kept until the downed members are removed, and a while longer: they may not have noticed
+    // yet.
     if (release_->downed.empty()) release_->at = now.monotonic + settings_.release_after;
 }
 
@@ -253,7 +253,7 @@ void SbrRuntime::report_unreachable(std::size_t before, Effects& out) {
 
 void SbrRuntime::add_quorum_observer(std::shared_ptr<QuorumObserver> observer) {
     MUSTER_ENSURE(observer != nullptr, "an observer to tell");
-    // Without observers nobody has followed the quorum: the first one has been told nothing yet.
+    // Without observers the quorum was not tracked, so the first observer starts from "kept".
     if (observers_.empty()) told_quorum_ = true;
     const bool is_lost = !told_quorum_;
     observers_.push_back(observer);
@@ -276,7 +276,7 @@ bool SbrRuntime::has_quorum() const {
 }
 
 void SbrRuntime::update_quorum() {
-    // Nobody asks: a verdict on every event would cost what the cluster is big.
+    // No observers: a verdict on every event would cost O(members).
     if (observers_.empty() || has_quorum() == told_quorum_) return;
     told_quorum_ = !told_quorum_;
     for (const std::shared_ptr<QuorumObserver>& observer : observers_)
@@ -288,8 +288,7 @@ void SbrRuntime::update_quorum() {
 SbrAction SbrRuntime::tick(const Now& now, Effects& out) {
     if (stopped_) return sbr_action::None{};
     if (wait_) {
-        // Ticks decide nothing while the lease is open; this one may only give up a backend that never
-        // answers.
+        // Ticks decide nothing while the lease is open; they only give up a backend that never answers.
         if (wait_->step == LeaseWait::Step::Delaying || now.monotonic <= wait_->deadline)
             return sbr_action::None{};
         return lease_not_obtained(lease_overdue(), now, out);
@@ -314,8 +313,8 @@ DowningVerdict SbrRuntime::verdict() const {
     return verdict_of(*strategy_, model_, settings_.indirect, withdrawn_.since(changes_.first));
 }
 
-/// Nobody stays, unless a few members explain every change of late: they go instead, if they are not Down
-/// already.
+/// Instability downs everybody, unless a few members explain every recent change: then those are downed, if
+/// they are not Down already.
 DowningVerdict SbrRuntime::verdict_when_unstable(const Now& now) const {
     DowningVerdict verdict = strategy_->decide(model_);
     verdict.acquire_delay = {};
@@ -342,24 +341,24 @@ SbrAction SbrRuntime::check_unstable(const Now& now, Effects& out) {
     if (changes_.count == 0) return sbr_action::None{};
     const auto limit = settings_.down_all_when_unstable.limit(settings_.stable_after);
     if (!limit) {
-        // Only so that a later record does not tell of long-gone changes.
+        // Keeps old changes out of later records.
         if (now.monotonic - changes_.latest > 2 * settings_.stable_after) reset_changes(now);
         return sbr_action::None{};
     }
     if (settings_.dry_run && now.monotonic - stable_since_ > settings_.stable_after) {
-        // By now the leader would have acted, and its Downs would have ended this: what still is unreachable
-        // changes no more.
+        // By now the leader would have acted, and its Downs would have ended the instability: the remaining
+        // unreachable members change no more.
         reset_changes(now);
         return sbr_action::None{};
     }
     if (now.monotonic - changes_.first <= settings_.stable_after + *limit) return sbr_action::None{};
     if (now.monotonic - stable_since_ > settings_.stable_after && needs_lease(this->verdict().decision)) {
-        // Nothing changes any more: the leader may be watching for the end of a grant, which takes its time.
+        // Nothing changes any more: the leader may be waiting for a grant to expire.
         reset_changes(now);
         return sbr_action::None{};
     }
     DowningVerdict verdict = verdict_when_unstable(now);
-    if (verdict.decision == DowningDecision::Stay) return sbr_action::None{}; // others have ended it
+    if (verdict.decision == DowningDecision::Stay) return sbr_action::None{}; // other members have ended it
     out.push_back(log(LogLevel::Warning, sbr_code::unstable, {},
                       {{"changes", std::to_string(changes_.count)},
                        {"since_first_change_ms", std::to_string(ms(now.monotonic - changes_.first))},
@@ -385,8 +384,7 @@ SbrAction SbrRuntime::act(DowningVerdict verdict, SbrTrigger trigger, const Now&
         out.push_back(log(LogLevel::Warning, sbr_code::conflict, {},
                           {{"decision", std::string(to_string(verdict.decision))},
                            {"consequence", "indirectly connected twice over: everybody is downed"}}));
-    // A decision that downs nobody is repeated every tick until removals come through: recorded once is
-    // enough.
+    // A decision that downs nobody is repeated every tick until removals come through, but recorded once.
     if (nodes.empty()) return sbr_action::None{};
     out.push_back(effect::Record{record});
     out.push_back(effect::Count{sbr_code::decisions});

@@ -69,7 +69,7 @@ SbrAction SbrRuntime::on_lease(std::uint64_t generation, const LeaseAnswer& answ
     if (wait_->step == LeaseWait::Step::Acquiring) return on_lease_acquire(answer, now, out);
     if (wait_->step != LeaseWait::Step::Checking) return sbr_action::None{};
     if (answer.outcome == LeaseOutcome::Held) return lease_obtained(SbrTrigger::LeaseAlreadyHeld, now, out);
-    if (answer.outcome == LeaseOutcome::Failed) // to acquire it may work all the same
+    if (answer.outcome == LeaseOutcome::Failed) // acquiring may still work
         out.push_back(lease_log(LogLevel::Warning, "check failed", {{"reason", answer.reason()}}));
     if (wait_->verdict.acquire_delay.count() == 0) {
         acquire_lease(now, out);
@@ -83,7 +83,7 @@ SbrAction SbrRuntime::on_lease(std::uint64_t generation, const LeaseAnswer& answ
 
 SbrAction SbrRuntime::on_lease_acquire(const LeaseAnswer& answer, const Now& now, Effects& out) {
     if (answer.outcome == LeaseOutcome::Held) return lease_obtained(SbrTrigger::LeaseAcquired, now, out);
-    // Nobody knows yet whether the owner of the grant lives: whoever went now might go for a dead one.
+    // It is not known yet whether the grant's owner lives: a side that went now might yield to a dead owner.
     const bool watches = answer.outcome == LeaseOutcome::Watching && answer.watch;
     if (!watches) return lease_not_obtained(answer.reason(), now, out);
     wait_->watch = answer.watch;
@@ -153,7 +153,7 @@ SbrAction SbrRuntime::lease_not_obtained(std::string why, const Now& now, Effect
 }
 
 void SbrRuntime::hold_until_removed(const std::vector<UniqueAddress>& downed, const Now& now) {
-    // What an earlier decision downed and is not yet removed is waited for as well.
+    // Also waits for members that an earlier decision downed and that are not removed yet.
     std::vector<UniqueAddress> waiting =
         release_ ? std::move(release_->downed) : std::vector<UniqueAddress>{};
     waiting.insert(waiting.end(), downed.begin(), downed.end());
@@ -170,8 +170,8 @@ void SbrRuntime::release_lease_when_due(const Now& now, Effects& out) {
 }
 
 void SbrRuntime::stop(Effects& out) {
-    // A lease that is held stays so: its time to live ends it. One not yet asked for must not be taken any
-    // more, the others would wait for it.
+    // A lease that is held is kept until its time to live ends. One not asked for yet must not be taken any
+    // more: the others would wait for it.
     if (wait_ && (wait_->step == LeaseWait::Step::Delaying || wait_->step == LeaseWait::Step::Watching))
         out.push_back(effect::CancelTimer{{CoreTimer::LeaseDelay, wait_->generation}});
     wait_.reset();

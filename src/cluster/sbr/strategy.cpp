@@ -12,7 +12,7 @@ namespace {
 
 using Decision = DowningDecision;
 
-/// Which members a strategy counts at all, and how much.
+/// The members that a strategy counts, and their weights.
 struct Electorate {
     std::string_view role; // empty: all
     const RoleWeights& weights;
@@ -103,11 +103,11 @@ Decision majority(std::uint64_t here, std::uint64_t there, bool lowest_is_there)
     return here > there ? Decision::DownUnreachable : Decision::DownReachable;
 }
 
-/// Whose address breaks a tie when the other side may have changed statuses we do not know of (protocol.md
-/// §15.3).
+/// The member whose address breaks a tie when the other side may have made status changes that are unknown
+/// here (protocol.md §15.3).
 Member pessimistic_lowest(const SbrModel& model, const Electorate& electorate, std::vector<Member> certain) {
-    // Only a leader moves joining members up. If the first one that can lead is on the other side, it may
-    // have given that side a lower address than any we count.
+    // Only a leader moves joining members up. If the first possible leader is on the other side, it may have
+    // given that side a lower address than any counted here.
     const std::vector<Member> leaders = model.members();
     if (model.is_unreachable(leaders.front().unique_address())) {
         for (const Member& member : electorate.of(model.joining()))
@@ -116,7 +116,7 @@ Member pessimistic_lowest(const SbrModel& model, const Electorate& electorate, s
     return *std::min_element(certain.begin(), certain.end());
 }
 
-/// Would we still win if this side were as small and the other as big as they may be by now?
+/// Whether this side would still win if it were as small and the other as big as they may be by now.
 DowningVerdict confirm_majority(const SbrModel& model, const Electorate& electorate, DowningVerdict won) {
     const Sides sides = sides_of(model, electorate, {.not_possibly_exiting = true}, {.possibly_up = true});
     const std::vector<Member> certain = electorate.of(model.members({.not_possibly_exiting = true}));
@@ -183,7 +183,7 @@ std::string quorum_warning(const SbrModel& model, const Electorate& electorate, 
 // --- oldest
 
 Decision oldest_rule(bool oldest_is_here, std::size_t here, std::size_t there, bool down_if_alone) noexcept {
-    // Two nodes: the oldest stays although alone, the other is no better.
+    // Two nodes: the oldest stays although alone, since the other is alone, too.
     if (oldest_is_here)
         return down_if_alone && here == 1 && there >= 2 ? Decision::DownReachable : Decision::DownUnreachable;
     return down_if_alone && there == 1 && here >= 2 ? Decision::DownUnreachable : Decision::DownReachable;

@@ -10,7 +10,7 @@ namespace {
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-/// All of `text` as a decimal number without a sign.
+/// Parses all of `text` as a decimal number without a sign.
 std::optional<std::int64_t> parse_number(std::string_view text) noexcept {
     if (text.empty() || !std::ranges::all_of(text, is_digit)) return std::nullopt;
     std::int64_t value = 0;

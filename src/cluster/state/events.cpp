@@ -55,7 +55,7 @@ public:
     Diff(const MembershipState& before, const MembershipState& after) : before_(before), after_(after) {}
 
     std::vector<ClusterEvent> run() && {
-        // Most installed states differ in `seen` only, then nothing but seen can have changed.
+        // Most installed states differ in `seen` only; then no other event is possible.
         const bool same_members = before_.members().data() == after_.members().data();
         const bool same_reachability = old().reachability() == now().reachability();
         tombstones();
@@ -190,7 +190,7 @@ const Member* member_of(const ClusterEvent& event) noexcept {
 
 std::vector<ClusterEvent> diff_events(const MembershipState* before, const MembershipState* after) {
     if (before == after) return {};
-    // The empty state is looked at through the eyes of the other one.
+    // The empty state takes self and data center from the other one.
     const auto empty_like = [](const MembershipState& s) {
         return MembershipState{s.self, s.self_data_center, std::make_shared<const Gossip>(),
                                s.cross_dc_connections};

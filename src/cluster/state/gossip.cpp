@@ -32,8 +32,8 @@ Error malformed(std::string subject, std::string advice) {
     return {Errc::malformed, std::move(subject), std::move(advice)};
 }
 
-/// The union of two tombstone sets; of a double one the later time, so the order of merging does not matter.
-/// `hash`, the digest of `a`, becomes that of the result.
+/// The union of two tombstone sets; a duplicate keeps the later time, so the order of merging does not
+/// matter. `hash`, the digest of `a`, becomes that of the result.
 Tombstones merge_tombstones(std::span<const Tombstone> a, std::span<const Tombstone> b, Hash128& hash) {
     Tombstones merged;
     merged.reserve(a.size() + b.size());
@@ -163,7 +163,7 @@ result<Gossip> Gossip::with_parts(SeenSet seen, Reachability reachability, Vecto
         if (entry.counter > static_cast<std::uint64_t>(counter_max))
             return malformed("gossip clock counter " + std::to_string(entry.counter), "use at most 2^62");
     }
-    // Of a double tombstone the later time comes first and is the one that stays.
+    // Of duplicate tombstones the later time sorts first and is kept.
     std::ranges::sort(tombstones, [](const Tombstone& a, const Tombstone& b) {
         if (const auto order = a.node <=> b.node; order != 0) return order < 0;
         return a.removed_at > b.removed_at;

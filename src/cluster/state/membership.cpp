@@ -68,7 +68,7 @@ bool may_lead(const MembershipState& state, const OwnDc& own_dc, const Reachabil
            (m.unique_address() == state.self || dc_reach.is_reachable(m.unique_address()));
 }
 
-/// Whether `m` is a better leader than `best`, which came before it in member order.
+/// Whether `m` leads before `best`, which precedes it in member order.
 bool leads_before(const Member& m, const Member& best) noexcept {
     if (leader_status.contains(best.status())) return false;
     return leader_status.contains(m.status()) || leader_status_ordering(m, best) < 0;
@@ -107,15 +107,15 @@ Member with_status(const Member& member, MemberStatus status) {
     return *std::move(changed);
 }
 
-/// §8 B: the members that have to see this version and have not, in member order, until `visit` answers
-/// false.
+/// Visits the members that have to see this version and have not (§8 B), in member order, until `visit`
+/// returns false.
 template <class Visit>
 void for_each_unseen(const MembershipState& state, std::span<const UniqueAddress> exiting_confirmed,
                      Visit visit) {
     const auto all = state.members();
     const OwnDc own_dc{state};
-    // While nobody here was ever Up the members of all data centers must have seen, so that the up_number 1
-    // is handed out only once.
+    // While nobody here was ever Up, the members of all data centers must have seen the version, so that
+    // up_number 1 is assigned only once.
     const bool bootstrap = std::ranges::none_of(all, [&](const Member& m) {
         return own_dc(m) && (bootstrap_ending.contains(m.status()) ||
                              (m.status() == MemberStatus::Leaving && m.up_number() != Member::never_up));
@@ -146,8 +146,8 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
     for (const Member& m : state.members())
         if (MUSTER_MUTANT(exiting_tasks_not_awaited))
             collect({&m.unique_address(), 1}, MemberStatus::Exiting);
-    // Those of other data centers go from the local view only, so that a data center behind a broken link can
-    // be cleaned up by downing it from this side. In a single data center there are none.
+    // Members of other data centers are removed from the local view only, so that downing from this side can
+    // clean up a data center behind a broken link. In a single data center there are none.
     for (const Member& m : state.members()) {
         if (!state.is_own_dc(m) && remove_unreachable.contains(m.status()))
             removed.push_back(m.unique_address());
@@ -155,7 +155,7 @@ std::vector<UniqueAddress> removable(const MembershipState& state, const LeaderA
     return sorted_unique(std::move(removed));
 }
 
-/// At the limit numbers repeat: one above it would make every further gossip of this cluster impossible.
+/// At the limit numbers repeat: peers would refuse every gossip with one above it.
 std::int32_t next_number(std::int32_t last) noexcept { return std::min(last, up_number_max - 1) + 1; }
 
 /// protocol.md §9.3 step 2.

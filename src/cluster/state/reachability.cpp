@@ -53,7 +53,7 @@ std::int64_t version_in(std::span<const Version> versions, const UniqueAddress& 
     return at != versions.end() && at->observer == observer ? at->version : 0;
 }
 
-/// A subject with the worst that anybody says about it.
+/// A subject with the worst status that any observer reports.
 struct Verdict {
     UniqueAddress subject;
     ReachabilityStatus status{};
@@ -65,7 +65,7 @@ std::vector<Verdict> verdicts_of(std::span<const Record> records) {
     for (const Record& r : records) {
         if (r.status != ReachabilityStatus::Reachable) verdicts.push_back({r.subject, r.status});
     }
-    // The worst status of a subject comes first and is the one that stays.
+    // The worst status of a subject sorts first and is kept.
     std::ranges::sort(verdicts, [](const Verdict& a, const Verdict& b) {
         if (const auto order = a.subject <=> b.subject; order != 0) return order < 0;
         return a.status > b.status;
@@ -119,8 +119,8 @@ bool same_key(const Version& a, const Version& b) noexcept { return a.observer =
 bool key_less(const Record& a, const Record& b) noexcept { return row_less(a, b); }
 bool key_less(const Version& a, const Version& b) noexcept { return a.observer < b.observer; }
 
-/// The digest of `next`, given `hash`, which is that of `known` and others; both sorted. Hashes what differs
-/// only.
+/// The digest of `next`, given `hash`, which is that of `known` and others; both sorted. Hashes only the
+/// differences.
 template <class Entry>
 Hash128 follow_changes(Hash128 hash, std::span<const Entry> known, std::span<const Entry> next) {
     auto left = known.begin();
@@ -145,7 +145,7 @@ Reachability::Reachability(std::vector<Record> records, std::vector<Version> ver
 
 Reachability::Reachability(std::vector<Record> records, std::vector<Version> versions,
                            const Reachability& like) {
-    // Of a double row or version the newest comes first and is the one that stays.
+    // Of duplicate rows or versions the newest sorts first and is kept.
     std::ranges::sort(records, [](const Record& a, const Record& b) {
         if (a.observer == b.observer && a.subject == b.subject)
             return std::tie(a.version, a.status) > std::tie(b.version, b.status);

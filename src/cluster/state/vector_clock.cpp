@@ -20,7 +20,7 @@ VectorClock::VectorClock(std::vector<Entry> sorted, Hash128 digest)
       digest_(digest) {}
 
 VectorClock VectorClock::from_entries(std::vector<Entry> entries) {
-    // Of a double key the higher counter comes first and is the one that stays.
+    // Of duplicate keys the higher counter sorts first and is kept.
     std::ranges::sort(entries, [](const Entry& a, const Entry& b) {
         return a.key != b.key ? a.key < b.key : a.counter > b.counter;
     });
@@ -43,7 +43,7 @@ VectorClock VectorClock::from_entries(std::vector<Entry> entries, const VectorCl
     for (const Entry& entry : entries) {
         const auto at = std::lower_bound(known.begin(), known.end(), entry.key, key_less) - known.begin();
         const auto index = static_cast<std::size_t>(at);
-        // Another key, one that comes twice or a counter that says nothing: not like it after all.
+        // A different or duplicate key, or a counter of 0: the clock is not like `like` after all.
         if (index == known.size() || known[index].key != entry.key || met[index] || entry.counter == 0)
             return from_entries(std::move(entries));
         met[index] = true;

@@ -46,7 +46,7 @@ result<void> EpollLoop::open() {
     event_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!event_) return from_errno(errno, "eventfd", "raise RLIMIT_NOFILE");
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLET; // each write is an edge: it is never read
+    event.events = EPOLLIN | EPOLLET; // each write is an edge, so the counter is never read
     event.data.ptr = nullptr;
     if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, event_.get(), &event) != 0)
         return from_errno(errno, "epoll_ctl");
@@ -94,7 +94,7 @@ void EpollLoop::poll(Instant deadline) {
 
 void EpollLoop::wake() noexcept {
     const std::uint64_t one = 1;
-    // It fails only when the counter is full of wakes nobody looked at yet.
+    // Fails only when the counter is full of pending wakes.
     [[maybe_unused]] const auto written = ::write(event_.get(), &one, sizeof(one));
 }
 

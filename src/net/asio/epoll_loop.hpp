@@ -54,14 +54,14 @@ class EpollLoop : public LoopContext {
 public:
     /// Errors: no_descriptors, no_memory.
     static result<std::unique_ptr<EpollLoop>> create();
-    /// One inside `context`.
+    /// A loop inside `context`.
     static result<std::unique_ptr<EpollLoop>> create(boost::asio::io_context& context);
     ~EpollLoop() override;
 
     /// Registers for all events, edge-triggered, until `fd` is closed. Errors: no_memory, limit_reached.
     result<void> watch(int fd, Watched& watched);
-    /// Calls on_events(0) after the next look at the sockets, so that who always has work to do lets the
-    /// others have their turn.
+    /// Calls on_events(0) after the next poll of the sockets, so that a socket with endless work gives others
+    /// their turn.
     void next_turn(Watched& watched) noexcept;
     /// Counts calls of poll().
     std::uint64_t turn() const noexcept { return turn_; }
@@ -71,7 +71,7 @@ public:
     /// Destroys all coroutines and queued work; called by the Runtime while it is still whole.
     virtual void terminate() noexcept { close(); }
     void measure(Histogram& timer_lateness) noexcept { measure_lateness(timer_lateness); }
-    /// Whether somebody else's thread runs it.
+    /// Whether the user's io_context runs the loop.
     virtual bool hosted() const noexcept { return false; }
     /// To be called when a timer is set from outside a turn.
     virtual void timer_set() noexcept {}
@@ -81,7 +81,7 @@ protected:
     result<void> open();
     void poll(Instant deadline) override;
     void wake() noexcept override;
-    /// Takes what epoll has, waiting up to `wait` (negative: without limit), and tells the Watched.
+    /// Takes the events of epoll, waiting up to `wait` (negative: without limit), and dispatches them.
     void dispatch(Duration wait);
     bool others_wait() const noexcept { return !next_turn_.empty(); }
 

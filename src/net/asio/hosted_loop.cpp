@@ -31,7 +31,7 @@ public:
         timer_ = Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
         if (!timer_) return from_errno(errno, "timerfd_create", "raise RLIMIT_NOFILE");
         epoll_event event{};
-        event.events = EPOLLIN | EPOLLET; // set again before it is read: never read
+        event.events = EPOLLIN | EPOLLET; // armed again before it would be read, so never read
         if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), &event) != 0)
             return from_errno(errno, "epoll_ctl");
         boost::system::error_code ec;
@@ -50,12 +50,12 @@ public:
     }
 
     void timer_set() noexcept override {
-        // From a handler of the user's: the next pump looks at the timers.
+        // Called from a user's handler: the next pump checks the timers.
         if (!running_in_this_thread() && next_timer() < armed_) wake();
     }
 
 private:
-    /// What handlers in the io_context's queues hold: they may outlive the loop.
+    /// The state that handlers in the io_context's queues hold, since they may outlive the loop.
     struct Link {
         HostedLoop* loop;
     };
@@ -91,7 +91,8 @@ private:
     }
 
     void arm(Instant when) noexcept {
-        // An earlier deadline that was armed and cancelled costs one idle pump, less than disarming does.
+        // An earlier deadline that was armed and cancelled costs one idle pump, which is cheaper than
+        // disarming.
         if (armed_ <= when && armed_ > now()) return;
         armed_ = when;
         itimerspec at{};

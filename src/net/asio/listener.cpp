@@ -137,8 +137,8 @@ result<std::shared_ptr<Stream>> Acceptor::take() {
                 may_accept_ = false;
                 break;
             }
-            // What the next accept() meets as well is the caller's to wait out; anything else is an error of
-            // the one connection that was taken out of the backlog with it.
+            // The caller waits out errors that the next accept() would meet as well; any other error belongs
+            // to the one connection that left the backlog with it.
             if (cause == EMFILE || cause == ENFILE || cause == ENOBUFS || cause == ENOMEM)
                 return from_errno(cause, local_.to_string(),
                                   "raise RLIMIT_NOFILE or accept fewer connections");
@@ -150,7 +150,7 @@ result<std::shared_ptr<Stream>> Acceptor::take() {
         }
         ++taken_;
         auto stream = std::make_shared<Stream>(shared_, std::move(fd));
-        // It may have been reset while it waited in the backlog: the next one, then.
+        // The connection may have been reset while it waited in the backlog: try the next one.
         if (!stream->open(options_.notsent_lowat) || !stream->established(options_.silence_max)) continue;
         if (auto watched = stream->watch(); !watched) return watched.error();
         return stream;

@@ -37,7 +37,7 @@ public:
             thread_.join();
         }
         resolver_.reset();
-        // Coroutines die while everything they may call in their destructors is whole.
+        // Coroutines are destroyed while everything that their destructors may call still exists.
         loop_->terminate();
     }
 

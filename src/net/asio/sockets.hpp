@@ -17,7 +17,7 @@ struct Shared {
 
     EpollLoop& loop;
     boost::asio::any_io_executor executor;
-    /// Large, so that a burst of frames or a whole large payload comes with one system call.
+    /// Large, so that one system call receives a burst of frames or a whole large payload.
     static constexpr std::size_t receive_buffer_bytes = 256 * 1024;
     std::shared_ptr<ChunkPool> receive_buffers = ChunkPool::create(receive_buffer_bytes, 16);
     Metrics metrics;
@@ -65,7 +65,7 @@ public:
     void on_events(std::uint32_t events) override;
 
 private:
-    /// Of one connection in one turn, before the others get theirs.
+    /// The most bytes of one connection in one turn, before the others get theirs.
     static constexpr std::size_t bytes_per_turn = 1024 * 1024;
     static constexpr std::size_t receive_bytes_min = 16 * 1024;
 
@@ -98,7 +98,7 @@ private:
     std::size_t sent_ = 0;
     bool may_read_ = false;
     bool may_write_ = false;
-    bool hung_up_ = false; ///< the peer's end was signalled: read until it comes
+    bool hung_up_ = false; ///< the peer's end was signalled: read until it arrives
     bool sending_ = false;
     bool send_closed_ = false; ///< close(Graceful)
     bool shut_ = false;

@@ -60,7 +60,7 @@ result<void> Stream::established(Duration silence_max) {
     local_ = to_endpoint(address.get());
     if (getpeername(fd_.get(), address.fill(), &address.length) != 0) {
         const int cause = errno;
-        // It came and went already: the system only says that it is not connected.
+        // The connection came and went already: the system only says that the socket is not connected.
         return from_errno(cause == ENOTCONN ? ECONNRESET : cause, "getpeername");
     }
     remote_ = to_endpoint(address.get());
@@ -108,7 +108,7 @@ Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, Co
         if (cause != 0) co_return fail(cause);
     }
     auto established = self->established(options.silence_max);
-    // A port that nobody listens on, chosen as our own ephemeral port, answers itself.
+    // A socket whose ephemeral port equals its target port connects to itself.
     if (established && self->local_ == self->remote_)
         co_return Error{Errc::refused, to.to_string(), "it had connected to itself", {}};
     co_return established;
@@ -128,7 +128,7 @@ void Stream::on_events(std::uint32_t events) {
     }
 }
 
-/// False when this turn's share is used up; the waiters are then called back in the next turn.
+/// False when this turn's share is used up; the waiters are then resumed in the next turn.
 bool Stream::spend(std::size_t& spent) {
     const std::uint64_t turn = shared_->loop.turn();
     if (turn_ != turn) {
@@ -163,7 +163,7 @@ Stream::Step Stream::read(Slice& out) {
     if (count > 0) {
         const auto size = static_cast<std::size_t>(count);
         // A short read has emptied the socket: the next byte is a new edge. But an end signalled before has
-        // no edge of its own any more.
+        // no further edge.
         if (size < room && !hung_up_) may_read_ = false;
         out = Slice(std::span{place, size}, buffer_);
         buffer_used_ += size;
@@ -188,7 +188,7 @@ Task<result<Slice>> Stream::receive(std::shared_ptr<Stream> self) {
         const Step step = self->read(slice);
         if (step == Step::Done) co_return std::move(slice);
         if (step == Step::Failed) co_return *self->end_;
-        // An idle connection holds no buffer, unless somebody still looks at a part of it.
+        // An idle connection holds no buffer, unless a slice of it is still in use.
         self->release_buffer(true);
         auto wait = self->readable_.async_wait(self->shared_->loop.parking_lot(), self->shared_->executor,
                                                Cancellable::Yes, "receive", asio::deferred);
@@ -270,7 +270,7 @@ Task<result<void>> Stream::send(std::shared_ptr<Stream> self, std::span<const Sl
     }
 }
 
-/// FIN, once nothing is being sent any more.
+/// Sends FIN, once no send is in progress.
 void Stream::finish_sending() noexcept {
     if (send_closed_ && !sending_ && !shut_) ::shutdown(fd_.get(), SHUT_WR);
 }

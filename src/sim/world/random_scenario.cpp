@@ -28,14 +28,14 @@ public:
         draw_cluster();
         draw_network();
         const auto plan = random_.below(100);
-        // Decided with numbers of its own, so that the other seeds draw what they drew without this.
+        // Drawn from a separate generator, so that other seeds keep their scenarios.
         if (Random own(s_.seed ^ 0x70696e706f696e74ULL); own.chance(14, 100)) {
             random_ = own;
             draw_pointed();
             std::ranges::stable_sort(s_.faults, {}, &Fault::at);
             return std::move(s_);
         } else if (plan < 5) {
-            // nothing befalls anybody
+            // no fault
         } else if (plan < 55) {
             draw_tame();
         } else {
@@ -153,7 +153,7 @@ private:
             add_tame(some_of(victims, 1 + random_.below(victims.size())));
     }
 
-    /// As many as can be lost without the others losing with them.
+    /// As many as can be lost while the others still win.
     std::vector<std::size_t> draw_victims() {
         std::vector<std::size_t> order = everybody();
         for (std::size_t i = 0; i + 1 < order.size(); ++i)
@@ -179,8 +179,8 @@ private:
             {.at = between(seconds(5), seconds(30)), .kind = Kind::Start, .nodes = {0}, .others = {}});
     }
 
-    /// A process that takes nothing more is killed with much on its way to it, and another one starts at its
-    /// address.
+    /// A process that reads nothing more is killed with many bytes in flight to it, and another one starts at
+    /// its address.
     void flooded_death(std::size_t victim) {
         Fault flood{
             .at = between(seconds(20), seconds(40)), .kind = Kind::Flood, .nodes = {victim}, .others = {}};
@@ -327,7 +327,7 @@ private:
             add(Kind::Reset, at + between(seconds(1), seconds(4)), {to});
     }
 
-    /// One after the other, within what the resolver takes for one event.
+    /// One after the other, within the time that the resolver takes as one event.
     void staggered_deaths() {
         const auto victims = draw_victims();
         if (s_.strategy == "none") s_.strategy = "keep-majority";
@@ -339,8 +339,8 @@ private:
     }
 
     /// The leader of one data center is downed and removed by another one that cannot hear it, while it lets
-    /// nodes in; then the two hear of each other. What it did last is known to some of its own and forgotten
-    /// by all clocks.
+    /// nodes in; then the two hear of each other. Its last changes are known to some nodes of its data
+    /// center, but pruned from all clocks.
     void removed_from_afar() {
         s_.data_centers = 2;
         s_.nodes = 9 + static_cast<std::size_t>(random_.below(6));
@@ -415,7 +415,8 @@ private:
         }
     }
 
-    /// Some leave while others die: who stays is lost no more than if nobody had left (protocol.md §11.1).
+    /// Some leave while others die: the remaining nodes must fare no worse than if nobody had left
+    /// (protocol.md §11.1).
     void leaves_beside_crashes() {
         s_.faults.clear();
         s_.nodes = 3 + static_cast<std::size_t>(random_.below(9));

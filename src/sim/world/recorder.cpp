@@ -98,7 +98,7 @@ void Recorder::add_status(Instant when, std::size_t node, const Member& member, 
     const Uid uid = member.unique_address().uid();
     const auto [seen, is_new] = seen_.try_emplace({node, *subject}, uid);
     if (!is_new && seen->second != uid && member.status() == MemberStatus::Removed) {
-        // The machine's next life is known already: its status is not that of the life before.
+        // The machine's next life is known already, and its status is not that of the previous one.
         return add({.kind = Kind::Note,
                     .when = when,
                     .node = node,
@@ -193,7 +193,7 @@ void Recorder::add_trace(const TraceEvent& event, const NodeOf& node_of) {
 void Recorder::add_arrival(const TraceEvent& event, Entry message) {
     const Segment& segment = event.segment;
     auto& on_the_way = streams_[{segment.connection, segment.from}].on_the_way;
-    // What a connection that broke had on its way before this never arrives.
+    // Segments that a broken connection had in flight before this never arrive.
     const auto is_this = [&](const Sent& sent) {
         return sent.segment.kind == segment.kind && sent.segment.bytes >= segment.bytes;
     };

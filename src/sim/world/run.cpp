@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a Scenario: the faults, the application's tells, and an operator who starts again what was
-// downed.
+// Runs a Scenario: the faults, the application's tells, and an operator who restarts downed nodes.
 #include "strangers.hpp"
 #include "text.hpp"
 #include <algorithm>
@@ -22,18 +21,19 @@ namespace {
 using namespace std::chrono_literals;
 using Kind = Fault::Kind;
 
-/// Processes of the first boot start that far apart.
+/// The time between starts of processes at the first boot.
 constexpr Duration boot_step = 50ms;
-/// The operator looks again and again, and starts a stopped process after a while.
+/// The operator's interval, and the delay before it restarts a stopped process.
 constexpr Duration operator_interval = 1s;
 constexpr Duration restart_after = 3s;
-/// Who is no member for so long gets help.
+/// A node that is no member for this long gets help.
 constexpr Duration foundless_max = 30s;
-/// What is still not agreed so long after the quiet period never will be.
+/// Nodes that do not agree this long after the quiet period never will.
 constexpr Duration patience = 150s;
 constexpr Duration stop_patience = 180s;
 constexpr std::size_t flood_bytes = 4096;
-/// So long after anything else a proxy alone is to blame; and so long nobody can take its silence for death.
+/// This long after any other fault a proxy alone is to blame; and for this long its silence cannot count as
+/// death.
 constexpr Duration undisturbed_min = 20s;
 constexpr Duration refused_for = 1s;
 constexpr Duration silent_for = 2500ms;
@@ -72,7 +72,7 @@ std::string describe(const World::Node& node) {
     return text + "\n";
 }
 
-/// What everybody believes, and the end of everybody's log.
+/// The view of every node, and the end of its log.
 std::string describe(World& world) {
     std::string text;
     for (std::size_t n = 0; n < world.size(); ++n) text += describe(world[n]);
@@ -268,7 +268,7 @@ private:
         }
     }
 
-    /// For the timeline: what the World does not write by itself.
+    /// Timeline entries that the World does not write by itself.
     void note(const Fault& m) {
         switch (m.kind) {
         case Kind::Pause:
@@ -367,13 +367,13 @@ private:
         world_->set_proxy(node, proxy);
     }
 
-    /// A node whose own proxy restarts blames nobody for it, and one that accepts what it cannot forward is
-    /// no proof of any death (protocol.md §12.7).
+    /// A node whose own proxy restarts blames nobody for it, and a proxy that accepts but cannot forward
+    /// proves no death (protocol.md §12.7).
     void expect_no_blame(const Fault& m) {
         const bool stalls = m.kind == Kind::ProxyStall;
         world_->after(std::min(m.length, stalls ? silent_for : refused_for),
                       [this, &m, stalls, begun = begun_] {
-                          if (begun != begun_ || is_calm_) return; // something else happened
+                          if (begun != begun_ || is_calm_) return; // another fault happened
                           for (const std::size_t n : stalls ? world_->running() : m.nodes) {
                               if (!(*world_)[n].running()) continue;
                               const auto snapshot = (*world_)[n].snapshot();
@@ -431,7 +431,7 @@ private:
         return strangers_->start((*world_)[node].address, std::move(config), to);
     }
 
-    /// An address that nobody has, or (every second one) a port at which nobody listens.
+    /// An address that no machine has, or (every second one) a port without a listener.
     std::optional<std::size_t> start_lost(std::size_t asked, std::int64_t number) {
         Address address = (*world_)[asked].address;
         if (number % 2 == 0)
@@ -441,7 +441,7 @@ private:
         return strangers_->start(address, stranger_config(asked), (*world_)[asked].address);
     }
 
-    // --- faults of links: what holds at a time is made of all that have begun and not ended
+    // --- faults of links: the condition of a link combines all faults that have begun and not ended
 
     /// Until one side is gone: the stable time, silence, evidence, a tick, the removal, the patience with a
     /// lease. A node that is alone finds that out by asking nine others at a time (protocol.md §12.2), and
@@ -544,7 +544,7 @@ private:
         if (s_.corrupts()) start_all_anew();
     }
 
-    /// What the changed bytes have told the cluster may be anything.
+    /// Corrupted bytes may have told the cluster anything.
     void start_all_anew() {
         for (std::size_t n = 0; n < s_.nodes; ++n) {
             world_->crash(n);
@@ -575,8 +575,8 @@ private:
         help_joiners();
     }
 
-    /// What was downed, or could not join, is started again when the network is well; what left stays away
-    /// unless it shall come back.
+    /// Restarts nodes that were downed or could not join once the network is healthy; nodes that left stay
+    /// away unless they are to return.
     void plan_restarts() {
         for (std::size_t n = 0; n < s_.nodes; ++n) {
             auto& node = (*world_)[n];
@@ -593,7 +593,7 @@ private:
     }
 
     void start_planned() {
-        // In a network that is cut in parts nobody knows whether others live, so nobody may found a cluster.
+        // In a partitioned network no node knows whether others live, so none may found a cluster.
         for (std::size_t n = 0; n < s_.nodes; ++n) {
             const auto due = planned_.find(n);
             if (due == planned_.end() || due->second > world_->now()) continue;
@@ -607,7 +607,7 @@ private:
     /// center.
     void down_the_dead() {
         auto alive = settled();
-        // Who leaves cannot go before the dead ones are downed.
+        // A leaving member cannot go before the dead ones are downed.
         if (alive.empty())
             for (const std::size_t node : world_->running())
                 if (has_joined(node)) alive.push_back(node);
@@ -629,8 +629,8 @@ private:
         return Instant(world_->now() - world_->elapsed()) + s_.fault_time + duration;
     }
 
-    /// Who leaves waits for members that it cannot reach, and whoever could down them lives in another
-    /// cluster by now, or has left, too: a process that was asked to stop is not waited for without end.
+    /// A leaving node waits for unreachable members while the nodes that could down them are in another
+    /// cluster by now, or have left, too: the wait for its stop is bounded.
     void stop_who_cannot_leave() {
         if (world_->now() < calm_for(60s)) return;
         for (const std::size_t n : world_->running()) {
@@ -645,7 +645,7 @@ private:
         }
     }
 
-    /// Where no promise was made survivors may not know each other: all but one cluster start again.
+    /// Without a promise the survivors may be separate clusters: all but one cluster restart.
     void merge_clusters() {
         if (!can_split_ || world_->now() < calm_for(40s)) return;
         const auto alive = settled();
@@ -664,13 +664,13 @@ private:
         return (*world_)[node].snapshot().state->latest().has_member(
             (*world_)[other].daemon().unique_address());
     }
-    /// Of one cluster are those who know each other: who was removed may know others long after.
+    /// Nodes that know each other are one cluster: a removed node may know others long after.
     std::ptrdiff_t companions(std::size_t node, const std::vector<std::size_t>& others) {
         return std::ranges::count_if(others, [&](std::size_t n) { return knows(node, n) && knows(n, node); });
     }
 
-    /// Who finds no cluster asks seeds that are gone, or waits for a founder that waits, too: it is started
-    /// again, then with the names of members, if there are any.
+    /// A node without a cluster asks dead seeds, or waits for a founder that also waits: it is restarted,
+    /// with members as seeds if there are any.
     void help_joiners() {
         const auto running = world_->running();
         const bool founded = std::ranges::any_of(running, [&](std::size_t n) { return has_joined(n); });

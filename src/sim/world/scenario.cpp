@@ -40,22 +40,22 @@ constexpr std::array kind_names = {
     std::pair{Kind::WrongAddress, std::string_view("wrong-address")},
 };
 
-/// Shorter silences than this nobody takes for death: the detectors accept three seconds.
+/// No detector takes a silence shorter than this for death: they accept three seconds.
 constexpr Duration unnoticed_max = milliseconds(1500);
 
 /// Silences that every detector takes for death, whatever regular history it has: with samples between
 /// nothing and a second their mean is at most 1 s, their deviation at most 0.5 s, and phi reaches 8 after
 /// mean + 3 s + 5.6 deviations (protocol.md §12.5).
 constexpr Duration outage_min = seconds(10);
-/// Up to here everybody monitors everybody (protocol.md §12.2).
+/// Up to this many, all nodes monitor each other (protocol.md §12.2).
 constexpr std::size_t all_monitored_max = 10;
 
-/// Longer ones are over, with everything that follows, before what was away comes back: detection by silence
-/// (6 s at most), evidence, the resolver's stable time, its tick, the removal, in classic clusters by gossip
-/// rounds.
+/// After a longer outage everything that follows from it is over before the absent nodes return: detection by
+/// silence (6 s at most), evidence, the resolver's stable time, its tick, the removal, in classic clusters by
+/// gossip rounds.
 Duration settled_min(const Scenario& s) { return s.stable_after + seconds(s.classic ? 30 : 22); }
 
-/// Whether it does nothing that anybody could be downed for, whatever else happens.
+/// Whether the fault can never cause a node to be downed, whatever else happens.
 bool is_harmless(const Fault& m) {
     switch (m.kind) {
     case Kind::Start:
@@ -75,9 +75,9 @@ bool is_harmless(const Fault& m) {
     }
 }
 
-/// Whether those whom it befalls are either as well as ever or gone, for everybody alike, when the resolvers
-/// decide: between the two a member can be taken for indirectly connected, and takes healthy ones with it
-/// (protocol.md §15.4).
+/// Whether its targets are either healthy or gone, in every view alike, when the resolvers decide: between
+/// the two a member can be taken for indirectly connected, and takes healthy ones with it (protocol.md
+/// §15.4).
 bool is_clean(const Scenario& s, const Fault& m) {
     if (is_harmless(m)) return true;
     switch (m.kind) {
@@ -93,14 +93,14 @@ bool is_clean(const Scenario& s, const Fault& m) {
     }
 }
 
-/// Sooner nobody has noticed a silent death: the detectors accept three seconds, and a heartbeat may just
-/// have been answered.
+/// The earliest time at which a silent death is noticed: the detectors accept three seconds, and a heartbeat
+/// may just have been answered.
 constexpr Duration noticed_min = seconds(3);
 
-/// Whether somebody is lost who may have noticed another loss that the resolvers have not settled. It leaves
-/// its own row behind, and so it observes and is observed like one that is indirectly connected, for which no
-/// strategy promises a side (protocol.md §15.4), unless it asks who has seen the current gossip, as classic
-/// ones do not.
+/// Whether a lost node may have noticed another loss that the resolvers have not settled. It leaves its own
+/// row behind, so it observes and is observed like an indirectly connected node, for which no strategy
+/// promises a side (protocol.md §15.4) unless the resolver also checks the seen set, which classic ones do
+/// not.
 bool loses_witnesses(const Scenario& s) {
     const auto is_loss = [](const Fault& m) {
         return m.kind == Kind::Crash || m.kind == Kind::PowerOff || m.kind == Kind::Pause ||
@@ -115,8 +115,8 @@ bool loses_witnesses(const Scenario& s) {
     return false;
 }
 
-/// One death at most, beside it only what leaves for good: no instability that down-all-when-unstable may
-/// take for one (protocol.md §15.5).
+/// At most one death, and otherwise only nodes that leave for good: nothing that down-all-when-unstable could
+/// take for instability (protocol.md §15.5).
 bool is_one_death(const Scenario& s) {
     std::size_t deaths = 0;
     for (const Fault& m : s.faults) {
@@ -146,13 +146,13 @@ std::vector<Side> count_sides(const Scenario& s, const std::vector<bool>& lost,
     return sides;
 }
 
-/// Whether those that are not lost win every decision that can be asked for.
+/// Whether the nodes that are not lost win every possible decision.
 bool others_win(const Scenario& s, const std::vector<bool>& lost, const std::vector<bool>& gone) {
     const auto sides = count_sides(s, lost, gone);
     const auto each = [&](auto holds) { return std::ranges::all_of(sides, holds); };
     if (s.strategy == "keep-majority") return each([](const Side& side) { return 2 * side.well > side.all; });
     if (s.strategy == "static-quorum") {
-        // The quorum is more than half of those that there were.
+        // The quorum is more than half of the initial nodes.
         const auto full =
             count_sides(s, std::vector<bool>(s.nodes, false), std::vector<bool>(s.nodes, false));
         return std::ranges::equal(sides, full,
@@ -206,7 +206,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
     std::vector<bool> touched(nodes, false);
     bool harmless = true;
     bool clean = true;
-    // Somebody who is still to come does not count for the majority yet.
+    // A node that has not started does not count for the majority yet.
     Duration complete = seconds(15);
     for (const Fault& m : faults) {
         harmless = harmless && (is_harmless(m) || m.kind == Kind::Leave);
@@ -224,7 +224,7 @@ std::vector<std::size_t> Scenario::protected_nodes() const {
 
     if (classic && loses_witnesses(*this)) clean = false;
 
-    // Without a resolver nobody is downed but by command and by a new process at its address.
+    // Without a resolver nodes are downed only by command and by a new process at their address.
     const bool promised =
         strategy == "none" || harmless ||
         (clean && (!unstable_guard || is_one_death(*this)) && untouched_win(*this, touched));

@@ -60,7 +60,7 @@ json::object to_object(const Scenario& s) {
     return o;
 }
 
-/// What was wrong, thrown inside of this file only.
+/// The error of a field, thrown only inside this file.
 struct BadField {
     Error error;
 };
@@ -124,7 +124,7 @@ public:
         if (!v->is_array()) bad(path(name), "use a list");
         return &v->get_array();
     }
-    /// A field nobody asked for is a mistake that would otherwise go unseen.
+    /// An unknown field is a mistake that would otherwise go unnoticed.
     void done() const {
         for (const auto& field : *object_)
             if (std::ranges::find(known_, field.key()) == known_.end())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Words for what happens in a World.
+/// Texts for the events of a World.
 #include <algorithm>
 #include <cstdint>
 #include <fmt/format.h>

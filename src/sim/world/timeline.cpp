@@ -30,7 +30,7 @@ std::size_t character_bytes(std::string_view text, std::size_t at) noexcept {
     return overlong || surrogate || too_large ? 0 : bytes;
 }
 
-/// The page is UTF-8: what is not, becomes U+FFFD.
+/// The page is UTF-8: other bytes become U+FFFD.
 std::string to_utf8(std::string_view text) {
     std::string clean;
     clean.reserve(text.size());

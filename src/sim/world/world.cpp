@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A clock this much off (parts per billion) makes the detector's figures wrong; what is less must not.
+/// A drift above this (parts per billion) may mislead the detectors; a smaller one must not.
 constexpr std::int64_t harmless_drift_ppb = 10'000'000;
 
 /// Records tells for the World, which outlives the process: a copy, as the receive buffer is the process's.
@@ -99,7 +99,7 @@ RemoteAdapterConfig World::config_of(const Node& node) const {
     config.daemon.cluster.seed_nodes.clear();
     for (std::size_t seed = 0; seed < std::min(options_.seed_nodes, nodes_.size()); ++seed)
         config.daemon.cluster.seed_nodes.push_back(nodes_[seed]->address);
-    // Each life of each node chooses differently, and the same life alike in every run.
+    // Each life of each node has a seed of its own, which is the same in every run.
     Random random(options_.seed ^ ((node.index + 1) << 32) ^ node.lives);
     config.daemon.random_seed = random.next();
     if (options_.configure) options_.configure(node.index, config);
@@ -159,14 +159,15 @@ void World::end(Node& node, End how) {
     if (!node.running()) return;
     node.identity = node.daemon().unique_address();
     node.end = how;
-    // The checker still sees what there is of the process.
+    // The checker still sees the process.
     if (options_.check) checker_->ended(node.index, how);
     node.subscription.unsubscribe();
     node.application.reset();
     node.node.reset();
     const auto leak_counter = node.runtime->leak_counter();
     if (how == End::Stopped) {
-        // Who stops in order has ended everything before its Runtime goes. What is killed ends with it.
+        // A process that stops in order ends everything before its Runtime is destroyed; a killed one does
+        // not.
         const bool settled = node.runtime->settle();
         if (options_.check) checker_->left_behind(node.index, *leak_counter, settled);
     }
@@ -198,7 +199,7 @@ void World::leave(std::size_t index) {
     Node& node = *nodes_.at(index);
     if (!node.running()) return;
     note(index, "is told to leave");
-    // Before it is a member there is nothing to leave, but it ends all the same.
+    // A node that is not a member yet has nothing to leave, but ends all the same.
     if (node.snapshot().joined)
         node.daemon().leave();
     else
@@ -352,7 +353,7 @@ std::string World::disagreement() const {
         dissenter_turns_ = node.turns;
         return fmt::format("node {}: {}", node.index, why);
     };
-    // Who disagreed last is the most likely to disagree still.
+    // The node that disagreed last is the most likely to disagree still.
     if (dissenter_ != nobody && nodes_[dissenter_]->running()) {
         if (auto why = ask(*nodes_[dissenter_]); !why.empty()) return why;
     }
@@ -370,8 +371,7 @@ std::string World::disagreement() const {
     return {};
 }
 
-/// What keeps this node from agreeing that `expected`, and nobody else, are members, all well; empty:
-/// nothing.
+/// Why this node's view is not exactly `expected`, all Up and reachable; empty when it is.
 std::string World::disagreement_of(const Node& node, const std::vector<UniqueAddress>& expected) const {
     const auto snapshot = node.snapshot();
     if (!snapshot.joined) return "has not joined";

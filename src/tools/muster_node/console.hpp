@@ -41,8 +41,8 @@ public:
     /// Queues a line for stdout. Any thread, never blocks. `{"event":"output_dropped",..}` says how many did
     /// not fit.
     void print(std::string_view line) { output_.write(line); }
-    /// The same for lines of which peers decide how many there are: they get half of the queue, so that
-    /// events still find room.
+    /// The same for lines whose number peers decide: they get half of the queue, so that events still find
+    /// room.
     void print_from_peer(std::string_view line) { output_.write(line, output_bytes_max / 2); }
 
 private:

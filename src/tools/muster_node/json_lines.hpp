@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What muster-node prints: one JSON object per line.
+/// The output of muster-node: one JSON object per line.
 #include <boost/json/object.hpp>
 #include <muster/cluster/state/events.hpp>
 #include <muster/node/daemon.hpp>

@@ -16,7 +16,7 @@ ExitCode run_node(NodeOptions options) try {
     NodeApp app(std::move(options));
     return app.run();
 } catch (const std::exception& error) {
-    // No descriptor, thread or memory left, where no function of ours says it with an Error.
+    // Out of descriptors, threads or memory in a function that reports no Error.
     muster::stderr_lines().write(std::string("muster-node: ") + error.what());
     return ExitCode::CannotStart;
 }

@@ -24,7 +24,7 @@ namespace {
 
 constexpr int listen_retries = 4;
 constexpr auto listen_retry_pause = std::chrono::milliseconds(250);
-/// Of what a peer sent, in one field of a line.
+/// The most bytes of a peer's text in one field of a line.
 constexpr std::size_t shown_bytes_max = 1024;
 constexpr std::string_view flood_path = "/system/flood";
 constexpr std::string_view tell_manifest = "text";
@@ -137,8 +137,8 @@ void NodeApp::print_error(std::string message) {
 void NodeApp::say(const std::string& text) { stderr_lines().write("muster-node: " + text); }
 
 /// The kernel takes an io_uring process that was killed apart in the background, and its listening socket
-/// with it: whoever is restarted at once finds the port taken for a moment. Asked with a socket of our own,
-/// so that only the real attempt is logged.
+/// with it: a node that restarts at once finds the port taken for a moment. Probed with a separate socket, so
+/// that only the real attempt is logged.
 void NodeApp::wait_for_port() {
     const auto& transport = options_.node.transport;
     const auto endpoint = net::Endpoint::parse(transport.listen_host, transport.listen_port);

@@ -15,7 +15,7 @@
 
 namespace muster::tools {
 
-/// Counts what arrives, per sender; tells to paths other than the flood's are printed. Runtime's thread.
+/// Counts the arriving tells per sender, and prints those to paths other than the flood's. Runtime's thread.
 class CountingSink final : public RemoteMessageSink {
 public:
     struct Received {
@@ -40,7 +40,7 @@ class NodeApp {
 public:
     explicit NodeApp(NodeOptions options);
     ~NodeApp();
-    /// Runs until the node has stopped; what the process exits with.
+    /// Runs until the node has stopped; returns the exit status.
     ExitCode run();
 
 private:
@@ -49,7 +49,7 @@ private:
     void wait_for_port();
     static void say(const std::string& text);
     void subscribe();
-    /// It joins now, or cannot.
+    /// The node begins to join now, or cannot.
     void on_started(const result<void>& started);
     void print(const boost::json::object& line);
     void print_error(std::string message);

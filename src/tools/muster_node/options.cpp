@@ -440,7 +440,7 @@ constexpr std::pair<std::string_view, std::string_view> flags_of_settings[] = {
     {"split-brain-resolver.lease-majority.lease-implementation", "--lease-file"},
 };
 
-/// Whatever bytes the flag's value has.
+/// The flag's value may have any bytes.
 std::string on_one_line(std::string_view text) {
     std::string line;
     for (const char c : text) {

@@ -13,7 +13,7 @@
 
 namespace muster::tools {
 
-/// What the process exits with; listed in `muster-node --help` and in src/doc/muster-node.md.
+/// The exit status of the process; listed in `muster-node --help` and in src/doc/muster-node.md.
 enum class ExitCode : int {
     Stopped = 0,          ///< left or was asked to stop
     Internal = 1,         ///< a defect

@@ -96,7 +96,7 @@ void Child::live(const sim::Scenario& scenario, const Options& options, int out)
         outcome.detail = thrown.what();
     }
     write_all(out, outcome_to_json(outcome, true));
-    // Nothing of the parent's is to be flushed or destroyed here.
+    // Exit without flushing or destroying anything of the parent.
     ::_exit(0);
 }
 

@@ -26,7 +26,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t default_nodes = 7;
 
-/// Something outside stands in the way: one line, exit code CannotRun (or Usage).
+/// Reports an external error in one line; exit code CannotRun (or Usage).
 struct Trouble {
     std::string what;
     ExitCode code = ExitCode::CannotRun;

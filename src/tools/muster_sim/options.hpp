@@ -8,7 +8,7 @@
 
 namespace muster::tools {
 
-/// What the process exits with; listed in `muster-sim --help` and in src/doc/muster-sim.md.
+/// The exit status of the process; listed in `muster-sim --help` and in src/doc/muster-sim.md.
 enum class ExitCode : int {
     Held = 0,      ///< every invariant held in every run
     Broken = 1,    ///< at least one run broke an invariant, aborted or did not end
@@ -24,7 +24,7 @@ struct SimOptions {
     std::string scenario;             ///< a name or a file; empty: drawn from the seeds
     std::size_t jobs = 1;             ///< processes at once
     bool json = false;
-    bool scene = false; ///< print what every node believed when an invariant broke
+    bool scene = false; ///< print every node's view when an invariant broke
     bool list = false;
     std::string timeline; ///< file; of a single run
     std::size_t shrink_attempts = 200;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What muster-sim prints.
+/// The output of muster-sim.
 #include <cstdint>
 #include <muster/sim/world/scenario.hpp>
 #include <optional>

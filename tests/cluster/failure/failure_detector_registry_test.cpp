@@ -48,7 +48,7 @@ TEST(FailureDetectorRegistry, ADeadNodeIsUnavailableWhateverTheDetectorThinks) {
     EXPECT_EQ(registry.unavailable(ms(1)), (std::vector{node("a"), node("never-heard")}));
 }
 
-TEST(FailureDetectorRegistry, AHeartbeatRaisesTheDeadAndItsIntervalIsNotRecorded) {
+TEST(FailureDetectorRegistry, AHeartbeatUndoesMarkDeadAndItsIntervalIsNotRecorded) {
     HeartbeatState registry;
     registry.heartbeat(node("a"), ms(0));
     registry.heartbeat(node("a"), ms(1000));
@@ -61,7 +61,7 @@ TEST(FailureDetectorRegistry, AHeartbeatRaisesTheDeadAndItsIntervalIsNotRecorded
     EXPECT_TRUE(registry.heartbeat(node("a"), ms(2500)).recorded);
 }
 
-TEST(FailureDetectorRegistry, AHandshakeRaisesTheDeadAndTheNextIntervalIsNotRecorded) {
+TEST(FailureDetectorRegistry, AHandshakeUndoesMarkDeadAndTheNextIntervalIsNotRecorded) {
     HeartbeatState registry;
     registry.heartbeat(node("a"), ms(0));
     registry.mark_dead(node("a"));

@@ -109,7 +109,7 @@ TEST(HeartbeatMonitor, APeerThatNeverAnswersBecomesSuspected) {
     EXPECT_EQ(m.monitor.unavailable(at(8000).monotonic), std::vector{node("b")});
 }
 
-TEST(HeartbeatMonitor, TheMadeUpFirstHeartbeatComesOnlyToWhoIsStillUnmonitoredAndActive) {
+TEST(HeartbeatMonitor, TheMadeUpFirstHeartbeatIsOnlyForPeersStillUnmonitoredAndActive) {
     Monitored m;
     m.publish({up("a"), up("b"), up("c")});
     m.tick(0);

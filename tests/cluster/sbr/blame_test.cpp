@@ -42,7 +42,7 @@ TEST(MostSuspected, SomebodyBetweenTwoSickOnesIsNotSuspectedForIt) {
     EXPECT_EQ(suspected({{"v", "a"}, {"v", "b"}, {"v", "h"}, {"w", "h"}, {"w", "c"}, {"w", "d"}}), "vw");
 }
 
-TEST(MostSuspected, OfEqualOnesAreThoseWhoHaveNotSeen) {
+TEST(MostSuspected, OfATieAreTheNodesThatHaveNotSeen) {
     EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("ac"))), "b");
     EXPECT_EQ(hosts(most_suspected(suspicions({{"a", "b"}}), nodes("abc"))), "ab");
     EXPECT_EQ(hosts(most_suspected(suspicions({{"v", "a"}, {"v", "b"}}), nodes("v"))), "v")
@@ -126,14 +126,14 @@ TEST(Blamed, FallsBackToEverybodyInvolved) {
               downs_of(model_of("abcde", ring), SbrSettings::Indirect::All));
 }
 
-TEST(Blamed, WhatWasTakenBackHelpsToTellTheTwoEndsOfARow) {
+TEST(Blamed, WithdrawnSuspicionsTellTheTwoEndsOfARowApart) {
     const SbrModel model = model_of("abcdefgv", {{"v", "a"}});
     EXPECT_EQ(blamed_of(model), "av");
     EXPECT_EQ(blamed_of(model, {{"v", "b"}, {"v", "c"}}), "v");
     EXPECT_EQ(blamed_of(model, {{"w", "b"}, {"w", "c"}}), "av") << "w has nothing to do with this row";
 }
 
-TEST(Blamed, WhoIsGoingAlreadyIsTheReasonOfItsOwnRows) {
+TEST(Blamed, ADownMemberExplainsItsOwnRows) {
     SbrModel model = model_of("abcdefgv", {{"v", "a"}, {"b", "c"}});
     model.add(member("v", MemberStatus::Down));
     EXPECT_EQ(blamed_of(model), "bc");
@@ -156,7 +156,7 @@ TEST(Blamed, AnExitingAccuserIsNoExcuseToWait) {
     EXPECT_EQ(downs_of(model, SbrSettings::Indirect::Blamed), "ab");
 }
 
-TEST(LoneAccuser, IsWhoeverAloneSuspectsThoughOthersAreThere) {
+TEST(LoneAccuser, IsANodeWhoseSuspicionsNobodySharesThoughOthersAreThere) {
     EXPECT_TRUE(is_lone_accuser(model_of("abcd", {{"a", "b"}, {"a", "c"}})));
     EXPECT_FALSE(is_lone_accuser(model_of("abcd", {{"a", "b"}, {"d", "b"}}))) << "d says so too";
     EXPECT_FALSE(is_lone_accuser(model_of("abcd", {{"b", "c"}}))) << "not this node's word";
@@ -291,7 +291,7 @@ TEST(BrokenLinksOfFiveNodes, LeaveOnePartOfWhichAllCanReachEachOther) {
 
 // --- what was taken back
 
-TEST(WithdrawnSuspicions, AreThoseThatWereThereAndAreNot) {
+TEST(WithdrawnSuspicions, AreTheRowsThatDisappeared) {
     WithdrawnSuspicions withdrawn;
     withdrawn.note(rows({{"a", "b"}, {"a", "c"}}), rows({{"a", "c"}, {"d", "e"}}), Instant{milliseconds{10}});
     ASSERT_EQ(withdrawn.size(), 1U);
@@ -378,7 +378,7 @@ void flicker(Resolver& r) {
     r.tick(3001);
 }
 
-TEST(BlamingResolver, EndsAnInstabilityByDowningWhoExplainsIt) {
+TEST(BlamingResolver, EndsAnInstabilityByDowningTheMembersThatExplainIt) {
     Resolver r = eight_nodes(unstable_settings(SbrSettings::Indirect::Blamed));
     flicker(r);
     EXPECT_TRUE(r.logged(sbr_code::unstable));
@@ -456,7 +456,7 @@ TEST(BlamingResolver, OldChangesThatEndedDoNotExplainNewOnes) {
     EXPECT_EQ(r.take_downs(), "v");
 }
 
-TEST(BlamingResolver, ExplainNamesWhoWouldBeBlamed) {
+TEST(BlamingResolver, ExplainNamesTheMembersThatWouldBeBlamed) {
     Resolver r = eight_nodes(settings_of("keep-majority", 20'000));
     r.unreachable(0, "abcv");
     changed(r, 0, sick_v);

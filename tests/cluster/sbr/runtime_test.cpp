@@ -192,7 +192,7 @@ TEST(SbrRuntime, WithoutRemovalTheDecisionIsRepeatedAfterAnotherStableTime) {
     EXPECT_EQ(r.take_downs(), "c");
 }
 
-TEST(SbrRuntime, WhoIsDownAlreadyIsNotDownedAgainAndNotRecorded) {
+TEST(SbrRuntime, ADownMemberIsNeitherDownedAgainNorRecorded) {
     Resolver r = three_nodes(settings_of("keep-majority"));
     r.tell(0, MemberDowned{member("c", S::Down)});
     r.effects.clear();
@@ -224,7 +224,7 @@ TEST(SbrRuntime, DryRunRecordsAndDownsNobody) {
     EXPECT_EQ(r.take_downs(), "");
 }
 
-TEST(SbrRuntime, ADryRunTakesADecisionThatNobodyCarriedOutForNoInstability) {
+TEST(SbrRuntime, ADryRunDoesNotTakeAnUnexecutedDecisionForInstability) {
     SbrSettings settings = settings_of("keep-majority", 2000);
     settings.down_all_when_unstable = SbrSettings::Unstable::on();
     settings.dry_run = true;
@@ -425,7 +425,7 @@ TEST(LeaseRuntime, ActsAtOnceWhenTheLeaseIsHeldAlready) {
     EXPECT_EQ(r.take_downs(), "c");
 }
 
-TEST(LeaseRuntime, DeniedOrFailedTurnsTheDecisionAround) {
+TEST(LeaseRuntime, ADeniedOrFailedLeaseReversesTheDecision) {
     for (const LeaseOutcome outcome : {LeaseOutcome::NotHeld, LeaseOutcome::Failed}) {
         Resolver r = three_nodes(lease_settings());
         const auto acquire = ask_for_lease(r);
@@ -537,7 +537,7 @@ TEST(LeaseRuntime, AGrantThatNobodyKnowsToBeAliveIsAskedAboutUntilItEnds) {
     EXPECT_EQ(r.take_downs(), "c");
 }
 
-TEST(LeaseRuntime, WhoSeesThatTheOwnerLivesGoesAtOnceAndTellsWhoItIs) {
+TEST(LeaseRuntime, ASideThatSeesTheOwnerAliveGoesAtOnceAndNamesIt) {
     Resolver r = three_nodes(lease_settings());
     r.lease(100, ask_for_lease(r), watching(0));
     const auto acquire = ask_again(r, 2100);
@@ -688,7 +688,7 @@ TEST(LeaseRuntime, ANewAcquisitionSupersedesTheRelease) {
     EXPECT_TRUE(r.all<effect::LeaseRelease>().empty()) << "e is still a member";
 }
 
-TEST(LeaseRuntime, ARemovedNodeTakesNoLeaseAnyMore) {
+TEST(LeaseRuntime, ARemovedNodeNoLongerTakesALease) {
     Resolver r = three_nodes(lease_settings());
     r.unreachable(0, "bc");
     r.tick(10);
@@ -763,7 +763,7 @@ TEST(QuorumObserver, ASecondOneIsToldOfTheLossThatTheFirstKnowsOf) {
     EXPECT_EQ(first->calls + ' ' + second->calls, "LR LR");
 }
 
-TEST(QuorumObserver, OneThatComesAfterTheOthersHaveGoneHearsOfNoLossThatIsOver) {
+TEST(QuorumObserver, OneRegisteredAfterTheOthersHaveGoneIsToldOfNoPastLoss) {
     Resolver r = three_nodes(settings_of("keep-majority"));
     const auto first = std::make_shared<Observer>();
     r.runtime.add_quorum_observer(first);

@@ -186,7 +186,7 @@ TEST(LeaseMajority, WithoutAnyCountedMemberNobodyHasToWait) {
               0);
 }
 
-TEST(LeaseMajority, ADeniedLeaseTurnsTheDecisionAround) {
+TEST(LeaseMajority, ADeniedLeaseReversesTheDecision) {
     EXPECT_EQ(reverse_of(D::AcquireLeaseAndDownUnreachable), D::DownReachable);
     EXPECT_EQ(reverse_of(D::AcquireLeaseAndDownIndirectlyConnected), D::ReverseDownIndirectlyConnected);
     EXPECT_EQ(reverse_of(D::DownAll), D::DownAll);
@@ -198,13 +198,13 @@ TEST(IndirectlyConnected, ACleanSplitHasNone) {
     EXPECT_FALSE(split("a", ups("abc"), ups("de")).has_indirectly_connected());
 }
 
-TEST(IndirectlyConnected, WhoMarksAndIsMarkedIs) {
+TEST(IndirectlyConnected, AreNodesThatMarkOthersAndAreMarked) {
     SbrModel model = split("a", ups("abcde"), {});
     model.set_reachability(rows({{"a", "b"}, {"b", "a"}}));
     EXPECT_EQ(hosts(model.indirectly_connected().by_cycle), "ab");
 }
 
-TEST(IndirectlyConnected, WhoIsMarkedAndHasSeenTheGossipIsWithWhoMarkedIt) {
+TEST(IndirectlyConnected, AMarkedNodeThatHasSeenTheGossipIsWithItsObserver) {
     SbrModel model = split("a", ups("abc"), {});
     model.set_reachability(rows({{"a", "b"}}));
     model.set_seen_by(nodes("abc"));

@@ -131,7 +131,7 @@ TEST(JoinLimits, ThreeJoinsOfSixMegabytesAdmitNobodyAndTheirSendersHearWhy) {
     }
 }
 
-TEST(JoinLimits, WhoHasNotProvenItsAddressHearsNothing) {
+TEST(JoinLimits, AJoinerWithAnUnprovenAddressGetsNoAnswer) {
     // Anybody can write this Join; its owner would stop.
     ClusterCore core = core_with(a, gossip_of({up(a, 1)}, {a}));
     core.expect_proofs();

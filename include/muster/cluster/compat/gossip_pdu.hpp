@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What to do about what a node gossips, in the reference's words (reference.md; protocol.md §6).
+/// The receiver's reaction to a gossip, in the reference's terms (reference.md; protocol.md §6).
 #include <cstddef>
 #include <cstdint>
 #include <muster/cluster/state/gossip.hpp>
@@ -17,9 +17,9 @@ enum class GossipDecision : std::uint8_t {
     MergeBoth,    ///< concurrent
 };
 
-/// By clocks alone.
+/// Decides by clocks alone.
 GossipDecision gossip_decide(const VectorClock& local, const VectorClock& remote) noexcept;
-/// As gossip must be decided: equal clocks with different version_ids are concurrent (§2).
+/// Decides as the protocol does: equal clocks with different version_ids are concurrent (§2).
 GossipDecision gossip_decide(const Gossip& local, const VectorClock& remote,
                              const Hash128& remote_version_id) noexcept;
 

@@ -17,8 +17,8 @@ struct PeerHeartbeat {
     std::uint64_t ticks = 0; ///< heartbeats sent
 };
 
-/// When which peer is due for a heartbeat. Fixed delay: a late tick is not made up for by a burst, which
-/// would distort the statistics at the other end.
+/// Says when each peer is due for a heartbeat. Fixed delay: a late tick causes no burst, which would distort
+/// the receiver's statistics.
 class HeartbeatSender {
 public:
     /// A new peer is due at once. A known one keeps its ticks and takes the interval (> 0).

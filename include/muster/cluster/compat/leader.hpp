@@ -9,12 +9,12 @@ namespace muster {
 /// The leader of the state's own data center (§9.1).
 std::optional<UniqueAddress> elect_leader(const MembershipState& state);
 
-/// Whether the state's own data center agrees on this version (§8), nobody's exit confirmed.
+/// Whether the state's own data center has converged on this version (§8), with no exit confirmed.
 bool is_converged(const MembershipState& state);
 
-/// What a leader makes of a member with this status, once every other condition of §9.3 holds: enough members
-/// for Joining and WeaklyUp, confirmed or unreachable for Exiting, unreachable for Down. nullopt: nothing, as
-/// always without convergence.
+/// The status that a leader gives to a member of this status once every other condition of §9.3 holds: enough
+/// members for Joining and WeaklyUp, confirmed or unreachable for Exiting, unreachable for Down. nullopt: no
+/// change, as always without convergence.
 std::optional<MemberStatus> next_status(MemberStatus current, bool converged) noexcept;
 
 /// The leader changed between two observations.
@@ -24,7 +24,7 @@ struct LeaderHandoverEvent {
     bool operator==(const LeaderHandoverEvent&) const = default;
 };
 
-/// Watches successive states and tells when the leader changed. One thread.
+/// Watches successive states and reports changes of the leader. One thread.
 class LeaderHandover {
 public:
     /// The change since the last observation; the first one is from "no leader".

@@ -18,8 +18,8 @@ void install(MembershipState& state, const Gossip& changed, bool exiting_tasks_i
 void add_or_update(MembershipState& state, const Member& member);
 /// Removes the incarnation and leaves a tombstone; no change when it is no member.
 void remove(MembershipState& state, const UniqueAddress& node, WallTime now);
-/// Adds a Joining member by the local change rule; the event to publish, none when it was known or removed
-/// before.
+/// Adds a Joining member by the local change rule. Returns the event to publish, none when the node was known
+/// or removed before.
 std::optional<ClusterEvent> join(MembershipState& state, const UniqueAddress& node,
                                  std::vector<std::string> roles = {}, AppVersion app_version = {});
 /// Leave and Down of §10 by address, for every incarnation for which they are legal. The events to publish;

@@ -11,12 +11,12 @@
 namespace muster {
 
 /// Maps UniqueAddress to a detector that the first heartbeat creates. Keyed by incarnation, so that a late
-/// response of an old one cannot feed its successor. A node it does not know is available and not monitored.
+/// response of an old incarnation cannot feed its successor. An unknown node is available and not monitored.
 /// One owner thread. `Detector` is PhiAccrualFailureDetector or DeadlineFailureDetector, or shaped like them.
 template <class Detector>
 class FailureDetectorRegistry {
 public:
-    /// Every new detector is a copy of `prototype`, which has heard nothing.
+    /// Every new detector is a copy of `prototype`, which has recorded no heartbeat.
     explicit FailureDetectorRegistry(Detector prototype = Detector{}) : prototype_(std::move(prototype)) {}
 
     HeartbeatRecorded heartbeat(const UniqueAddress& node, Instant now) {
@@ -29,7 +29,7 @@ public:
     }
 
     /// protocol.md §12.7: proof that the incarnation cannot be reached. It stays unavailable, whatever the
-    /// detector thinks, until a heartbeat or revive() of exactly this incarnation. Creates the entry.
+    /// detector says, until a heartbeat or revive() of exactly this incarnation. Creates the entry.
     void mark_dead(const UniqueAddress& node) { entry_of(node).dead = true; }
     /// A handshake with exactly this incarnation. Clears the proof; the interval that ends with the next
     /// heartbeat is not recorded. Does nothing to a node that is not marked.
@@ -40,7 +40,7 @@ public:
         found->second.skip_interval = true;
         found->second.detector.heartbeat_unrecorded(now);
     }
-    /// Takes mark_dead() back: the detector alone judges it again.
+    /// Undoes mark_dead(): the detector alone judges the node again.
     void unmark_dead(const UniqueAddress& node) noexcept {
         if (const auto found = entries_.find(node); found != entries_.end()) found->second.dead = false;
     }

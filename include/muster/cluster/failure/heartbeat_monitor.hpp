@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Heartbeats of one node, sent and answered (protocol.md §12, §13): a value that is told events, replies and
-/// ticks.
+/// The heartbeats of one node, sent and answered (protocol.md §12, §13): a value that takes events, replies
+/// and ticks.
 #include <cstdint>
 #include <map>
 #include <muster/cluster/failure/cross_dc_heartbeats.hpp>
@@ -39,36 +39,37 @@ class HeartbeatMonitor {
 public:
     HeartbeatMonitor(UniqueAddress self, const ClusterSettings& settings, RingHash hash = ring_hash);
 
-    /// What was just published: `events` the diff that led to `state`.
+    /// Takes what was just published: `events` is the diff that led to `state`.
     void on_published(const MembershipState& state, std::span<const ClusterEvent> events, const Now& now);
     /// Sends one heartbeat to every active receiver of the own data center, all with one sequence number.
     void tick(const Now& now, Effects& out);
-    /// The same between data centers.
+    /// The same for receivers in other data centers.
     void tick_cross_dc(const Now& now, Effects& out);
     void on_reply(const HeartbeatReply& reply, const Now& now, Effects& out);
     /// Ignores other timers' keys.
     void on_timer(TimerKey key, const Now& now);
 
-    /// Sets up a detector that heard `node` at `last`, of the data center it belongs to (a restored core,
+    /// Sets up a detector that heard `node` at `last`, in the registry of its data center (a restored core,
     /// tests).
     void restore(const UniqueAddress& node, bool cross_dc, Instant last);
 
     /// Forgets the detectors of every incarnation of an address, in both registries.
     void forget(const Address& address);
-    /// By the registry of the member's data center. A node not monitored is available.
+    /// Asks the registry of the member's data center. A node that is not monitored is available.
     bool is_available(const Member& member, Instant now) const noexcept;
-    /// Monitored and unavailable, of both registries, in UniqueAddress order: what a reaper may newly accuse.
+    /// The monitored nodes that are unavailable, of both registries, in UniqueAddress order: those that a
+    /// reaper may newly accuse.
     std::vector<UniqueAddress> unavailable(Instant now) const;
     bool is_monitoring(const UniqueAddress& node) const noexcept;
 
     /// protocol.md §12.7, for nodes this one monitors (is_active); others are ignored.
     void mark_dead(const UniqueAddress& node);
-    /// Takes mark_dead() back: its heartbeats alone judge it again.
+    /// Undoes mark_dead(): heartbeats alone judge the node again.
     void unmark_dead(const UniqueAddress& node) noexcept;
     void on_handshake(const UniqueAddress& node, Instant now);
     bool is_active(const UniqueAddress& node) const noexcept;
 
-    /// How a peer looks, for status and metrics.
+    /// The view of one peer, for status and metrics.
     struct PeerHealth {
         UniqueAddress node;
         bool cross_dc = false;
@@ -80,7 +81,7 @@ public:
     /// Every active receiver, in UniqueAddress order (own data center first).
     std::vector<PeerHealth> peers(Instant now) const;
     std::int64_t sequence_nr() const noexcept { return sequence_nr_; }
-    /// How late the last tick was, beyond its interval; 0 when in time.
+    /// How late the last tick was, beyond its interval; 0 when on time.
     Duration last_tick_lateness() const noexcept { return lateness_; }
 
     const HeartbeatReceivers& own() const noexcept { return own_; }
@@ -92,7 +93,7 @@ private:
     void apply(Change change, std::vector<UniqueAddress>& nodes, Instant now);
     void send_all(std::span<const UniqueAddress> receivers, bool cross_dc, const Now& now, Effects& out);
     void note_lateness(Instant now, Effects& out);
-    /// Drops what is remembered about peers that are no longer active.
+    /// Forgets the data of peers that are no longer active.
     void follow_active();
 
     UniqueAddress self_;

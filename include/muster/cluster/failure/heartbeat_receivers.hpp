@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Whom this node heartbeats inside its data center (protocol.md §12.3).
+/// The receivers of this node's heartbeats inside its data center (protocol.md §12.3).
 #include <muster/cluster/failure/heartbeat_ring.hpp>
 #include <muster/cluster/failure/heartbeat_state.hpp>
 #include <optional>
@@ -10,8 +10,8 @@
 namespace muster {
 
 /// The receivers of this node's heartbeats across ring changes (protocol.md §12.3): those of the ring, and
-/// those that the ring no longer asks for but that were unavailable when it moved. These are heartbeated
-/// until they answer or are removed, or their accusation could never be taken back.
+/// those that left it while they were unavailable. The latter are heartbeated until they answer or are
+/// removed; otherwise their accusation could never be withdrawn.
 class HeartbeatReceivers {
 public:
     HeartbeatReceivers(const UniqueAddress& self, const FailureDetectorSettings& settings,
@@ -20,7 +20,7 @@ public:
     /// Own data center only; adding a member again changes nothing. Each answers whether active() changed.
     bool add_members(std::span<const UniqueAddress> nodes, Instant now);
     bool remove_members(std::span<const UniqueAddress> nodes, Instant now);
-    /// As UnreachableMember / ReachableMember say.
+    /// Take what UnreachableMember and ReachableMember report.
     bool unreachable_members(std::span<const UniqueAddress> nodes, Instant now);
     bool reachable_members(std::span<const UniqueAddress> nodes, Instant now);
     bool add_member(const UniqueAddress& node, Instant now) { return add_members(std::span(&node, 1), now); }

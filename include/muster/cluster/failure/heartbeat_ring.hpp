@@ -24,8 +24,8 @@ public:
     /// `self` is on the ring from the start. `monitored_by` > 0.
     HeartbeatRing(const UniqueAddress& self, std::size_t monitored_by, RingHash hash = ring_hash);
 
-    /// Each takes any number of nodes, as one by one a whole cluster would cost its square. false when
-    /// nothing changed.
+    /// Each takes any number of nodes: adding a whole cluster one by one would take quadratic time. false
+    /// when nothing changed.
     bool add(std::span<const UniqueAddress> nodes);
     bool remove(std::span<const UniqueAddress> nodes);
     bool set_unreachable(std::span<const UniqueAddress> nodes);
@@ -39,12 +39,13 @@ public:
     bool is_unreachable(const UniqueAddress& node) const noexcept;
     std::size_t size() const noexcept { return ring_.size(); }
 
-    /// Whom `sender` (on the ring) heartbeats: with few members everybody else; otherwise successors until
-    /// `monitored_by` reachable ones are found. Unreachable ones on the way come along without counting while
-    /// the collection is small, so that after mass crashes somebody still monitors every dead node and the
+    /// The receivers of `sender` (on the ring): with few members all others; otherwise successors until
+    /// `monitored_by` reachable ones are found. Unreachable ones on the way are included without counting
+    /// while the collection is small, so that after mass crashes every dead node still has a monitor and the
     /// leader can remove it. In UniqueAddress order.
     std::vector<UniqueAddress> receivers(const UniqueAddress& sender) const;
-    /// Whose receivers `subject` is among, in UniqueAddress order. Costs what there are, not the ring.
+    /// The nodes that have `subject` among their receivers, in UniqueAddress order. Cost grows with their
+    /// number, not with the ring.
     std::vector<UniqueAddress> monitors(const UniqueAddress& subject) const;
 
 private:

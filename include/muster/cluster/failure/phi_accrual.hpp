@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Failure detectors as values (protocol.md §12.5, §12.6): they are told when a heartbeat came and what time
-/// it is, and judge silence. One owner thread each; nothing here reads a clock.
+/// Failure detectors as values (protocol.md §12.5, §12.6): they take the times of heartbeats and the current
+/// time, and judge silence. One owner thread each; nothing here reads a clock.
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -21,12 +21,12 @@ double phi(double time_diff_ms, double mean_ms, double std_deviation_ms) noexcep
 /// The last `max_sample_size` intervals in whole milliseconds with running sums: mean and variance cost O(1).
 class HeartbeatHistory {
 public:
-    /// Longer intervals are recorded as this, so that the sum of squares cannot overflow.
+    /// Longer intervals are clamped to this, so that the sum of squares cannot overflow.
     static constexpr std::chrono::milliseconds interval_max{10'000'000};
     static constexpr std::size_t samples_max = heartbeat_samples_max;
 
     explicit HeartbeatHistory(std::size_t max_sample_size) noexcept;
-    /// The oldest sample goes when the history is full. Negative intervals count as 0.
+    /// Drops the oldest sample when the history is full. Negative intervals count as 0.
     void add(std::chrono::milliseconds interval);
 
     std::size_t size() const noexcept { return samples_.size(); }
@@ -45,7 +45,7 @@ private:
     std::uint64_t sum_of_squares_ = 0;
 };
 
-/// What a detector made of a heartbeat.
+/// The effect of a heartbeat on a detector.
 struct HeartbeatRecorded {
     bool recorded = false;                ///< the interval went into the statistics
     std::chrono::milliseconds interval{}; ///< since the previous heartbeat; 0 for the first
@@ -56,20 +56,22 @@ struct HeartbeatRecorded {
 class PhiAccrualFailureDetector {
 public:
     /// Uses threshold, max_sample_size, min_std_deviation, acceptable_heartbeat_pause and, as first estimate,
-    /// heartbeat_interval. ENSUREs the ranges stated there (ClusterSettings::validate reports them politely).
+    /// heartbeat_interval. ENSUREs the ranges stated there (ClusterSettings::validate reports them as
+    /// errors).
     explicit PhiAccrualFailureDetector(const FailureDetectorSettings& settings = {});
 
     /// The first heartbeat brings two bootstrap samples. The interval that ends an outage is not recorded:
     /// one long gap would inflate the deviation for the next thousand heartbeats.
     HeartbeatRecorded heartbeat(Instant now);
-    /// The peer is alive but the time since its last heartbeat means nothing (protocol.md §12.7).
+    /// Restarts the clock for a peer that is alive although the time since its last heartbeat means nothing
+    /// (protocol.md §12.7).
     void heartbeat_unrecorded(Instant now);
 
     /// 0 before the first heartbeat.
     double phi(Instant now) const noexcept;
-    /// phi below the threshold; true before the first heartbeat.
+    /// Whether phi is below the threshold; true before the first heartbeat.
     bool is_available(Instant now) const noexcept { return phi(now) < threshold_; }
-    /// A heartbeat was seen.
+    /// Whether a heartbeat was seen.
     bool is_monitoring() const noexcept { return last_.has_value(); }
     std::optional<Instant> last_heartbeat() const noexcept { return last_; }
     const HeartbeatHistory& history() const noexcept { return history_; }
@@ -98,7 +100,7 @@ public:
 
     HeartbeatRecorded heartbeat(Instant now);
     void heartbeat_unrecorded(Instant now) { last_ = now; }
-    /// Strictly before last heartbeat + interval + pause; true before the first heartbeat.
+    /// Whether `now` is before last heartbeat + interval + pause; true before the first heartbeat.
     bool is_available(Instant now) const noexcept { return !last_ || now < *last_ + patience_; }
     bool is_monitoring() const noexcept { return last_.has_value(); }
     std::optional<Instant> last_heartbeat() const noexcept { return last_; }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Do two nodes have the settings that must agree? (protocol.md §5.5.) Only digests of values travel, never
-/// values.
+/// The check that two nodes agree on the settings that must be equal (protocol.md §5.5). Only digests of
+/// values travel, never values.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,8 +33,8 @@ enum class KeyDifference : std::uint8_t {
     Warn,   ///< on both sides: the setting decides when, or for how long
 };
 
-/// An application's own check: gets the digests the peer sent and the own ones of the same keys (an absent
-/// key is absent there); returns the keys in conflict.
+/// An application's own check: takes the digests that the peer sent and this node's digests of the same keys
+/// (an absent key is absent there); returns the keys in conflict.
 struct ConfigChecker {
     std::vector<std::string> required_keys;
     std::function<std::vector<std::string>(const ConfigDigests& theirs, const ConfigDigests& own)> conflicts;
@@ -43,14 +43,14 @@ struct ConfigChecker {
 /// The own settings that take part in the join check, and the checkers over them. A value; not thread-safe.
 class ConfigCompat {
 public:
-    /// No settings, no checker: every check is Unchecked.
+    /// Without settings and checker: every check is Unchecked.
     ConfigCompat() = default;
     /// The built-in checker: equal downing provider; equal active strategy and weights where both sides have
     /// them.
     static ConfigCompat cluster(std::string provider, std::optional<std::string> strategy = {},
                                 std::optional<std::string> weights = {});
 
-    /// Own value of a key in its canonical text form; replaces an earlier one.
+    /// Sets this node's value of a key in its canonical text form; replaces an earlier one.
     void set(std::string key, std::string_view value);
     /// Compares `key` in every join.
     void require(std::string key, KeyPresence presence, KeyDifference difference = KeyDifference::Refuse);
@@ -59,18 +59,18 @@ public:
     void add_sensitive(std::string prefix);
 
     bool has_checkers() const noexcept { return !required_.empty() || !checkers_.empty(); }
-    /// What a joiner sends: own digests of all required keys, without sensitive ones. Sorted by key.
+    /// The digests that a joiner sends: of all required keys, without sensitive ones. Sorted by key.
     ConfigDigests required_digests() const;
-    /// What a member answers with: own digests of the keys of `theirs`, without sensitive ones. Sorted by
-    /// key.
+    /// The digests that a member answers with: its own for the keys of `theirs`, without sensitive ones.
+    /// Sorted by key.
     ConfigDigests own_digests_for(const ConfigDigests& theirs) const;
 
     struct Outcome {
         ConfigCheck check = ConfigCheck::Unchecked;
         std::vector<std::string> conflicts; ///< keys, sorted, unique
-        std::vector<std::string> warnings;  ///< keys that differ and do not hinder, likewise
+        std::vector<std::string> warnings;  ///< keys that differ without refusing the join, likewise
     };
-    /// Compares what a peer sent with the own settings, by all checkers.
+    /// Compares a peer's digests with the own settings, by all checkers.
     Outcome check(const ConfigDigests& theirs) const;
 
 private:

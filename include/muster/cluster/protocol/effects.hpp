@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What the pure values of this layer answer with: a list of effects, carried out in order by the node
-/// (architecture.md, The protocol core).
+/// Effects, the output of this layer's pure values: the node carries them out in order (architecture.md, The
+/// protocol core).
 #include <chrono>
 #include <cstdint>
 #include <muster/cluster/protocol/messages.hpp>
@@ -14,8 +14,8 @@
 
 namespace muster {
 
-/// One-shot timers of the core. A timer is named by what it is for and, where there are many, by a number the
-/// core chose.
+/// One-shot timers of the core, named by purpose and, where there are many of one, by a number that the core
+/// chose.
 enum class CoreTimer : std::uint8_t {
     GossipSpeedUp,        ///< the extra rounds at 1/3 and 2/3 (protocol.md §6.5)
     ExpectFirstHeartbeat, ///< §12.3
@@ -34,15 +34,15 @@ struct TimerKey {
     auto operator<=>(const TimerKey&) const = default;
 };
 
-/// Why a node stops (protocol.md §17's reasons).
+/// Why a node stops (the reasons of protocol.md §17).
 enum class ShutdownReason : std::uint8_t {
     Leaving,
     Downed,
     JoinUnsuccessful,
     IncompatibleConfiguration,
     Requested,
-    LeaveUnfinished,  ///< the others did not let it go in time: it marked itself Down (protocol.md §11.1)
-    CannotStart,      ///< a setting cannot work, which only trying it showed: the lease (protocol.md §15.3)
+    LeaveUnfinished,  ///< the others did not release it in time: it marked itself Down (protocol.md §11.1)
+    CannotStart,      ///< a setting that only fails in use does not work: the lease (protocol.md §15.3)
     IncarnationSpent, ///< its counters were pushed so far that it must come back as another incarnation
                       ///< (protocol.md §2)
 };
@@ -71,8 +71,8 @@ struct Quarantine {
     UniqueAddress node;
     bool harmless{};
 };
-/// Find out whether exactly this incarnation answers at its address: on_link() says so (protocol.md §5.6). No
-/// answer is none.
+/// Find out whether exactly this incarnation answers at its address; on_link() reports an answer, and nothing
+/// reports its absence (protocol.md §5.6).
 struct Prove {
     UniqueAddress node;
 };
@@ -94,7 +94,7 @@ struct Count {
     std::string_view id;
     std::uint64_t n = 1;
 }; ///< adds to the counter of this name
-/// One decision of the resolver, self last: carry it out through ClusterCore::down, in one change.
+/// One decision of the resolver, self last, to be carried out through ClusterCore::down in one change.
 struct Down {
     std::vector<UniqueAddress> nodes;
 };

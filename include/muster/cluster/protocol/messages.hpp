@@ -47,13 +47,13 @@ struct Welcome {
     UniqueAddress to;
     GossipPtr gossip;
 };
-/// Advisory: why the joiner has to wait (protocol.md §5.6 rule 4).
+/// Advisory: tells the joiner why it has to wait (protocol.md §5.6 rule 4).
 struct JoinDeferred {
     UniqueAddress from;
     UniqueAddress to;
     std::string reason;
 };
-/// The joining incarnation was removed: it must restart.
+/// Tells a joining incarnation that it was removed and must restart.
 struct JoinRefused {
     UniqueAddress from;
     UniqueAddress to;
@@ -113,8 +113,8 @@ using ClusterMessage = std::variant<InitJoin, InitJoinAck, InitJoinNack, Join, W
 /// The message's name: "GossipEnvelope". For logs and counters.
 std::string_view name_of(const ClusterMessage& message) noexcept;
 
-/// Whom a message is for: an address (whoever runs there), or exactly one incarnation (else it is dropped and
-/// counted).
+/// The receiver of a message: an address (any incarnation there), or exactly one incarnation (otherwise the
+/// message is dropped and counted).
 struct Destination {
     Address address;
     std::optional<Uid> uid;
@@ -125,19 +125,18 @@ struct Destination {
 
 /// What happened to a connection with an incarnation: the raw material of evidence (protocol.md §12.7). Every
 /// connection reports Established or Accepted once and then exactly one of the three ends; the core counts
-/// them to know whether any connection with that incarnation is open. Who dialled matters: an incarnation
-/// that was dialled at its address has proven to live there, one that connects only says so (protocol.md
-/// §5.6).
+/// them to know whether any connection with that incarnation is open. The direction matters: an incarnation
+/// that was dialled at its address has proven that it runs there; one that connects only claims it
+/// (protocol.md §5.6).
 enum class LinkEvent : std::uint8_t {
     Established, ///< this node dialled the address, and exactly this incarnation shook hands
     EndedWithoutGoodbye,
     GoodbyeLink,      ///< idle, lane close, or given up in silence (a time-out): says nothing
-    GoodbyeStopping,  ///< the process says it stops
+    GoodbyeStopping,  ///< the process announced that it stops
     ReconnectRefused, ///< an attempt to reach it again was refused by all resolved addresses
     OtherIncarnation, ///< a handshake at its address named another uid
     Accepted,         ///< this incarnation, as it calls itself, connected to this node
-    Answered, ///< asked at its address who lives there, exactly this incarnation answered; no connection is
-              ///< left of it
+    Answered,         ///< exactly this incarnation answered a probe of its address; no connection remains
 };
 
 } // namespace muster

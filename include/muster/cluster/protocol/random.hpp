@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Random choices from a source that is handed in. The algorithms are muster's own, so one seed gives one run
-/// with every standard library.
+/// Random choices from an injected source. The algorithms are muster's own, so a seed gives the same run with
+/// every standard library.
 #include <cstddef>
 #include <cstdint>
 #include <functional>

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-/// Samples of one failure detector: with more their sum of squares could overflow.
+/// The most samples of one failure detector: with more their sum of squares could overflow.
 inline constexpr std::size_t heartbeat_samples_max = 100'000;
 
 /// Settings of the phi accrual detector inside a data center (protocol.md §12.5).
@@ -37,7 +37,7 @@ struct MultiDcSettings {
     std::chrono::milliseconds expected_response_after{1000};
 };
 
-/// muster's own: eager gossip and evidence (protocol.md §6.6, §12.7). Off together is the classic preset.
+/// muster's own: eager gossip and evidence (protocol.md §6.6, §12.7). The classic preset has both off.
 struct EagerSettings {
     bool eager_gossip = true;
     bool death_evidence = true;
@@ -46,7 +46,7 @@ struct EagerSettings {
     std::chrono::milliseconds interval_min{5};
     std::chrono::milliseconds join_batch{10};
     std::chrono::milliseconds evidence_rank_delay{15};
-    /// > 0. When the connections with more than half of the watched nodes end within it, this node doubts
+    /// > 0. When connections with more than half of the watched nodes end within this time, the node suspects
     /// itself (protocol.md §12.7).
     std::chrono::milliseconds evidence_window{1000};
 };
@@ -57,7 +57,7 @@ struct ClusterSettings {
     std::vector<Address> seed_nodes;
     std::chrono::milliseconds seed_node_timeout{5000};
     bool seed_refused_is_nack = true;
-    /// Ask again this long after a seed's Nack or refused connection, and after JoinDeferred (muster's own;
+    /// The delay before asking again after a seed's Nack, a refused connection or JoinDeferred (muster's own;
     /// absent in the classic preset, where only seed_node_timeout and retry_unsuccessful_join_after repeat).
     /// > 0.
     std::optional<std::chrono::milliseconds> seed_ask_again_after{std::chrono::milliseconds{250}};
@@ -71,9 +71,9 @@ struct ClusterSettings {
     std::vector<std::string> roles;
     AppVersion app_version;
     bool run_coordinated_shutdown_when_down = true;
-    /// A node that leaves stays a full member until it may go (muster's own, protocol.md §11.1: a leave
-    /// beside a crash is held back, ExitingConfirmed is repeated until it is answered, a member that said
-    /// Goodbye{stopping} holds nobody up). Off in the classic preset.
+    /// Whether a leaving node stays a full member until it may go (muster's own, protocol.md §11.1: a crash
+    /// delays a leave, ExitingConfirmed is repeated until it is answered, and nobody waits for a member that
+    /// sent Goodbye{stopping}). Off in the classic preset.
     bool patient_leave = true;
     std::size_t min_nr_of_members = 1; ///< > 0
     std::map<std::string, std::size_t> role_min_nr_of_members;
@@ -85,9 +85,9 @@ struct ClusterSettings {
     std::optional<std::chrono::milliseconds> publish_stats_interval;
     double gossip_different_view_probability = 0.8;             ///< [0, 1]
     std::size_t reduce_gossip_different_view_probability = 400; ///< nodes
-    /// A join that would bring the encoded gossip above so many bytes is put off (JoinDeferred, protocol.md
-    /// §5.6 Room); the joiner asks again. At least 1024. Absent: a quarter of the transport's largest frame,
-    /// which is also the most that ClusterRemoteAdapter takes.
+    /// A join that would bring the encoded gossip above this many bytes is deferred (JoinDeferred,
+    /// protocol.md §5.6 Room); the joiner asks again. At least 1024. Absent: a quarter of the transport's
+    /// largest frame, which is also the most that ClusterRemoteAdapter takes.
     std::optional<std::size_t> gossip_bytes_max;
     std::chrono::milliseconds prune_gossip_tombstones_after{std::chrono::hours{24}};
     FailureDetectorSettings failure_detector;

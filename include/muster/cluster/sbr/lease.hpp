@@ -12,18 +12,18 @@
 
 namespace muster {
 
-/// What came of a lease operation.
+/// The outcome of a lease operation.
 enum class LeaseOutcome : std::uint8_t {
-    Held,    ///< check: this owner has it. acquire: this owner has it now
-    NotHeld, ///< check: this owner does not have it. acquire: somebody else does. release: it is free of this
-             ///< owner
-    Failed,  ///< the backend could not tell: treated as not obtained, a release is repeated
-    Watching, ///< acquire only: there is a grant, and nobody knows yet whether its owner still lives. Ask
+    Held,     ///< check: this owner has it. acquire: this owner has it now
+    NotHeld,  ///< check: this owner does not have it. acquire: another owner has it. release: this owner no
+              ///< longer has it
+    Failed,   ///< the backend could not tell: treated as not obtained, a release is repeated
+    Watching, ///< acquire only: whether the owner of the current grant still lives is not known yet. Ask
               ///< again
 };
 std::string_view to_string(LeaseOutcome outcome) noexcept;
 
-/// What came of it, and why. Made of a bare outcome where there is no more to say.
+/// An outcome with its reason. Converts from a bare outcome where there is no reason to give.
 struct LeaseAnswer {
     /// Somebody else's grant, as this owner's process has watched it so far.
     struct Watch {
@@ -35,10 +35,10 @@ struct LeaseAnswer {
 
     LeaseAnswer(LeaseOutcome came)
         : outcome(came) {} // NOLINT(google-explicit-constructor): done(LeaseOutcome::Held)
-    /// Failed. `permanent`: it will not mend itself, as a missing directory.
+    /// Failed. `permanent`: retrying will not help, as with a missing directory.
     static LeaseAnswer failed(Error why, bool permanent = false);
     operator LeaseOutcome() const noexcept { return outcome; } // NOLINT(google-explicit-constructor)
-    /// One sentence for log and decision record: what failed of what, or who has the lease. Empty when Held.
+    /// One sentence for log and decision record: what failed and why, or who has the lease. Empty when Held.
     std::string reason() const;
 
     LeaseOutcome outcome;
@@ -47,25 +47,25 @@ struct LeaseAnswer {
     std::optional<Watch> watch; ///< of Watching always, of NotHeld where the backend knows
 };
 
-/// One named lease for one owner. Operations may be asked on any thread, never throw and never block; `done`
+/// One named lease for one owner. Operations may be called on any thread, never throw and never block; `done`
 /// is called exactly once, on any thread, possibly before the call returns. A lease that is neither renewed
 /// nor released ends by itself (time to live), so a crashed owner does not keep it.
 class Lease {
 public:
     using Done = std::function<void(LeaseAnswer)>;
     virtual ~Lease() = default;
-    /// Can it work at all? Asked at start, before the node joins: a permanent failure ends the node then, and
-    /// not in the middle of a split. Outcomes as of check, which this is unless overridden.
+    /// Whether the lease can work at all. Asked at start, before the node joins: a permanent failure ends the
+    /// node then, and not in the middle of a split. Outcomes as of check(), which is the default.
     virtual void probe(Done done) { check(std::move(done)); }
-    /// Does this owner have it? Asked every quarter of the time to live from the node's start on, too: a
-    /// lease that knows a dead owner by an unchanged grant takes each check for a look at it.
+    /// Whether this owner has it. Also asked every quarter of the time to live from the node's start on: a
+    /// lease that recognises a dead owner by an unchanged grant observes the grant at each check.
     virtual void check(Done done) = 0;
-    /// Takes it when it is free, expired or already this owner's; then the time to live starts anew.
+    /// Takes the lease when it is free, expired or already this owner's; restarts the time to live.
     virtual void acquire(Done done) = 0;
-    /// Gives it back; NotHeld when done (also when it was not this owner's).
+    /// Gives the lease back; NotHeld when done (also when it was not this owner's).
     virtual void release(Done done) = 0;
-    /// Starts the time to live anew if this owner has it; does not take it otherwise. Ask every third of the
-    /// time to live while it is held.
+    /// Restarts the time to live if this owner has the lease; does not take it otherwise. Call it every third
+    /// of the time to live while the lease is held.
     virtual void renew(Done done) = 0;
     virtual std::chrono::milliseconds time_to_live() const noexcept = 0;
 };

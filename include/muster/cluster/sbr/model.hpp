@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The members of one data center as a resolver sees them: what a strategy decides on (protocol.md §15.2,
+/// The members of one data center as a resolver sees them: the input of a strategy (protocol.md §15.2,
 /// §15.4). Pure values.
 #include <muster/cluster/state/member.hpp>
 #include <muster/cluster/state/membership.hpp>
@@ -12,13 +12,13 @@
 
 namespace muster {
 
-/// Which statuses a count includes beyond the certain ones (protocol.md §15.2).
+/// Which uncertain statuses a count includes (protocol.md §15.2).
 struct SbrCounting {
     bool possibly_up = false;          ///< Joining and WeaklyUp too: the other side may have moved them up
     bool not_possibly_exiting = false; ///< without Leaving: the other side may have moved them to Exiting
 };
 
-/// Nodes with information flowing between them although some mark others unreachable (protocol.md §15.4).
+/// Nodes that still exchange information although some mark others unreachable (protocol.md §15.4).
 struct IndirectlyConnected {
     std::vector<UniqueAddress> by_cycle; ///< both observe and are observed; in UniqueAddress order
     std::vector<UniqueAddress> by_seen;  ///< of rows whose subject has seen the current gossip; likewise
@@ -30,23 +30,25 @@ struct IndirectlyConnected {
 class SbrModel {
 public:
     SbrModel(UniqueAddress self, std::string self_data_center);
-    /// From one moment of the membership: what the events up to it would have built.
+    /// Builds the model from one state of the membership, as the events up to it would have.
     static SbrModel from_state(const MembershipState& state);
 
     /// Adds or replaces. Each answers whether the member is of this data center.
     bool add(const Member& member);
-    /// Adds those that are not in the model, together, as one by one a whole cluster would cost its square.
+    /// Adds the members that are not in the model in one pass: one by one a whole cluster would take
+    /// quadratic time.
     void add_new(std::span<const Member> members);
     bool add_unreachable(const Member& member);
     bool add_reachable(const Member& member);
     bool remove(const Member& member) { return remove(std::span(&member, 1)) != 0; }
-    /// Together, as one by one half of a cluster would cost its square. How many were of this data center.
+    /// In one pass: one by one half of a cluster would take quadratic time. Returns how many were of this
+    /// data center.
     std::size_t remove(std::span<const Member> members);
     /// Keeps the negative rows whose ends are both in the model.
     void set_reachability(const Reachability& reachability);
     void set_seen_by(std::vector<UniqueAddress> seen_by);
-    /// Leaving and Exiting members that said Goodbye{stopping} (protocol.md §11.1), sorted: they count on no
-    /// side. They may be downed.
+    /// Leaving and Exiting members that sent Goodbye{stopping} (protocol.md §11.1), sorted: they count on no
+    /// side and may be downed.
     void set_departed(std::vector<UniqueAddress> departed) noexcept { departed_ = std::move(departed); }
     bool is_departed(const UniqueAddress& node) const noexcept;
 
@@ -61,25 +63,25 @@ public:
     const Reachability& reachability() const noexcept { return reachability_; }
     const std::vector<UniqueAddress>& seen_by() const noexcept { return seen_by_; }
 
-    /// The counted ones: never Down or Exiting; see SbrCounting. In Member order.
+    /// The members that count: never Down or Exiting; see SbrCounting. In Member order.
     std::vector<Member> members(SbrCounting counting = {}) const;
     std::vector<Member> reachable_members(SbrCounting counting = {}) const;
     std::vector<Member> unreachable_members(SbrCounting counting = {}) const;
     /// Joining and WeaklyUp.
     std::vector<Member> joining() const;
-    /// Who may be downed: counted or joining.
+    /// The members that may be downed: counted or joining.
     std::vector<UniqueAddress> downable() const;
 
-    /// From now on only who has seen the current gossip counts as indirectly connected. Who accused somebody
-    /// and then died is an end of rows in both directions, too, but nothing flows from it any more: for
-    /// everybody else it is as gone as whom it accused.
+    /// From now on only members that have seen the current gossip count as indirectly connected. A node that
+    /// accused another and then died also has rows in both directions, but no information comes from it any
+    /// more: it is as gone as the node it accused.
     void require_seen() noexcept { seen_required_ = true; }
     IndirectlyConnected indirectly_connected() const;
     bool has_indirectly_connected() const;
     /// The model in which the second decision of §15.4 is taken: without the rows among the indirectly
     /// connected and those with an end that cannot be downed; unreachable is what the remaining rows say.
     SbrModel without_indirectly_connected() const;
-    /// Nobody unreachable is left that counts: all are Down, Exiting or departed.
+    /// Whether no unreachable member counts any more: all are Down, Exiting or departed.
     bool all_unreachable_down_or_exiting() const noexcept;
 
 private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Who downs unreachable members (protocol.md §15.8).
+/// Downing providers, which decide on unreachable members (protocol.md §15.8).
 #include <chrono>
 #include <memory>
 #include <muster/cluster/sbr/settings.hpp>
@@ -9,13 +9,13 @@
 
 namespace muster {
 
-/// Whoever downs unreachable members, or does not (protocol.md §15.8). An application's own is given to a
-/// node as DaemonConfig::downing_provider, which says when it is asked and what becomes of its decisions.
-/// Immutable, so that nodes may share one. No function may throw.
+/// Decides whether to down unreachable members (protocol.md §15.8). DaemonConfig::downing_provider takes an
+/// application's own, and documents when it is asked and how its decisions are carried out. Immutable, so
+/// that nodes may share one. No function may throw.
 class DowningProvider {
 public:
     virtual ~DowningProvider() = default;
-    /// As in the setting cluster.downing-provider, which must be equal on all nodes: whoever joins with
+    /// The value of the setting cluster.downing-provider, which must be equal on all nodes: a joiner with
     /// another is refused.
     virtual std::string_view name() const noexcept = 0;
     /// How long higher layers wait after MemberRemoved of a downed member before they start its work
@@ -23,10 +23,10 @@ public:
     /// asked once, at the start.
     virtual std::chrono::milliseconds
     down_removal_margin(std::chrono::milliseconds configured) const noexcept = 0;
-    /// What it would do about this state if nothing changed any more. Pure: of the same state the same
-    /// answer, and no waiting.
+    /// The decision on this state if nothing changed any more. Pure: equal states get equal answers, without
+    /// waiting.
     virtual DowningDecision decide(const MembershipState& state) const = 0;
-    /// How long nothing may have changed before the node carries decide() out (stable-after of protocol.md
+    /// How long nothing must have changed before the node carries decide() out (stable-after of protocol.md
     /// §15.1). 0 to a year; asked once, at the start.
     virtual std::chrono::milliseconds stable_after() const noexcept { return std::chrono::seconds{20}; }
 };
@@ -56,7 +56,7 @@ public:
     /// Stay while everybody is reachable.
     DowningDecision decide(const MembershipState& state) const override;
     std::chrono::milliseconds stable_after() const noexcept override { return settings_.stable_after; }
-    /// Whom that decision downs, in UniqueAddress order.
+    /// The nodes that the decision downs, in UniqueAddress order.
     std::vector<UniqueAddress> nodes_to_down(const MembershipState& state) const;
 
     const std::shared_ptr<const DowningStrategy>& strategy() const noexcept { return strategy_; }
@@ -67,9 +67,9 @@ private:
     SbrSettings settings_;
 };
 
-/// Told when this side, as it sees itself, stops and starts again to be one that would survive. Edge
-/// triggered: each call is a change; the first can only be a loss. An application can stop taking writes at
-/// once instead of after stable-after. Registered with DaemonConfig::quorum_observers or
+/// Is told when this side, as far as the node knows, would no longer survive a split and when it would again.
+/// Edge-triggered: each call is a change; the first can only be a loss. So an application can stop taking
+/// writes at once instead of after stable-after. Registered with DaemonConfig::quorum_observers or
 /// ClusterDaemonHandle::add_quorum_observer, and called on the Runtime's thread: it must not throw nor wait,
 /// but may call the handle. Once the node itself is removed or stops there is no further call.
 class QuorumObserver {

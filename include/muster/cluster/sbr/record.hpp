@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What a decision of the resolver leaves behind: everything that went into it (protocol.md §15).
+/// The record of a resolver's decision, with everything that went into it (protocol.md §15).
 #include <cstdint>
 #include <muster/cluster/sbr/strategy.hpp>
 #include <muster/time.hpp>
@@ -11,9 +11,9 @@
 
 namespace muster {
 
-/// Why a decision was taken when it was.
+/// The trigger of a decision.
 enum class SbrTrigger : std::uint8_t {
-    Asked,               ///< somebody wanted to know (SbrRuntime::explain)
+    Asked,               ///< SbrRuntime::explain was called
     Stable,              ///< no change for stable-after
     Unstable,            ///< changes would not end (protocol.md §15.5)
     LeaseAlreadyHeld,    //

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// When to take the resolver's decision (protocol.md §15.1, §15.5, §15.6) and the life of its lease: a value
-/// that is told events and ticks and answers with effects.
+/// When the resolver decides (protocol.md §15.1, §15.5, §15.6), and the life of its lease: a value that takes
+/// events and ticks and answers with effects.
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -34,7 +34,7 @@ struct DownUnreachable {
 struct DownAll {
     std::vector<UniqueAddress> nodes;
 };
-/// The losing side, this one, goes (or only this node: quarantined by a remote one).
+/// This side loses and goes (or only this node, when a remote node has quarantined it).
 struct DownSelf {
     std::vector<UniqueAddress> nodes;
 };
@@ -61,62 +61,62 @@ inline constexpr std::string_view downed = "cluster.sbr.downed";
 
 /// The resolver of one node. Feed it every ClusterEvent in published order (from the empty state on:
 /// subscribe as events, or diff_events(nullptr, state)), tick() every SbrSettings::tick_interval, its timer,
-/// and what came of its lease operations. Effects: Down (self last), Record before them, LeaseCheck /
+/// and the outcomes of its lease operations. Effects: Down (self last), Record before them, LeaseCheck /
 /// LeaseAcquire / LeaseRelease, SetTimer / CancelTimer of CoreTimer::LeaseDelay, Log, Count. One thread.
 class SbrRuntime {
 public:
     /// `settings` must be valid (ENSURE).
     SbrRuntime(UniqueAddress self, std::string self_data_center, SbrSettings settings);
-    /// With a strategy of one's own; `settings` gives times, lease and dry-run.
+    /// The same with an application's own strategy; `settings` gives times, lease and dry-run.
     SbrRuntime(UniqueAddress self, std::string self_data_center,
                std::shared_ptr<const DowningStrategy> strategy, SbrSettings settings);
 
     void on_event(const ClusterEvent& event, const Now& now, Effects& out);
-    /// The same for all that was published together, which costs less and shows observers no states in
-    /// between.
+    /// The same for events that were published together; costs less, and observers see no intermediate
+    /// states.
     void on_events(std::span<const ClusterEvent> events, const Now& now, Effects& out);
-    /// Leaving and Exiting members that said that they stop, sorted (ClusterCore::departed): before the
-    /// events that follow from it.
+    /// Takes the Leaving and Exiting members that announced their stop, sorted (ClusterCore::departed),
+    /// before the events that follow from it.
     void set_departed(std::vector<UniqueAddress> departed);
-    /// Takes the decision when it is due; acts on instability, responsible or not; releases the lease.
+    /// Decides when a decision is due; acts on instability even if not responsible; releases the lease.
     SbrAction tick(const Now& now, Effects& out);
-    /// LeaseDelay only; ignores others.
+    /// Takes LeaseDelay only; ignores others.
     SbrAction on_timer(TimerKey key, const Now& now, Effects& out);
     /// The answer to the effect with this generation; a stale one is ignored.
     SbrAction on_lease(std::uint64_t generation, const LeaseAnswer& answer, const Now& now, Effects& out);
-    /// A remote node told the transport that it has quarantined this one. If exactly that incarnation is a
-    /// member, this node goes at once (protocol.md §15.6).
+    /// A remote node reported that it has quarantined this one. If exactly that incarnation is a member, this
+    /// node goes at once (protocol.md §15.6).
     SbrAction quarantined_by_remote(const UniqueAddress& remote, const Now& now, Effects& out);
 
-    /// What would be decided right now, without doing it; Stay while everybody is reachable.
+    /// The decision that would be taken now, without carrying it out; Stay while everybody is reachable.
     SbrDecisionRecord explain(const Now& now) const;
-    /// Observers are told at the event that made the difference. They must not call back into this object.
+    /// Observers are told at the event that changed the answer. They must not call back into this object.
     void add_quorum_observer(std::shared_ptr<QuorumObserver> observer);
     void remove_quorum_observer(const std::shared_ptr<QuorumObserver>& observer);
 
     bool is_responsible() const noexcept { return is_leader_ && self_was_up_; }
     bool is_waiting_for_lease() const noexcept { return wait_.has_value(); }
-    /// One sentence about the lease that a decision waits for; empty: none does.
+    /// One sentence about the lease that a decision waits for; empty when none waits.
     std::string lease_wait(const Now& now) const;
-    /// Self was removed: nothing is done any more.
+    /// Whether self was removed; then the resolver does nothing more.
     bool is_stopped() const noexcept { return stopped_; }
-    /// As far as this node can see, its side would survive. Costs one decision.
+    /// Whether this node's side would survive, as far as it can see. Costs one decision.
     bool has_quorum() const;
     const SbrModel& model() const noexcept { return model_; }
     const SbrSettings& settings() const noexcept { return settings_; }
     const DowningStrategy& strategy() const noexcept { return *strategy_; }
 
-    /// Events kept while waiting for the lease; one more fails the wait (the safe side).
+    /// The most events kept while waiting for the lease; one more fails the wait, which is safe.
     static constexpr std::size_t stash_max = 100'000;
 
 private:
-    /// protocol.md §15.5's statistics.
+    /// The statistics of protocol.md §15.5.
     struct Changes {
         Instant first{};
         Instant latest{};
         std::uint64_t count = 0;
     };
-    /// A lease decision on its way.
+    /// A decision that waits for the lease.
     struct LeaseWait {
         enum class Step : std::uint8_t { Checking, Delaying, Acquiring, Watching };
         DowningVerdict verdict;
@@ -127,7 +127,7 @@ private:
         Instant watched{};                       // when that was
         std::optional<Instant> watch_until;      // no later: then it counts as denied
     };
-    /// When to give the lease back.
+    /// When to release the lease.
     struct ReleaseWhen {
         std::vector<UniqueAddress> downed; // sorted; waits for their removal first
         std::optional<Instant> at;         // then until here
@@ -135,13 +135,14 @@ private:
     using Stashed = std::variant<ClusterEvent, UniqueAddress>; // an event, or who quarantined us
 
     void apply(const ClusterEvent& event, const Now& now, Effects& out);
-    /// Puts the members into the model that the events at the front say have come; how many events those are.
+    /// Adds the members that the events at the front announce to the model; returns the number of those
+    /// events.
     std::size_t arrived(std::span<const ClusterEvent> events);
     void joining(const Member& member, bool weakly_up, Effects& out);
     void up(const Member& member, const Now& now, Effects& out);
     void unreachable(const Member& member, const Now& now);
     void reachable(const Member& member, const Now& now);
-    /// Takes the removals at the front of `events`; how many those are.
+    /// Applies the removals at the front of `events`; returns their number.
     std::size_t removed(std::span<const ClusterEvent> events, const Now& now);
     void forget_removed(std::span<const Member> gone, const Now& now);
     void warn_of_strategy(Effects& out);

@@ -25,7 +25,7 @@ struct SbrSettings {
         /// After max(4 s, 3/4 of stable-after) beyond stable-after.
         static Unstable on() noexcept { return Unstable(Mode::Derived, {}); }
         static Unstable off() noexcept { return Unstable(Mode::Off, {}); }
-        /// That long beyond stable-after; > 0. At most stable-after is recommended.
+        /// A time beyond stable-after; > 0, and at most stable-after recommended.
         static Unstable after(std::chrono::milliseconds limit) noexcept {
             return Unstable(Mode::After, limit);
         }
@@ -39,21 +39,21 @@ struct SbrSettings {
         std::chrono::milliseconds limit_;
     };
 
-    /// Who goes when nodes call each other unreachable while information still flows (protocol.md §15.4), or
-    /// keep changing their minds about it (§15.5).
+    /// Which members are downed when nodes call each other unreachable while information still flows
+    /// (protocol.md §15.4), or when reachability keeps changing (§15.5).
     enum class Indirect : std::uint8_t {
-        /// As in Pekko and in the classic preset: everybody at either end of such a row; of changes that do
-        /// not end, everybody.
+        /// As in Pekko and in the classic preset: everybody at either end of such a row; on instability,
+        /// everybody.
         All,
-        /// The few that explain all of it (sbr/blame.hpp), if there are such and the others are certainly a
-        /// majority; else as All.
+        /// The few members that explain all of it (sbr/blame.hpp), if there are such and the others are
+        /// certainly a majority; otherwise as All.
         Blamed,
     };
 
     std::string strategy = "keep-majority";         ///< one of sbr_strategy_names()
     std::chrono::milliseconds stable_after{20'000}; ///< >= 0; see recommended_stable_after
     Unstable down_all_when_unstable = Unstable::on();
-    /// split-brain-resolver.indirectly-connected: "all" or "blamed". To be the same on all nodes.
+    /// split-brain-resolver.indirectly-connected: "all" or "blamed". Must be equal on all nodes.
     Indirect indirect = Indirect::Blamed;
     /// Only members with this role count (keep-majority, static-quorum, keep-oldest, lease-majority); "":
     /// all.
@@ -72,19 +72,19 @@ struct SbrSettings {
     std::string lease_name;                                           ///< "": default_lease_name(cluster)
     std::chrono::milliseconds acquire_lease_delay_for_minority{2000}; ///< >= 0
     std::chrono::milliseconds release_after{40'000};                  ///< >= 0
-    /// A lease operation not answered for so long has failed; > 0.
+    /// A lease operation that is not answered within this time has failed; > 0.
     std::chrono::milliseconds lease_operation_timeout{5000};
     /// Decide and record, but down nobody and ask for no lease.
     bool dry_run = false;
 
-    /// The first setting that cannot work: Errc::invalid_argument, subject "setting
-    /// split-brain-resolver.<name>" (or the strategy's own sub-setting), advice what would be right.
+    /// The first setting that cannot work: Errc::invalid_argument, with "setting split-brain-resolver.<name>"
+    /// (or the strategy's own sub-setting) as subject and a right value as advice.
     result<void> validate() const;
     /// The strategy these settings name; the error of validate() otherwise.
     result<std::shared_ptr<const DowningStrategy>> make_strategy() const;
     /// validate() for a strategy of the application's own (DaemonConfig::downing_strategy), which these
-    /// settings give times, lease and dry-run. Its name is a label of its own, none of sbr_strategy_names().
-    /// `strategy` and what only the built-in ones read stay as they are by default: nobody would read them.
+    /// settings give times, lease and dry-run. Its name must not be one of sbr_strategy_names(). `strategy`
+    /// and the settings that only built-in strategies read must keep their defaults: nothing would read them.
     result<void> validate_with(const DowningStrategy& own) const;
     RoleWeights role_weights() const;
     /// Canonical values for the join check (protocol.md §5.5): strategy, and weights.
@@ -97,7 +97,7 @@ struct SbrSettings {
     /// split-brain-resolver.own-strategy.
     std::map<std::string, std::string> config_deciding_with(const DowningStrategy& own,
                                                             std::string_view cluster_name) const;
-    /// Those that decide when, and dry-run: a difference is worth a warning.
+    /// The settings that decide when to act, and dry-run: a difference is worth a warning.
     std::map<std::string, std::string> config_timing() const;
 
     static constexpr std::chrono::milliseconds tick_interval{1000};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Which side of a split survives (protocol.md §15.2 to §15.4): the strategies, and whom their decisions
-/// down. Pure values; the runtime around them is in runtime.hpp.
+/// Which side of a split survives (protocol.md §15.2 to §15.4): the strategies, and the nodes that their
+/// decisions down. Pure values; the runtime around them is in runtime.hpp.
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -21,10 +21,10 @@ namespace muster {
 enum class DowningDecision : std::uint8_t {
     DownUnreachable, ///< this side survives
     DownAll,         ///< nobody survives
-    DownSelf, ///< the losing side, this one, goes: all of it, not only this node (§15.2: DownReachable)
-    Stay,     ///< nothing to do
+    DownSelf,        ///< this side loses, and all of it goes, not only this node (§15.2: DownReachable)
+    Stay,            ///< nothing to do
     DownIndirectlyConnected,
-    ReverseDownIndirectlyConnected, ///< what a denied lease makes of the one before
+    ReverseDownIndirectlyConnected, ///< the outcome of the previous one when the lease is denied
     AcquireLeaseAndDownUnreachable,
     AcquireLeaseAndDownIndirectlyConnected,
     DownSelfQuarantinedByRemote,
@@ -42,7 +42,7 @@ constexpr bool needs_lease(DowningDecision d) noexcept {
     return d == DowningDecision::AcquireLeaseAndDownUnreachable ||
            d == DowningDecision::AcquireLeaseAndDownIndirectlyConnected;
 }
-/// What becomes of a lease decision when the lease is not obtained; other decisions stay.
+/// The decision that replaces a lease decision when the lease is not obtained; other decisions stay.
 DowningDecision reverse_of(DowningDecision decision) noexcept;
 
 /// How much a member counts (protocol.md §15.3, role-weighted quorum): the highest weight among its roles
@@ -58,45 +58,44 @@ struct RoleWeights {
     bool operator==(const RoleWeights&) const = default;
 };
 
-/// What a strategy says about one model, with what it counted to get there.
+/// A strategy's decision on one model, with the counts behind it.
 struct DowningVerdict {
     DowningDecision decision = DowningDecision::Stay;
     /// How long to wait before acquiring the lease, so that the majority wins it; lease decisions only.
     std::chrono::milliseconds acquire_delay{0};
-    /// Which rule it was: a sentence for people, a literal.
+    /// The rule that decided: a sentence for people, a literal.
     std::string_view rule;
     std::vector<UniqueAddress> counted_reachable;   ///< in Member order
     std::vector<UniqueAddress> counted_unreachable; ///< likewise
     std::uint64_t weight_reachable = 0;             ///< their weights; without weights their number
     std::uint64_t weight_unreachable = 0;
     std::optional<UniqueAddress> deciding_node; ///< lowest address, oldest or referee, where one decided
-    /// Of an indirect decision: only these of the indirectly connected go (SbrSettings::Indirect::Blamed);
-    /// empty: all.
+    /// For an indirect decision: only these of the indirectly connected are downed
+    /// (SbrSettings::Indirect::Blamed); empty: all.
     std::vector<UniqueAddress> blamed;
 };
 
 /// Decides for one side of a split. Pure: the same model gives the same verdict. Implementations are
-/// immutable, so safe to share between threads. An application's own is given to a node as
-/// DaemonConfig::downing_strategy.
+/// immutable, so safe to share between threads. DaemonConfig::downing_strategy takes an application's own.
 class DowningStrategy {
 public:
     virtual ~DowningStrategy() = default;
-    /// As in the setting split-brain-resolver.active-strategy. Whoever joins with another name is refused.
+    /// The value of the setting split-brain-resolver.active-strategy. A joiner with another name is refused.
     virtual std::string_view name() const noexcept = 0;
     /// Name and settings for logs and records: "keep-majority(role=backend)". The join check compares it for
     /// an application's own strategy, so it names every setting that decides who stays, in canonical text.
     virtual std::string describe() const { return std::string(name()); }
     virtual DowningVerdict decide(const SbrModel& model) const = 0;
-    /// A sentence when the model is one the strategy cannot keep its promise for; empty: fine.
+    /// Says, in a sentence, why the strategy cannot keep its promise for this model; empty when it can.
     virtual std::string warning(const SbrModel& model) const {
         static_cast<void>(model);
         return {};
     }
 };
 
-/// Keeps the side with more members (by weight), of equal ones the side with the lowest address. A second
-/// look assumes that the other side knows about members that came up or left meanwhile: when it might count
-/// itself the winner too, nobody stays.
+/// Keeps the side with more members (by weight); of equal sides the one with the lowest address. A second
+/// count assumes that the other side knows of members that came up or left meanwhile: when that side might
+/// also count itself the winner, nobody stays.
 class KeepMajorityStrategy : public DowningStrategy {
 public:
     explicit KeepMajorityStrategy(std::string role = {}, RoleWeights weights = {})
@@ -110,11 +109,11 @@ private:
     RoleWeights weights_;
 };
 
-/// Keeps the side with at least `quorum_size` members (by weight). Two such sides are excluded by never
-/// having more than 2 * quorum_size - 1; with more, nobody stays.
+/// Keeps the side with at least `quorum_size` members (by weight). Two such sides cannot exist with at most 2
+/// * quorum_size - 1 members; with more, nobody stays.
 class StaticQuorumStrategy : public DowningStrategy {
 public:
-    /// `quorum_size` >= 1 (ENSURE; SbrSettings::validate reports it politely).
+    /// `quorum_size` >= 1 (ENSURE; SbrSettings::validate reports it as an error).
     explicit StaticQuorumStrategy(std::uint64_t quorum_size, std::string role = {}, RoleWeights weights = {});
     std::string_view name() const noexcept override { return "static-quorum"; }
     std::string describe() const override;
@@ -127,7 +126,7 @@ private:
     RoleWeights weights_;
 };
 
-/// Keeps the side of the oldest member, unless that one is alone while the others are at least two.
+/// Keeps the side of the oldest member, unless it is alone and the others are at least two.
 class KeepOldestStrategy : public DowningStrategy {
 public:
     explicit KeepOldestStrategy(bool down_if_alone = true, std::string role = {})
@@ -141,12 +140,10 @@ private:
     std::string role_;
 };
 
-/// Keeps the side that can reach one given node. Simple, and a hazard: when the referee crashes everybody
-/// stops.
+/// Keeps the side that can reach one given node, the referee. When the referee crashes, every node stops.
 class KeepReferee : public DowningStrategy {
 public:
-    /// With fewer than `down_all_if_less_than_nodes` counted members beside and including the referee nobody
-    /// stays.
+    /// Nobody stays when fewer than `down_all_if_less_than_nodes` members count, the referee included.
     explicit KeepReferee(Address referee, std::size_t down_all_if_less_than_nodes = 1)
         : referee_(std::move(referee)), down_all_if_less_than_nodes_(down_all_if_less_than_nodes) {}
     std::string_view name() const noexcept override { return "keep-referee"; }
@@ -159,14 +156,14 @@ private:
     std::size_t down_all_if_less_than_nodes_;
 };
 
-/// Any split ends everybody: a new cluster is cheaper than a doubt.
+/// Downs everybody on any split, where a new cluster is preferred to an uncertain one.
 class DownAllStrategy : public DowningStrategy {
 public:
     std::string_view name() const noexcept override { return "down-all"; }
     DowningVerdict decide(const SbrModel& model) const override;
 };
 
-/// Whoever gets a lease from outside (lease.hpp) stays; the smaller side asks later.
+/// Keeps the side that obtains a lease from outside (lease.hpp); the smaller side asks later.
 class LeaseMajorityStrategy : public DowningStrategy {
 public:
     explicit LeaseMajorityStrategy(
@@ -196,16 +193,16 @@ private:
     std::shared_ptr<const DowningStrategy> inner_;
 };
 
-/// Whom a decision downs.
+/// The nodes that a decision downs.
 struct NodesToDown {
     std::vector<UniqueAddress> nodes;      ///< in UniqueAddress order
-    std::vector<UniqueAddress> additional; ///< those of them that only the second decision of §15.4 named
-    /// The second decision was indirect again, so everybody goes.
+    std::vector<UniqueAddress> additional; ///< the ones that only the second decision of §15.4 named
+    /// Whether the second decision was indirect again, so that everybody goes.
     bool conflict = false;
 };
-/// protocol.md §15.2's table, §15.4 included.
+/// Applies the table of protocol.md §15.2, §15.4 included.
 NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model, DowningDecision decision);
-/// The same, but of the indirectly connected only those the verdict blames, if it does.
+/// The same, but downs only those of the indirectly connected that the verdict blames, if it blames any.
 NodesToDown nodes_to_down(const DowningStrategy& strategy, const SbrModel& model,
                           const DowningVerdict& verdict);
 

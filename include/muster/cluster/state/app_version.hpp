@@ -19,7 +19,7 @@ public:
     const std::string& text() const noexcept { return text_; }
 
     friend std::strong_ordering operator<=>(const AppVersion& a, const AppVersion& b) noexcept;
-    /// By meaning: "1.2" == "1.2.0".
+    /// Compares by meaning: "1.2" == "1.2.0".
     friend bool operator==(const AppVersion& a, const AppVersion& b) noexcept { return (a <=> b) == 0; }
 
 private:

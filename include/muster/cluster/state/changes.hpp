@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The changes that a member makes to the gossip (protocol.md §2, §9.3, §10), as functions of what there is:
-/// the core and the helpers of compat/membership.hpp both make them.
+/// The changes that a member makes to the gossip (protocol.md §2, §9.3, §10), as pure functions shared by the
+/// core and the helpers of compat/membership.hpp.
 #include <muster/cluster/state/membership.hpp>
 #include <muster/time.hpp>
 #include <span>
@@ -19,13 +19,13 @@ std::vector<Member> to_leaving(const Gossip& gossip, const Address& node);
 /// Those of `members` that a Down changes (§10), in their order.
 std::vector<UniqueAddress> not_yet_down(std::span<const Member> members);
 
-/// The leader's actions carried out (§9.3): removals leave tombstones of this time, and what expired goes.
+/// Carries out the leader's actions (§9.3): removals leave tombstones of this time, expired tombstones go.
 /// Without the local change rule.
 Gossip apply_actions(const LeaderActions& actions, std::span<const UniqueAddress> expired_tombstones,
                      WallTime now, const Gossip& gossip);
 
-/// How a version that is known by its clock and id relates to one that is held: Before when it is older.
-/// Equal clocks with another id are concurrent (§2).
+/// How a version, known by its clock and id, relates to the held one: Before when it is older. Equal clocks
+/// with another id are concurrent (§2).
 VectorRelation compare_versions(const VectorClock& clock, const Hash128& version_id,
                                 const Gossip& held) noexcept;
 

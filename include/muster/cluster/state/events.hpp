@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What changed, as the application sees it (protocol.md §14): events, their diff, and the bus that delivers
-/// them.
+/// Changes as the application sees them (protocol.md §14): the events, and the diff that makes them.
 #include <chrono>
 #include <functional>
 #include <map>
@@ -43,13 +42,13 @@ struct MemberPreparingForShutdown {
 struct MemberReadyForShutdown {
     Member member;
 };
-/// `member` has status Removed; `previous` is what it was.
+/// `member` has status Removed; `previous` is its status before.
 struct MemberRemoved {
     Member member;
     MemberStatus previous{};
-    /// How long after this event to wait before somebody else does the member's work: where nobody reaches
-    /// it, it may go on for a while (down-removal-margin, protocol.md §15.7). 0: it left in order, or no
-    /// margin is set. The node fills it in; what ClusterCore and diff_events make has 0.
+    /// How long after this event to wait before another member takes over the removed member's work: cut off,
+    /// the removed member may go on for a while (down-removal-margin, protocol.md §15.7). 0: it left in
+    /// order, or no margin is set. The node fills it in; ClusterCore and diff_events leave 0.
     std::chrono::milliseconds removal_margin{0};
 };
 struct UnreachableMember {
@@ -77,7 +76,7 @@ struct Convergence {
     bool converged{};
 };
 struct ClusterShuttingDown {};
-/// Internal ones, which the resolver and tools need.
+/// Internal events, for the resolver and tools.
 struct MemberTombstonesChanged {
     std::vector<Tombstone> tombstones;
 };
@@ -98,7 +97,7 @@ using ClusterEvent =
 
 /// "MemberUp", ... For logs and JSON.
 std::string_view name_of(const ClusterEvent& event) noexcept;
-/// The member a member or reachability event is about, else nullptr.
+/// The subject of a member or reachability event, else nullptr.
 const Member* member_of(const ClusterEvent& event) noexcept;
 
 /// Everything published between two installed states, in exactly the order of protocol.md §14.1. Either side

@@ -35,7 +35,7 @@ private:
     std::vector<std::uint64_t> words_;
     std::size_t size_ = 0;
 };
-// Every gossip that is kept or on its way has one.
+// SeenSet stays this small: every gossip that is kept or in flight has one.
 static_assert(sizeof(SeenSet) == sizeof(std::vector<std::uint64_t>) + sizeof(std::size_t));
 
 /// A removed incarnation, which never comes back while this is remembered.
@@ -45,7 +45,7 @@ struct Tombstone {
     bool operator==(const Tombstone&) const = default;
 };
 
-/// Who has seen this version, and who cannot reach whom.
+/// The nodes that have seen this version, and the reachability table.
 struct GossipOverview {
     SeenSet seen;
     Reachability reachability;
@@ -53,10 +53,10 @@ struct GossipOverview {
 
 class Gossip {
 public:
-    /// The empty gossip: no members, nothing known.
+    /// The empty gossip: no members, no tombstones, no clock.
     Gossip();
     /// From parts in any order (decoding, tests). Errors: Errc::malformed naming the part when an invariant
-    /// of §2 is broken: a Removed member, a double member, seen / rows / versions of somebody who is no
+    /// of §2 is broken: a Removed member, a double member, seen / rows / versions of a node that is no
     /// member, a row newer than its observer's version, a counter above 2^62.
     static result<Gossip> from_parts(std::vector<Member> members, std::span<const UniqueAddress> seen,
                                      Reachability reachability, VectorClock version,
@@ -81,7 +81,7 @@ public:
     std::optional<std::size_t> index_of(const UniqueAddress& node) const noexcept;
     const Member* find(const UniqueAddress& node) const noexcept;
     bool has_member(const UniqueAddress& node) const noexcept { return find(node) != nullptr; }
-    /// All incarnations of an address.
+    /// The members at an address, one per incarnation.
     std::vector<Member> find_all(const Address& address) const;
     bool is_tombstoned(const UniqueAddress& node) const noexcept;
     bool seen_by(const UniqueAddress& node) const noexcept;
@@ -96,7 +96,7 @@ public:
     /// Hash of clock and content (not seen, not tombstone times). O(1).
     Hash128 version_id() const noexcept;
 
-    /// Replaces or adds the given members, keeps the rest and who has seen. ENSURE: each once, none Removed.
+    /// Replaces or adds the given members, keeps the rest and the seen set. ENSURE: each once, none Removed.
     Gossip update(std::span<const Member> changed) const;
     Gossip with_reachability(Reachability reachability) const;
     /// No change for a node that is no member; nor in only_seen, which then leaves seen empty.
@@ -109,7 +109,7 @@ public:
     /// Status Down and out of seen (§2). ENSURE that `node` is a member that may become Down.
     Gossip mark_down(const UniqueAddress& node) const { return mark_down(std::span(&node, 1)); }
     Gossip mark_down(std::span<const UniqueAddress> nodes) const;
-    /// Drops members with everything about them and leaves tombstones, also for nodes that are no members.
+    /// Drops these members with all their entries and leaves tombstones, also for nodes that are no members.
     Gossip remove(std::span<const UniqueAddress> nodes, WallTime now) const;
     /// Keeps only tombstones strictly younger than `limit`: the reference's rule (reference.md), by wall
     /// clocks. A leader prunes by without_tombstones().
@@ -132,7 +132,7 @@ private:
     template <class Predicate>
     Gossip without_tombstones_that(const Predicate& goes) const;
     void set_members(std::vector<Member> sorted);
-    /// Everything but the members, which are there.
+    /// Sets everything but the members, which are set already.
     result<Gossip> with_parts(SeenSet seen, Reachability reachability, VectorClock version,
                               std::vector<Tombstone> tombstones) &&;
 

@@ -18,7 +18,7 @@
 
 namespace muster {
 
-/// In the reference's order (reference.md; its wire indices), then the two that the reference lacks.
+/// The statuses in the reference's order (reference.md; its wire indices), then the two that it lacks.
 enum class MemberStatus : std::uint8_t {
     Joining,
     WeaklyUp,
@@ -26,7 +26,7 @@ enum class MemberStatus : std::uint8_t {
     Leaving,
     Exiting,
     Down,
-    Removed, ///< never stored in a gossip: only in events, and as the status of a node nobody knows
+    Removed, ///< never stored in a gossip: only in events, and as the status of an unknown node
     PreparingForShutdown,
     ReadyForShutdown,
 };
@@ -35,7 +35,7 @@ inline constexpr std::size_t member_status_count = 9;
 std::string_view to_string(MemberStatus status) noexcept;
 std::optional<MemberStatus> parse_member_status(std::string_view text) noexcept;
 
-/// protocol.md §1.3; the same status is always allowed (a no-op).
+/// Whether protocol.md §1.3 allows the change; the same status is always allowed (a no-op).
 bool transition_allowed(MemberStatus from, MemberStatus to) noexcept;
 /// The statuses `from` may become, Removed included, in enum order; without `from` itself.
 std::vector<MemberStatus> allowed_transitions(MemberStatus from);
@@ -44,7 +44,7 @@ std::vector<MemberStatus> allowed_transitions(MemberStatus from);
 inline constexpr std::string_view DC_ROLE_PREFIX = "dc-";
 /// The data center of a member without such a role.
 inline constexpr std::string_view DEFAULT_DC = "default";
-/// The role that says so: "dc-<name>".
+/// The role of a data center: "dc-<name>".
 std::string dc_role(std::string_view data_center);
 
 /// A set of statuses as bits (protocol.md §1.3's table).
@@ -64,15 +64,15 @@ inline constexpr StatusSet leader_status =
 inline constexpr StatusSet convergence_status = leader_status;
 inline constexpr StatusSet skip_unreachable = status_set(MemberStatus::Down, MemberStatus::Exiting);
 inline constexpr StatusSet remove_unreachable = skip_unreachable;
-/// Who may become Leaving (protocol.md §10).
+/// The statuses that may become Leaving (protocol.md §10).
 inline constexpr StatusSet may_leave =
     status_set(MemberStatus::Joining, MemberStatus::WeaklyUp, MemberStatus::Up,
                MemberStatus::PreparingForShutdown, MemberStatus::ReadyForShutdown);
-/// What a leader makes of a member of this status under convergence, once every other condition holds
-/// (protocol.md §9.3 step 2); nullopt: nothing, or its removal.
+/// The status that a leader gives to a member of this status under convergence, once every other condition
+/// holds (protocol.md §9.3 step 2); nullopt: no change, or removal.
 std::optional<MemberStatus> promoted(MemberStatus current) noexcept;
 
-/// One node of the cluster as everybody knows it. A handle to a shared immutable value (8 bytes): a change
+/// One node of the cluster as its members know it. A handle to a shared immutable value (8 bytes): a change
 /// makes a new one. Equality and order use unique_address only; same_content() compares everything. Safe to
 /// share between threads.
 class Member {
@@ -87,7 +87,7 @@ public:
     const UniqueAddress& unique_address() const noexcept { return rep_->node; }
     const Address& address() const noexcept { return rep_->node.address(); }
     MemberStatus status() const noexcept { return rep_->status; }
-    /// never_up until the leader numbers it on its way to Up.
+    /// never_up until the leader assigns a number when it moves the member to Up.
     std::int32_t up_number() const noexcept { return rep_->up_number; }
     /// Sorted, unique, with the dc- role.
     std::span<const std::string> roles() const noexcept { return rep_->identity->roles; }
@@ -101,7 +101,7 @@ public:
     /// Errc::illegal_transition naming node and both statuses when protocol.md §1.3 does not list it.
     result<Member> copy_with_status(MemberStatus status) const;
     Member copy_with_up_number(std::int32_t up_number) const;
-    /// Another member with the same roles and app version, whose memory it shares: how decoding a thousand
+    /// Another member with the same roles and app version, whose memory it shares: so decoding a thousand
     /// members of three kinds stores three role lists.
     Member with_same_identity(UniqueAddress node, MemberStatus status, std::int32_t up_number) const {
         return {std::move(node), rep_->identity, status, up_number};
@@ -127,7 +127,7 @@ public:
     }
 
 private:
-    /// What is fixed at join; shared by all versions of one member.
+    /// The fields that are fixed at join; shared by all versions of one member.
     struct Identity : boost::intrusive_ref_counter<Identity, boost::thread_safe_counter> {
         std::vector<std::string> roles;
         std::string data_center;
@@ -158,8 +158,8 @@ const Member* youngest(std::span<const Member> members);
 /// Fallback leader order (protocol.md §1.4): others < WeaklyUp < Joining < Exiting < Down, then Member order.
 std::strong_ordering leader_status_ordering(const Member& a, const Member& b) noexcept;
 
-/// Of two copies of one member the one a merge keeps (protocol.md §1.5), with the lower up_number of both.
-/// Commutative, associative, idempotent. ENSURE that both are the same incarnation.
+/// The copy that a merge keeps of two copies of one member (protocol.md §1.5), with the lower up_number of
+/// both. Commutative, associative, idempotent. ENSURE that both are the same incarnation.
 Member highest_priority(const Member& a, const Member& b);
 
 } // namespace muster

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// MembershipState: the gossip as one node sees it, with every question one can ask of it (protocol.md §4.5,
-/// §8, §9).
+/// MembershipState: the gossip as one node sees it, with the queries on it (protocol.md §4.5, §8, §9).
 #include <chrono>
 #include <map>
 #include <muster/cluster/state/events.hpp>
@@ -14,20 +13,20 @@
 
 namespace muster {
 
-/// What the leader's actions depend on beside the state (protocol.md §9.3).
+/// The inputs of the leader's actions beside the state (protocol.md §9.3).
 struct LeaderActionInputs {
     /// Members that confirmed the end of their exiting tasks; sorted.
     std::vector<UniqueAddress> exiting_confirmed;
     std::size_t min_nr_of_members = 1;
     std::map<std::string, std::size_t> role_min_nr_of_members;
-    /// The whole cluster is being shut down: nobody is moved to Up or WeaklyUp any more.
+    /// Whether the whole cluster is being shut down: then nobody is moved to Up or WeaklyUp any more.
     bool preparing_for_shutdown = false;
     /// Tombstones that this node has known for prune-gossip-tombstones-after, by its own count (§2,
     /// Tombstones); sorted.
     std::vector<UniqueAddress> expired_tombstones;
 };
 
-/// What the leader of one data center would do at this moment. Both lists are in member order.
+/// The actions that the leader of one data center would take now. Both lists are in member order.
 struct LeaderActions {
     std::vector<Member> changed;        ///< with their new status and number
     std::vector<UniqueAddress> removed; ///< these leave tombstones
@@ -54,7 +53,7 @@ struct MembershipState {
     MemberStatus self_status() const noexcept;
     /// Whether the member belongs to the own data center.
     bool is_own_dc(const Member& member) const noexcept { return member.data_center() == self_data_center; }
-    /// Whether all members do: asked once, it saves loops over many members asking for each. O(1).
+    /// Whether all members do; spares loops a check per member. O(1).
     bool is_all_own_dc() const noexcept {
         return !latest().is_multi_dc() && (members().empty() || is_own_dc(members().front()));
     }
@@ -67,12 +66,12 @@ struct MembershipState {
     Reachability dc_reach_cross() const;
     Reachability reach_excl_downed() const;
 
-    /// Whether anybody who counts says that `node` cannot be reached: inside the own data center its members
-    /// that are not Down, about other data centers every member that is not Down. False for nodes that are no
-    /// members.
+    /// Whether an observer that counts says that `node` cannot be reached. For nodes of the own data center
+    /// its members that are not Down count, for other data centers every member that is not Down. False for
+    /// nodes that are no members.
     bool is_reachable_excluding_downed_observers(const UniqueAddress& node) const;
-    /// Nodes that some own-DC observer marks Unreachable make their data center unreachable (protocol.md
-    /// §13). Sorted names of other data centers.
+    /// Sorted names of the other data centers that are unreachable: those with a node that an observer of the
+    /// own data center marks Unreachable (protocol.md §13).
     std::vector<std::string> unreachable_data_centers() const;
 
     /// protocol.md §8; `exiting_confirmed` sorted.
@@ -99,15 +98,15 @@ struct MembershipState {
     /// The cross_dc_connections oldest members of every data center, oldest first (protocol.md §7).
     std::map<std::string, std::vector<Member>, std::less<>> top_oldest_per_dc() const;
 
-    /// What actions_on_convergence does (protocol.md §9.3 steps 1 and 2). The caller knows that self is the
-    /// leader and that convergence holds.
+    /// The actions of actions_on_convergence (protocol.md §9.3 steps 1 and 2). The caller ensures that self
+    /// is the leader and that convergence holds.
     LeaderActions leader_actions(const LeaderActionInputs& inputs) const;
     /// Own-DC Joining members that a leader without convergence makes WeaklyUp (§9.4), with that status.
     std::vector<Member> joining_to_weakly_up(const LeaderActionInputs& inputs) const;
 
     /// Members with status Up, in member order.
     std::vector<Member> up_members() const;
-    /// Members about whom somebody has a negative row, in member order.
+    /// Members that are the subject of a negative row, in member order.
     std::vector<UniqueAddress> unreachable_addresses() const;
     std::size_t member_count() const noexcept { return members().size(); }
 };

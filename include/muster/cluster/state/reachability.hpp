@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Who says whom it cannot reach (protocol.md §4).
+/// The reachability table: which observers cannot reach which subjects (protocol.md §4).
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -39,7 +39,7 @@ public:
     Reachability();
     /// From parts in any order (decoding, tests).
     Reachability(std::vector<Record> records, std::vector<Version> versions);
-    /// The same table; where most of it is that of `like`, as in the next version of a gossip, it costs less.
+    /// The same table; costs less where most of it equals `like`, as in the next version of a gossip.
     Reachability(std::vector<Record> records, std::vector<Version> versions, const Reachability& like);
 
     /// The change rule of §4.2 by name. Terminated is final per observer.
@@ -53,7 +53,7 @@ public:
     Reachability merge(std::span<const UniqueAddress> allowed, const Reachability& other) const;
     Reachability remove(std::span<const UniqueAddress> nodes) const;
     Reachability remove_observers(std::span<const UniqueAddress> nodes) const;
-    /// Rows for which `keep` holds; versions stay.
+    /// The table with only the rows for which `keep` holds; versions stay.
     Reachability filter(const std::function<bool(const Record&)>& keep) const;
 
     ReachabilityStatus status(const UniqueAddress& observer, const UniqueAddress& subject) const noexcept;
@@ -85,8 +85,8 @@ public:
     /// Same shared rows, or equal content.
     bool operator==(const Reachability& o) const noexcept;
 
-    /// The invariants of this class (ENSURE): sorted, unique, every row's version at most its observer's, the
-    /// digest right.
+    /// Checks the invariants of this class (ENSURE): sorted, unique, every row's version at most its
+    /// observer's, digest right.
     void check() const;
 
 private:

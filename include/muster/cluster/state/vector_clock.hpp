@@ -24,10 +24,10 @@ public:
     };
 
     VectorClock() = default;
-    /// Entries in any order; a counter of 0 is dropped, of a double key the higher counter stays.
+    /// From entries in any order; drops a counter of 0, and keeps the higher counter of a double key.
     static VectorClock from_entries(std::vector<Entry> entries);
-    /// The same clock; where most entries are those of `like`, as of the next version of a gossip, it is
-    /// found sooner.
+    /// The same clock; costs less where most entries equal those of `like`, as in the next version of a
+    /// gossip.
     static VectorClock from_entries(std::vector<Entry> entries, const VectorClock& like);
 
     /// Increments the counter of `node`. (The reference's name, reference.md; protocol.md calls it inc.)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What happened in a World, for a person to look at.
+/// A record of a World's run, for people to read.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,9 +22,9 @@
 
 namespace muster::sim {
 
-/// Takes what happens as entries. Bounded: after `entries_max` no messages and notes are
-/// taken, after twice as many only lives and faults, after four times as many nothing, and the page says what
-/// is missing. One thread, as everything in sim.
+/// Records events of the run as entries. Bounded: after `entries_max` no messages and notes are recorded,
+/// after twice as many only lives and faults, after four times as many nothing; the page says what is
+/// missing. One thread, as everything in sim.
 class Recorder {
 public:
     struct Entry {
@@ -33,8 +33,8 @@ public:
             Status, ///< `node` sees `other` (or itself) with the status `text` ("Up", .., "Removed") from now
                     ///< on
             Reachability, ///< Begin: `node` calls `other` unreachable; End: it no longer does
-            Fault, ///< Begin: `text` befalls `node` (or everyone); End: it is over; Point: it befalls at this
-                   ///< instant
+            Fault, ///< Begin: fault `text` of `node` (or everyone) begins; End: it is over; Point: it happens
+                   ///< at this instant
             Message, ///< `text` from `node` to `other`, on its way for `length`; End: an attempt that was
                      ///< lost
             Note,    ///< anything else that a reader of `node`'s lane should find
@@ -45,7 +45,7 @@ public:
         std::size_t node = 0;               ///< whose lane; `everyone`: all lanes
         std::optional<std::size_t> other{}; ///< receiver of a message, subject of an observation
         std::string
-            text{}; ///< UTF-8; of a fault's End: the text of its Begin, or empty for all that befall `node`
+            text{}; ///< UTF-8; of a fault's End: the text of its Begin, or empty for all faults of `node`
         Phase phase = Phase::Point;
         Duration length{};
     };
@@ -55,18 +55,18 @@ public:
     explicit Recorder(std::size_t entries_max = 200'000) : entries_max_(entries_max) {}
     void add(Entry entry);
 
-    /// An event that `node` published, as the entries it means: statuses, who is unreachable for `node`
-    /// itself, the leader. `index_of` knows the machines of addresses; what is about others is left out.
+    /// Records an event that `node` published: statuses, nodes that are unreachable for `node` itself, the
+    /// leader. `index_of` maps addresses to machines; events about other addresses are left out.
     using IndexOf = std::function<std::optional<std::size_t>(const Address&)>;
     void add_event(Instant when, std::size_t node, const UniqueAddress& self, const ClusterEvent& event,
                    const IndexOf& index_of);
-    /// What the network did, from Network::on_trace(): what arrives is a message since it was sent, named by
-    /// its frames.
+    /// Records a network event from Network::on_trace(): an arrival becomes a message from its sending on,
+    /// named by its frames.
     using NodeOf = std::function<std::optional<std::size_t>(HostId)>;
     void add_trace(const TraceEvent& event, const NodeOf& node_of);
 
     const std::vector<Entry>& entries() const noexcept { return entries_; }
-    /// Entries that were not taken: in all, of one kind, and when that began.
+    /// Entries that were not recorded: in total, of one kind, and since when.
     std::size_t dropped() const noexcept;
     std::size_t dropped(Entry::Kind kind) const noexcept {
         return drops_[static_cast<std::size_t>(kind)].count;
@@ -86,7 +86,7 @@ private:
         Segment segment;
         std::string text;
     };
-    /// Where in a stream of frames a sender is.
+    /// The position of a sender in its stream of frames.
     struct FrameReader {
         std::array<std::byte, 4> header{};
         std::size_t header_bytes = 0; ///< of the header, so far

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// A run as data: what happens to whom and when. Drawn from a seed, written and read as JSON, and shrunk by
-/// leaving out.
+/// A run as data: faults, their nodes and their times. Drawn from a seed, written and read as JSON, shrunk by
+/// omission.
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -16,12 +16,12 @@
 
 namespace muster::sim {
 
-/// One thing done to the world. `nodes` are whom it befalls; what else is needed depends on the kind.
+/// One fault injected into the world. `nodes` are its targets; the other fields depend on the kind.
 struct Fault {
     enum class Kind : std::uint8_t {
         Start,    ///< first start of machines that were not there from the beginning
         Crash,    ///< SIGKILL; with `length`: and a restart at the same address after it
-        PowerOff, ///< as Crash, but nobody is told
+        PowerOff, ///< as Crash, but no peer is told
         Leave,   ///< gracefully; with `length`: and a new process at the same address that long after its end
         Pause,   ///< for `length`
         Stutter, ///< paused for `amount` ns, then running as long, and so on for `length`: late timers
@@ -55,15 +55,14 @@ struct Fault {
     bool operator==(const Fault&) const = default;
 };
 std::string_view to_string(Fault::Kind kind) noexcept;
-/// What befalls whom, for a person: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to
-/// 9".
+/// The fault as text for people: "slow: nodes 2, 4; 220 ms", without the times. Runs of nodes are "3 to 9".
 std::string describe(const Fault& fault);
 /// The same with when and for how long, as one line: "at 20 s for 60 s, slow: nodes 2, 4; 220 ms".
 std::string describe_with_times(const Fault& fault);
 std::optional<Fault::Kind> parse_fault_kind(std::string_view text) noexcept;
 
 struct Scenario {
-    /// How far the machines are from each other.
+    /// The distance between machines, as latency.
     enum class Distance : std::uint8_t {
         Lan,       ///< 100 us
         Metro,     ///< 0.5 to 5 ms
@@ -74,7 +73,7 @@ struct Scenario {
     std::string name; ///< of a named one
     std::uint64_t seed = 1;
     std::size_t nodes = 3;                  ///< 1 to nodes_max machines
-    std::size_t seed_nodes = 2;             ///< the first so many machines
+    std::size_t seed_nodes = 2;             ///< that many of the first machines
     std::size_t data_centers = 1;           ///< machine i is in data center i % data_centers
     std::string strategy = "keep-majority"; ///< of the resolver; also "none"
     std::string role;                       ///< of the strategy; every second machine has it, from 0
@@ -82,7 +81,7 @@ struct Scenario {
     bool unstable_guard = false; ///< down-all-when-unstable (protocol.md §15.5)
     bool classic = false;        ///< without eager gossip and evidence
     Distance distance = Distance::Lan;
-    std::uint32_t tells_per_second = 1;              ///< that each node sends to random others
+    std::uint32_t tells_per_second = 1;              ///< sent by each node to random others
     std::size_t association_bytes_max = 0;           ///< TcpTransportOptions; 0: the default
     Duration exiting_tasks{};                        ///< the exiting tasks of every node take up to that long
     Duration fault_time = std::chrono::seconds(120); ///< the time in which faults begin and end
@@ -92,33 +91,33 @@ struct Scenario {
 
     static constexpr std::size_t nodes_max = 1000;
 
-    /// Median 7 nodes and 3 virtual minutes, 60 nodes in 2 %. The same seed, the same scenario, everywhere.
+    /// Draws a scenario. Median 7 nodes and 3 virtual minutes, 60 nodes in 2 %. A seed gives the same
+    /// scenario everywhere.
     static Scenario draw(std::uint64_t seed);
-    /// One by name ("flip-flop", "mass-crash", ..), at `nodes` nodes. Errors: not_found, naming those there
-    /// are; invalid_argument for a number of nodes outside 3 to nodes_max.
+    /// A named scenario ("flip-flop", "mass-crash", ..) with `nodes` nodes. Errors: not_found, listing the
+    /// names; invalid_argument for a number of nodes outside 3 to nodes_max.
     static result<Scenario> named(std::string_view name, std::size_t nodes, std::uint64_t seed);
     static std::vector<std::string_view> names();
     std::string to_json() const;
     /// Errors: malformed or invalid_argument, with the field as subject.
     static result<Scenario> from_json(std::string_view text);
-    /// What from_json refuses, for scenarios made by hand.
+    /// The checks of from_json, for scenarios made by hand.
     result<void> validate() const;
 
-    // --- what may be expected of it
+    // --- what it promises
 
-    /// Machines that nothing ever befalls and that are on the winning side of everything: they must be
-    /// neither downed nor removed, nor stop. In index order; empty when the faults or the strategy
-    /// promise nobody anything.
+    /// Machines that no fault touches and that are always on the winning side: they must be neither downed
+    /// nor removed, nor stop. In index order; empty when the faults or the strategy promise nothing.
     std::vector<std::size_t> protected_nodes() const;
-    /// Whether the survivors may end as clusters that know nothing of each other: what befell them is no
-    /// clean partition, for which alone the strategies promise one side (protocol.md §19, 7).
+    /// Whether the survivors may end as separate clusters: their faults are no clean partition, for which
+    /// alone the strategies promise one side (protocol.md §19, 7).
     bool may_split() const;
-    /// Whether heartbeats come every second, or for so long not at all that no detector learns from it: then
-    /// a death is noticed as fast as protocol.md §12.5 says. Small single clusters only, in which everybody
-    /// monitors everybody.
+    /// Whether heartbeats come every second, or stop for so long that no detector learns from the gap: then a
+    /// death is noticed as fast as protocol.md §12.5 says. Only for small single clusters, in which all nodes
+    /// monitor each other.
     bool has_regular_heartbeats() const;
-    /// Whether bytes were changed on their way: there is no checksum above TCP's, so what a changed message
-    /// says is believed, and only robustness can be asked for.
+    /// Whether bytes were corrupted in flight: there is no checksum above TCP's, so nodes believe a corrupted
+    /// message, and only robustness can be demanded.
     bool corrupts() const;
 };
 
@@ -126,23 +125,23 @@ struct Outcome {
     std::uint64_t seed = 0;
     std::optional<std::string> broken; ///< the invariant's name
     std::string detail;
-    std::string scene; ///< when broken: what every node believed, and the end of its log; many lines
+    std::string scene; ///< when broken: the state of every node, and the end of its log; many lines
     Duration virtual_time{};
     std::uint64_t trace_hash = 0;
     std::uint64_t events = 0;   ///< of the trace
-    std::uint64_t checks = 0;   ///< states and tells looked at
+    std::uint64_t checks = 0;   ///< states and tells checked
     std::uint64_t tells = 0;    ///< delivered
     std::uint64_t restarts = 0; ///< of processes that had been downed
     bool ok() const noexcept { return !broken; }
 };
 
-/// Runs it to its end, or to the first broken invariant.
+/// Runs the scenario to its end, or to the first broken invariant.
 Outcome run(const Scenario& scenario, std::shared_ptr<Recorder> recorder = nullptr);
-/// A scenario with fewer faults and nodes and shorter times for which `fails` still holds, by leaving
-/// out; at most `attempts` calls. `fails` must hold for `failing` itself.
+/// Shrinks a scenario: leaves out faults and nodes and shortens times as long as `fails` holds; at most
+/// `attempts` calls. `fails` must hold for `failing` itself.
 Scenario shrink(const Scenario& failing, const std::function<bool(const Scenario&)>& fails,
                 std::size_t attempts = 200);
-/// The same with run(): it breaks the same invariant.
+/// The same with run(): `fails` means that the same invariant breaks.
 Scenario shrink(const Scenario& failing, std::string_view invariant, std::size_t attempts = 200);
 
 } // namespace muster::sim

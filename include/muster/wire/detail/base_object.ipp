@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// base_object of a polymorphic base is refused when it is compiled. Included by archive.hpp only.
+/// base_object of a polymorphic base is refused at compile time. Included by archive.hpp only.
 #include <boost/serialization/base_object.hpp>
 #include <boost/serialization/void_cast_fwd.hpp>
 #include <type_traits>
@@ -19,9 +19,9 @@ struct Dependent {
 namespace boost::serialization::detail {
 /// base_object<Base>(*this) of a polymorphic Base registers a cast at run time, which needs the compiled
 /// Boost.Serialization library: without it the program would not link, and would not say why. A
-/// specialisation, so that it does not matter which header the user includes first. It stands back where
+/// specialisation, so that it does not matter which header the user includes first. It is disabled where
 /// Boost's own <boost/serialization/void_cast.hpp> was included, as every archive of Boost does: there the
-/// registration is meant.
+/// registration is intended.
 template <class Base, class Derived>
     requires(std::is_polymorphic_v<Base> &&
              !muster::wire::detail::is_complete<

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// Enumerators as contiguous variant indices: found by the compiler for 0, 1, 2, .., or told by EnumOrder.
+/// Enumerators as contiguous variant indices: found by the compiler for 0, 1, 2, .., or given by EnumOrder.
 #include <array>
 #include <concepts>
 #include <cstddef>

@@ -287,7 +287,7 @@ template <class T, class Allocator>
 struct TypeCodec<std::vector<T, Allocator>> {
     using Vector = std::vector<T, Allocator>;
     static constexpr std::size_t bytes_min = 1;
-    /// Reserved before the first element was seen, whatever the count claims.
+    /// The most elements reserved before the first one was read, whatever the count claims.
     static constexpr std::size_t reserve_bytes_max = 64 * 1024;
 
     static void save(OArchive& ar, const Vector& elements) {
@@ -327,7 +327,7 @@ private:
     }
 };
 
-/// A container that takes elements through `add(container, element)`.
+/// Loads a container that takes elements through `add(container, element)`.
 template <class Container, auto add>
 struct CountedCodec {
     using T = typename Container::value_type;
@@ -355,7 +355,7 @@ inline constexpr auto add_back = [](auto& container, auto&& element) {
 inline constexpr auto add_unordered = [](auto& container, auto&& element) {
     container.insert(std::move(element));
 };
-/// Canonical bytes are sorted, so the end is the right place; where not, the hint costs nothing.
+/// Canonical bytes are sorted, so the end is the right hint; for others the hint costs nothing.
 inline constexpr auto add_sorted = [](auto& container, auto&& element) {
     container.insert(container.end(), std::move(element));
 };
@@ -486,7 +486,7 @@ template <class T, class C>
 struct TypeCodec<std::queue<T, C>> : AdaptorCodec<std::queue<T, C>> {};
 template <class T, class C, class L>
 struct TypeCodec<std::priority_queue<T, C, L>> : AdaptorCodec<std::priority_queue<T, C, L>> {
-    /// The bytes may be in any order, so the heap is made anew.
+    /// The bytes may be in any order, so the heap is rebuilt.
     static void load(IArchive& ar, std::priority_queue<T, C, L>& queue) {
         C elements;
         detail::load(ar, elements);

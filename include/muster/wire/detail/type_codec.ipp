@@ -3,8 +3,7 @@
 /// How each type is saved and loaded. Included by archive.hpp only.
 ///
 /// A TypeCodec<T> has save(), load() (into an existing object) and bytes_min: the fewest bytes a value can
-/// take, with which a claimed count is checked before anything is allocated. 0 means "may take none, or
-/// unknown".
+/// take, which bound a claimed count before anything is allocated. 0 means "may take none, or unknown".
 #include <boost/serialization/access.hpp>
 #include <boost/serialization/array_wrapper.hpp>
 #include <boost/serialization/collection_size_type.hpp>
@@ -58,7 +57,8 @@ consteval bool has_serialize() {
     if constexpr (serialize_probe::HasFreeSerialize<Archive, T>)
         return true;
     else if constexpr (std::is_final_v<T> || std::is_union_v<T>)
-        return true; // cannot be derived from; should it have none, the compiler says so in its own words
+        return true; // a final class cannot be derived from; should it have no serialize(), the compiler says
+                     // so
     else
         return HasSerializeMember<T>::value;
 }
@@ -314,8 +314,8 @@ struct TypeCodec<boost::serialization::library_version_type>
 
 // --- making new objects
 
-/// Loads a T that does not exist yet and gives it to `use` as an rvalue. A T without public default
-/// constructor is made by Boost's load_construct_data (whose default uses a private one through access).
+/// Constructs and loads a new T and passes it to `use` as an rvalue. A T without public default constructor
+/// is made by Boost's load_construct_data (whose default uses a private one through access).
 template <class T, class Use>
 decltype(auto) load_new(IArchive& ar, Use&& use) {
     if constexpr (std::is_default_constructible_v<T>) {

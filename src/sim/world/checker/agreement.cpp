@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// At rest all agree, everybody is watched, tells arrive.
+// At rest all nodes agree, every member is monitored, tells arrive.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -37,7 +37,7 @@ void CheckerState::check_agreement() {
     }
 }
 
-/// Each member is heartbeat by as many of its data center as the ring promises (protocol.md §19, 9).
+/// Each member is monitored by as many nodes of its data center as the ring promises (protocol.md §19, 9).
 void CheckerState::check_watched() {
     struct Center {
         std::size_t members = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Checker's doors, and what it has found.
+// The Checker's public functions, and its findings.
 #include <muster/sim/world/checker.hpp>
 
 #include "sim/world/text.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How nodes end: exiting tasks have their time, the downed stop, the dead are noticed.
+// How nodes end: exiting tasks get their time, downed nodes stop, deaths are noticed.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -13,16 +13,16 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A node that knows itself Down looks at most four times whether the others know, a leader tick apart, and
+/// A node that knows itself Down checks at most four times, a leader tick apart, whether the others know, and
 /// stops (protocol.md §11.2). Late timers double the time.
 constexpr unsigned downed_seconds_max = 12;
 /// Silence is judged by intervals that may have been irregular, and told to the others by gossip.
 constexpr Duration death_noticed_max = 20s;
-/// When most are gone who is left watches nine at a time, and the next when those are found out (protocol.md
-/// §12.2).
+/// When most nodes are gone, a survivor monitors nine at a time, and the next ones when those are found
+/// unreachable (protocol.md §12.2).
 constexpr Duration ring_step_max = 5s;
-/// Of intervals that were regular (outage_min in scenario.cpp): 6.5 s of silence, after what was on its way,
-/// until the reaper comes.
+/// After regular intervals (outage_min in scenario.cpp): 6.5 s of silence, plus messages in flight and the
+/// reaper's interval.
 constexpr Duration regular_death_noticed_max = 12s;
 
 } // namespace
@@ -31,7 +31,7 @@ void CheckerState::add_exiting_task(std::size_t node) {
     auto& n = world[node];
     auto* runtime = n.runtime.get();
     const auto life = n.lives;
-    // Drawn now: when the task is asked for is nobody's choice.
+    // Drawn now, not when the task starts, whose time the checker does not choose.
     Random random(life << 32 ^ static_cast<std::uint64_t>(viewer(node).self.uid().value));
     const Duration takes{
         static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(exiting_tasks.count()) + 1))};
@@ -53,7 +53,7 @@ void CheckerState::check_downed(std::size_t node) {
         v.down_seconds = 0;
         return;
     }
-    // A second in which it is paused is none: it cannot stop then.
+    // A second in which the node is paused does not count: it cannot stop then.
     if (++v.down_seconds > downed_seconds_max)
         note("downed-lives",
              fmt::format("node {} has known itself Down for {} s in which it ran", node, v.down_seconds));
@@ -62,7 +62,7 @@ void CheckerState::check_downed(std::size_t node) {
 /// In a healthy network a member whose process is gone is noticed after some six seconds (protocol.md §12.5).
 void CheckerState::check_deaths(std::size_t node) {
     Viewer& v = viewer(node);
-    // What became of the heartbeats before may have to be forgotten first, unless they were regular.
+    // Irregular heartbeats from before may have to leave the history first.
     const auto steps =
         static_cast<std::int64_t>(world.size() / FailureDetectorSettings{}.monitored_by_nr_of_members);
     const Duration limit = is_regular ? regular_death_noticed_max : death_noticed_max + ring_step_max * steps;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Of what has ended nothing is left.
+// Ended processes and Worlds leave nothing behind.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// What is queued or on its way at the end of everything is repeated by TCP for at most so long.
+/// The longest time that TCP repeats queued segments and those in flight at the end of everything.
 constexpr Duration network_idle_max = 1h;
 /// "2 timers, 1 stream"; empty: nothing.
 std::string what_is_left(const LeakCounter& leak_counter) {

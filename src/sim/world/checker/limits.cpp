@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nothing waits or is open beyond its limit.
+// No queue or number of connections exceeds its limit.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>

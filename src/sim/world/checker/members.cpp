@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one view may make of a member: forwards only, gone for good, through whom it asked.
+// Rules for a member in one view: its status only advances, removal is final, and it joined through a node it
+// asked.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -12,8 +13,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Higher wins a merge (protocol.md §1.5). Written here once more on purpose: a checker that asked the code
-/// it checks would agree with its mistakes.
+/// Higher wins a merge (protocol.md §1.5). Repeated here on purpose: a checker that called the code under
+/// test would share its mistakes.
 int merge_priority(MemberStatus status) noexcept {
     switch (status) {
     case MemberStatus::Joining: return 0;
@@ -85,7 +86,8 @@ void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip
                                           Removal{world.now(), gone.status() == MemberStatus::Down});
     const Incarnation* known = incarnation(gone.unique_address());
     if (!known || known->ended) return;
-    // Removed with its exiting tasks still running: only when it could not be reached (protocol.md §19, 14).
+    // A member may be removed with exiting tasks still running only when it is unreachable (protocol.md §19,
+    // 14).
     const Viewer& subject = viewer(known->node);
     const bool alive = subject.running && subject.self == gone.unique_address();
     const bool unreachable = !before.reachability().is_reachable(gone.unique_address()) ||
@@ -100,7 +102,7 @@ void CheckerState::check_gone(std::size_t node, const Member& gone, const Gossip
              fmt::format("node {} removed {} before its exiting tasks ended", node, name));
 }
 
-/// The first state of a node: it must be a member of it, by the word of whom it asked.
+/// The first state of a node: the node must be a member of it, admitted by a node it asked.
 void CheckerState::check_entry(std::size_t node, const MembershipState& state) {
     if (!state.latest().has_member(state.self)) {
         note("joined-without-asking", fmt::format("node {} took a state of which it is no member", node));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every up_number of a data center once (protocol.md §19, 4).
+// Up_numbers are unique in a data center (protocol.md §19, 4).
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -26,7 +26,7 @@ void CheckerState::check_numbers(std::size_t node, const MembershipState& state)
     }
 }
 
-/// A number is settled when everybody who runs there has it.
+/// A number is settled when all running nodes of the data center have it.
 void CheckerState::settle_numbers() {
     std::erase_if(unsettled, [&](const Numbered& n) {
         return std::ranges::all_of(viewers, [&](const Viewer& v) {
@@ -37,7 +37,7 @@ void CheckerState::settle_numbers() {
     });
 }
 
-/// This node will tell nobody any more; what it numbered and not everybody knows may be given again.
+/// This node sends nothing any more; numbers it assigned that not all nodes know may be assigned again.
 void CheckerState::lose_leader(const UniqueAddress& leader) {
     std::erase_if(unsettled, [&](const Numbered& n) {
         if (n.leader != leader) return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who must stay well, and that of a clean partition one side is left.
+// Protected nodes survive, and a clean partition leaves at most one side.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -33,10 +33,10 @@ bool CheckerState::is_protected(std::size_t node) {
     return protection_said ? viewer(node).is_protected : all_protected;
 }
 
-/// Nobody said who is well: once something befell anybody it cannot be known.
+/// Without a list of protected nodes: once any node was disturbed, none is protected.
 void CheckerState::unprotect_by_default() { all_protected = false; }
 
-/// Something beside the split: what becomes of its sides is no longer promised.
+/// Another fault beside the split: the outcome is no longer promised.
 void CheckerState::happened(std::size_t) { split.reset(); }
 
 void CheckerState::check_split() {
@@ -61,7 +61,7 @@ void CheckerState::check_protected(std::size_t node, const MembershipState& stat
         if (row.status != ReachabilityStatus::Reachable) was_unreachable.insert(row.subject);
     for (const Member& m : g.members())
         if (m.status() == MemberStatus::Down) lose_leader(m.unique_address());
-    if (!is_protected(node)) return; // what the lost believe does not count
+    if (!is_protected(node)) return; // the views of lost nodes do not count
     const auto look = [&](const UniqueAddress& subject, std::string_view what) {
         const Incarnation* known = incarnation(subject);
         if (!known || known->ended || !is_protected(known->node) || viewer(known->node).self != subject)

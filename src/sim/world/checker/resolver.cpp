@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Checker knows of each node's resolver: when what it counts changed, and what it decided.
+// The Checker's record of each node's resolver: when its input changed, and what it decided.
 #include "state.hpp"
 #include <algorithm>
 #include <fmt/format.h>
@@ -22,7 +22,7 @@ bool is_own(const Gossip& gossip, const UniqueAddress& node, std::string_view da
     return member && member->data_center() == data_center;
 }
 
-/// Whom somebody of the data center cannot reach there.
+/// The nodes of the data center that a member of it cannot reach.
 std::vector<UniqueAddress> unreachable_in(const Gossip& gossip, std::string_view data_center) {
     std::vector<UniqueAddress> nodes;
     for (const Reachability::Record& row : gossip.reachability().records())
@@ -46,8 +46,8 @@ bool members_changed(const Gossip* before, const Gossip& after, const UniqueAddr
     });
 }
 
-/// Whether somebody became unreachable, or reachable again: `self` does not count, nor who is no member any
-/// more, nor whose row said Terminated.
+/// Whether a node became unreachable, or reachable again: `self`, removed members and Terminated rows do not
+/// count.
 bool reach_changed(const std::vector<UniqueAddress>& were, const std::vector<UniqueAddress>& are,
                    const Gossip* before, const Gossip& after, const UniqueAddress& self) {
     const auto was_terminated = [before](const UniqueAddress& node) {
@@ -75,7 +75,7 @@ void CheckerState::note_counted(std::size_t node, const Gossip* before, const Go
         changed = reach_changed(v.unreachable, unreachable, before, after, v.self) || changed;
         v.unreachable = std::move(unreachable);
     }
-    // A decision is known by the Downs that it makes, which are changes of the same instant.
+    // A decision is recognised by its Downs, which change at the same instant.
     v.may_have_decided = true;
     if (!changed) return;
     if (world.now() > v.counted_changed)
@@ -95,8 +95,8 @@ void Checker::decided(std::size_t node, const SbrDecisionRecord& decision) {
     state_->check_decision(node, decision);
 }
 
-/// Nothing that restarts the stable time may have happened within it. With a lease the decision is older than
-/// its record, and what happens while the lease is asked for waits.
+/// No event that restarts the stable time may have happened within it. With a lease the decision is older
+/// than its record, and events wait while the lease is asked for.
 void CheckerState::check_decision(std::size_t node, const SbrDecisionRecord& decision) {
     const auto& resolver = settings[node].daemon.sbr;
     if (!resolver || decision.trigger != SbrTrigger::Stable || resolver->strategy == "lease-majority") return;

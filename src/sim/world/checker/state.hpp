@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// What a Checker remembers.
+/// The state of a Checker.
 #include <array>
 #include <bit>
 #include <deque>
@@ -15,7 +15,7 @@
 
 namespace muster::sim {
 
-/// When a node saw somebody removed.
+/// When a node saw a member removed.
 struct Removal {
     Instant when;
     bool was_down = false; ///< quarantined at once (protocol.md §16)
@@ -78,7 +78,7 @@ struct TellStream {
     std::uint64_t links_ended = 0; ///< of the sender, when it sent what arrived last
 };
 
-/// All of it; each file of this folder looks at one subject.
+/// The whole state; each file of this folder checks one subject.
 struct CheckerState {
     explicit CheckerState(World& w) : world(w) {}
 

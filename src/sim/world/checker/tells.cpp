@@ -110,8 +110,8 @@ void CheckerState::delivered(std::size_t node, const Slice& payload) {
     stream.links_ended = head.links_ended;
 }
 
-/// How many connections of this node have ended: as long as that is the same, each association leads to whom
-/// it led.
+/// How many connections of this node have ended: while that is unchanged, each association leads to the same
+/// incarnation.
 std::uint64_t CheckerState::links_ended(std::size_t node) {
     const Metrics& metrics = world[node].runtime->metrics();
     std::int64_t ended = 0;
@@ -120,9 +120,9 @@ std::uint64_t CheckerState::links_ended(std::size_t node) {
     return static_cast<std::uint64_t>(ended);
 }
 
-/// What was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). It did so
-/// for certain when an earlier tell arrived there, no link of the sender has ended between the two, and the
-/// receiver was killed later.
+/// A tell that was accepted while the link led to one incarnation is for that one (protocol.md §19, 6). The
+/// link certainly did when an earlier tell arrived there, no link of the sender has ended between the two,
+/// and the receiver was killed later.
 void CheckerState::check_incarnation(std::size_t node, const TellStream& stream, const UniqueAddress& sender,
                                      std::uint64_t number, std::uint64_t ended) {
     const UniqueAddress& here = viewer(node).self;

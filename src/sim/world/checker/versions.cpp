@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One content for one version id and one clock, held by whom it says.
+// A version id and a clock have one content, and every node in a seen set held it.
 #include "sim/world/text.hpp"
 #include "state.hpp"
 #include <algorithm>
@@ -12,12 +12,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Versions remembered: what came longer ago nobody holds any more.
+/// The most versions remembered: no node holds older ones any more.
 constexpr std::size_t versions_max = 4096;
 
 } // namespace
 
-/// One content per version, and nobody has seen what it never held.
+/// Checks that a version has one content, and that no node counts as having seen a version it never held.
 void CheckerState::check_version(std::size_t node, const MembershipState& state) {
     const Gossip& g = state.latest();
     const auto [at, fresh] = versions.try_emplace(g.version_id());
@@ -52,9 +52,8 @@ void CheckerState::check_version(std::size_t node, const MembershipState& state)
     }
 }
 
-/// A version that is new to everybody. Its clock must be, too: of two versions with one clock neither is
-/// merged with the other where clocks are compared, and what descends from one would replace the other
-/// (protocol.md §2).
+/// A version that is new to all nodes must have a new clock: two versions with one clock would not be merged
+/// where clocks are compared, and a descendant of one would replace the other (protocol.md §2).
 void CheckerState::remember_version(std::size_t node, const Gossip& gossip) {
     const Hash128& clock = gossip.version().digest();
     const bool fresh =
