@@ -169,6 +169,19 @@ TEST(World, TheEndOfAPauseDoesNotWakeALaterLife) {
     EXPECT_TRUE(world[2].runtime->paused());
 }
 
+TEST(World, AShortPauseInsideALongOneDoesNotWakeTheProcess) {
+    World world(without_resolver(3));
+    world.start_all();
+    ASSERT_TRUE(world.run_until_agreed(30s));
+    world.pause(2, 20s);
+    world.run_for(5s);
+    world.pause(2, 1s);
+    world.run_for(10s);
+    EXPECT_TRUE(world[2].runtime->paused());
+    world.run_for(6s);
+    EXPECT_FALSE(world[2].runtime->paused());
+}
+
 TEST(World, AMachinesClockOutlivesItsProcess) {
     World world({.seed = 4, .nodes = 1});
     world.set_clock(0, {.wall_offset = 5000ms});

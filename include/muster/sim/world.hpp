@@ -76,6 +76,7 @@ public:
         std::size_t index = 0;
         HostId host{};
         Address address;
+        Instant paused_until = Instant::min();    ///< the end of the latest pause of this process
         std::uint64_t lives = 0;                  ///< processes started so far
         End end = End::None;                      ///< of the latest life
         std::optional<ShutdownReason> reason;     ///< why it stopped by itself
@@ -116,6 +117,7 @@ public:
     void restart(std::size_t node, Duration after);
     /// Makes the node leave gracefully; the process ends when it has left.
     void leave(std::size_t node);
+    /// Of pauses that overlap the last one to end counts.
     void pause(std::size_t node, Duration how_long);
     /// Applies also to the machine's later processes.
     void set_clock(std::size_t node, Clock clock);

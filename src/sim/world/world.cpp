@@ -112,6 +112,7 @@ World::Node& World::start(std::size_t index) {
     if (node.running()) crash(index);
     network_.set_up(node.host, true);
     ++node.lives;
+    node.paused_until = Instant::min();
     node.end = End::None;
     node.reason.reset();
     node.events.clear();
@@ -212,8 +213,9 @@ void World::pause(std::size_t index, Duration how_long) {
     note_fault({index}, "pause", how_long);
     disturbed(node.host);
     node.runtime->pause();
-    after(how_long, [&node, life = node.lives] {
-        if (!node.running() || node.lives != life) return;
+    node.paused_until = std::max(node.paused_until, now() + how_long);
+    after(how_long, [this, &node, life = node.lives] {
+        if (!node.running() || node.lives != life || now() < node.paused_until) return;
         node.runtime->resume();
     });
 }
