@@ -156,7 +156,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
         const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
         const net::ConnectOptions options{.deadline = now + share,
                                           .notsent_lowat = notsent_lowat,
-                                          .silence_max = hub_->options().half_open_timeout};
+                                          .silence_max = hub_->options().half_open_timeout,
+                                          .congestion_control = hub_->options().congestion_control};
         auto connection = co_await hub_->runtime().connect(endpoints[i], options);
         if (connection) {
             auto inside = hub_->decorated(std::move(*connection), net::ConnectionRole::Dialled);

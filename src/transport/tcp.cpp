@@ -23,6 +23,12 @@ Error setting(std::string_view name, std::string advice) {
     return Error{Errc::invalid_argument, fmt::format("setting {}", name), std::move(advice), {}};
 }
 
+/// The system's limit (TCP_CA_NAME_MAX), behind which it would cut a name off.
+constexpr std::size_t congestion_name_bytes_max = 15;
+constexpr bool is_congestion_letter(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+}
+
 /// In whatever way it is written.
 bool is_any_address(std::string_view host) {
     const auto literal = net::Endpoint::parse(host, 0);
@@ -78,6 +84,9 @@ result<void> TcpTransportOptions::validate() const {
     if (inbound_connections_max == 0) return setting("inbound_connections_max", "use at least 1");
     if (associations_max == 0) return setting("associations_max", "use at least 1");
     if (unauthenticated_bytes_max < 4096) return setting("unauthenticated_bytes_max", "use at least 4096");
+    if (congestion_control.empty() || congestion_control.size() > congestion_name_bytes_max ||
+        !std::ranges::all_of(congestion_control, is_congestion_letter))
+        return setting("congestion_control", "use auto, system, or the name of a TCP congestion control");
     if (lanes != 1) return setting("lanes", "use 1");
     const auto positive = [](std::string_view name, std::chrono::milliseconds value) -> result<void> {
         if (value <= std::chrono::milliseconds{0}) return setting(name, "use more than 0 ms");
@@ -106,7 +115,8 @@ result<std::unique_ptr<TcpClusterTransport>> TcpClusterTransport::listen(net::Ru
     if (auto valid = options.validate(); !valid) return valid.error();
     auto endpoint = net::Endpoint::parse(options.listen_host, options.listen_port);
     if (!endpoint) return setting("listen_host", "use a literal address, \"0.0.0.0\" for all");
-    const net::ListenOptions listening{.silence_max = options.half_open_timeout};
+    const net::ListenOptions listening{.silence_max = options.half_open_timeout,
+                                       .congestion_control = options.congestion_control};
     auto listener = runtime.listen(*endpoint, listening);
     if (!listener) {
         runtime.metrics().counter("transport.listens.failed").add();

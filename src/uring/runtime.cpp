@@ -2,6 +2,7 @@
 #include "runtime.hpp"
 
 #include "base/own_thread.hpp"
+#include "self_test.hpp"
 #include "sockets.hpp"
 #include <boost/algorithm/string/join.hpp>
 #include <cerrno>
@@ -26,8 +27,10 @@ Runtime::Runtime(const Options& options)
 
 result<std::unique_ptr<net::Runtime>> Runtime::create(Options options) {
     std::unique_ptr<Runtime> runtime(new Runtime(options));
+    auto trusted = trusted_options(options, self_test, runtime->log_);
+    if (!trusted) return trusted.error();
     Capabilities found;
-    auto context = Context::create(options, runtime->metrics_, found);
+    auto context = Context::create(*trusted, runtime->metrics_, found);
     if (!context) return context.error();
     runtime->context_ = std::move(*context);
     runtime->resolver_.emplace(*runtime, options.resolve_queue_max);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sockets.hpp"
 
+#include "net/congestion.hpp"
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"
 #include "stream.hpp"
@@ -11,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <string_view>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -73,8 +75,9 @@ int connect_outcome(int descriptor) noexcept {
 
 std::unique_ptr<net::Connection> make_connection(Context& context, Descriptor descriptor,
                                                  const net::Endpoint& local, const net::Endpoint& remote,
-                                                 Duration silence_max) {
+                                                 Duration silence_max, std::string_view congestion_control) {
     net::limit_silence(descriptor.get(), silence_max);
+    net::choose_congestion_control(descriptor.get(), congestion_control, local, remote);
     // Blocking for the ring: it waits by itself where a non-blocking socket would make it give up.
     const int flags = ::fcntl(descriptor.get(), F_GETFL);
     if (flags & O_NONBLOCK) ::fcntl(descriptor.get(), F_SETFL, flags & ~O_NONBLOCK);
@@ -155,7 +158,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> try_connect(Context& context
     const net::Endpoint local = local_endpoint(descriptor.get());
     // A socket whose ephemeral port equals its target port connects to itself.
     if (local == to) co_return Error{Errc::refused, subject, "it had connected to itself", {}};
-    co_return make_connection(context, std::move(descriptor), local, to, options.silence_max);
+    co_return make_connection(context, std::move(descriptor), local, to, options.silence_max,
+                              options.congestion_control);
 }
 
 } // namespace
@@ -241,8 +245,8 @@ std::optional<Listener::Accepted> Listener::try_accept() {
             Descriptor owned(accepted);
             const net::Endpoint local = local_endpoint(accepted);
             const net::Endpoint remote = net::to_endpoint(peer.get());
-            return Accepted(
-                make_connection(*context_, std::move(owned), local, remote, options_.silence_max));
+            return Accepted(make_connection(*context_, std::move(owned), local, remote, options_.silence_max,
+                                            options_.congestion_control));
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
         const int error = errno;
@@ -292,6 +296,8 @@ result<std::unique_ptr<net::Listener>> listen(Context& context, const net::Endpo
     };
     Descriptor descriptor(open_socket(at));
     if (descriptor.get() < 0) return failed(errno);
+    if (auto named = net::name_congestion_control(descriptor.get(), options.congestion_control); !named)
+        return named.error();
     if (options.reuse_address) set_option(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, 1);
     // [::] and 0.0.0.0 are different endpoints, whatever the system's default is.
     if (at.family == net::Endpoint::Family::V6) set_option(descriptor.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);

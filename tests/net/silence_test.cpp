@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A peer that has fallen silent is given up at the limit that was asked for, not at the system's.
+#include "descriptors.hpp"
 #include "net/silence.hpp"
-#include "net/sockaddr.hpp"
 #include "private_network.hpp"
 #include "suite.hpp"
 
 #include <cstdio>
-#include <dirent.h>
 #include <optional>
 
 namespace muster::net::test {
@@ -15,23 +14,6 @@ namespace {
 using Silence = RuntimeSuite;
 
 INSTANTIATE_TEST_SUITE_P(Net, Silence, ::testing::ValuesIn(real_backends()), backend_name);
-
-/// The descriptor of this process that is connected from `local` to `remote`.
-int descriptor_of(const Endpoint& local, const Endpoint& remote) {
-    int found = -1;
-    DIR* const all = opendir("/proc/self/fd");
-    while (const dirent* entry = readdir(all)) {
-        const int descriptor = std::atoi(entry->d_name);
-        SocketAddress from;
-        SocketAddress to;
-        if (getsockname(descriptor, from.fill(), &from.length) != 0 ||
-            getpeername(descriptor, to.fill(), &to.length) != 0)
-            continue;
-        if (to_endpoint(from.get()) == local && to_endpoint(to.get()) == remote) found = descriptor;
-    }
-    closedir(all);
-    return found;
-}
 
 int option(int descriptor, int level, int name) {
     int value = -1;

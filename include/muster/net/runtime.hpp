@@ -79,6 +79,10 @@ struct ConnectOptions {
     /// this long; when nothing was sent and the peer is gone, up to a quarter of it and a second later. 0
     /// leaves the system's limit (hours). Not simulated.
     Duration silence_max{};
+    /// TCP_CONGESTION: "system" or empty leaves the system's; "auto" does, too, but takes cubic (or reno)
+    /// where both ends are on one host; else a name that the system knows ("cubic"). One that it refuses is
+    /// an error of listen(); connect() goes on with the system's.
+    std::string congestion_control;
 };
 
 struct ListenOptions {
@@ -86,6 +90,7 @@ struct ListenOptions {
     bool reuse_address = true;       ///< SO_REUSEADDR: restart at the same port
     std::uint32_t notsent_lowat = 0; ///< for accepted connections
     Duration silence_max{};          ///< of accepted connections: as ConnectOptions
+    std::string congestion_control;  ///< of accepted connections: as ConnectOptions
 };
 
 /// Identifies one pending timer; never reused within a Runtime. 0 is no timer.

@@ -54,6 +54,10 @@ struct TcpTransportOptions {
     /// it or a second later) nobody is at the other end. The system counts whole seconds in the latter case.
     /// A paused process whose machine answers keeps its links.
     std::chrono::milliseconds half_open_timeout{30'000};
+    /// Of TCP: "auto" takes cubic (or reno) between two nodes of one host and the system's elsewhere;
+    /// "system" takes the system's everywhere; else a name that the system knows ("cubic"). One that it
+    /// refuses is an error of listen().
+    std::string congestion_control = "auto";
     std::chrono::milliseconds backoff_min{50}; ///< doubled with full jitter up to
     std::chrono::milliseconds backoff_max{5000};
     std::chrono::milliseconds quarantine_for{std::chrono::hours{24}}; ///< remembered at most that long

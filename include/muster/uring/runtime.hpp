@@ -30,7 +30,8 @@ struct Options : net::RuntimeOptions {
     unsigned completion_entries = 16'384;
 };
 
-/// Errors: those of probe().
+/// Tests first whether the kernel delivers bytes in their order (one or two milliseconds), and goes without
+/// what it does not do right: one log line each. Errors: those of probe(); not_supported when nothing helps.
 result<std::unique_ptr<net::Runtime>> make_runtime(Options options = {});
 
 } // namespace muster::uring

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "net/congestion.hpp"
 #include "net/sockaddr.hpp"
 #include "sockets.hpp"
 #include <boost/asio/this_coro.hpp>
@@ -92,6 +93,7 @@ result<std::unique_ptr<Listener>> listen(std::shared_ptr<Shared> shared, Endpoin
 
 result<void> Acceptor::open(const Endpoint& at, const ListenOptions& options) {
     options_ = options;
+    if (auto named = name_congestion_control(fd_.get(), options.congestion_control); !named) return named;
     const int one = 1;
     if (options.reuse_address && setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0)
         return listen_error(errno, at);
@@ -151,7 +153,9 @@ result<std::shared_ptr<Stream>> Acceptor::take() {
         ++taken_;
         auto stream = std::make_shared<Stream>(shared_, std::move(fd));
         // The connection may have been reset while it waited in the backlog: try the next one.
-        if (!stream->open(options_.notsent_lowat) || !stream->established(options_.silence_max)) continue;
+        if (!stream->open(options_.notsent_lowat) ||
+            !stream->established(options_.silence_max, options_.congestion_control))
+            continue;
         if (auto watched = stream->watch(); !watched) return watched.error();
         return stream;
     }

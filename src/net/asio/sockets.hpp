@@ -8,6 +8,7 @@
 #include <muster/buffer.hpp>
 #include <muster/net/runtime.hpp>
 #include <optional>
+#include <string_view>
 
 namespace muster::net::epoll {
 
@@ -50,8 +51,9 @@ public:
     static Task<result<void>> connect(std::shared_ptr<Stream> self, Endpoint to, ConnectOptions options);
     /// Registers a connected socket with the loop. Errors: no_memory, limit_reached.
     result<void> watch() { return shared_->loop.watch(fd_.get(), *this); }
-    /// Looks the addresses up once the socket is connected, and counts it. `silence_max`: as ConnectOptions.
-    result<void> established(Duration silence_max);
+    /// Looks the addresses up once the socket is connected, and counts it. The limits: as
+    /// ConnectOptions.
+    result<void> established(Duration silence_max, std::string_view congestion_control);
 
     static Task<result<Slice>> receive(std::shared_ptr<Stream> self);
     bool try_receive(Slice& out);

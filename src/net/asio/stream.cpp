@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "net/congestion.hpp"
 #include "net/silence.hpp"
 #include "net/sockaddr.hpp"
 #include "sockets.hpp"
@@ -54,7 +55,7 @@ result<void> Stream::open(std::uint32_t notsent_lowat) {
     return {};
 }
 
-result<void> Stream::established(Duration silence_max) {
+result<void> Stream::established(Duration silence_max, std::string_view congestion_control) {
     SocketAddress address;
     if (getsockname(fd_.get(), address.fill(), &address.length) != 0) return from_errno(errno, "getsockname");
     local_ = to_endpoint(address.get());
@@ -65,6 +66,7 @@ result<void> Stream::established(Duration silence_max) {
     }
     remote_ = to_endpoint(address.get());
     limit_silence(fd_.get(), silence_max);
+    choose_congestion_control(fd_.get(), congestion_control, local_, remote_);
     established_ = true;
     shared_->open.add(1);
     return {};
@@ -107,7 +109,7 @@ Task<result<void>> Stream::connect(std::shared_ptr<Stream> self, Endpoint to, Co
         if (getsockopt(self->fd_.get(), SOL_SOCKET, SO_ERROR, &cause, &size) != 0) cause = errno;
         if (cause != 0) co_return fail(cause);
     }
-    auto established = self->established(options.silence_max);
+    auto established = self->established(options.silence_max, options.congestion_control);
     // A socket whose ephemeral port equals its target port connects to itself.
     if (established && self->local_ == self->remote_)
         co_return Error{Errc::refused, to.to_string(), "it had connected to itself", {}};

@@ -188,6 +188,9 @@ void add_cluster_flags(CLI::App& app, RawFlags& raw, NodeOptions& options) {
     app.add_option("--advertise", raw.advertise,
                    "host[:port] by which other nodes reach this one; default: --listen")
         ->type_name("HOST[:PORT]");
+    app.add_option("--congestion-control", transport.congestion_control,
+                   "of TCP: auto (cubic between nodes of one host, else the system's), system, or a name")
+        ->capture_default_str();
     app.add_option(
            "--seed", raw.seeds,
            "seed node, repeatable, the same list on every node; none: this node begins a cluster of its own")
@@ -414,6 +417,7 @@ constexpr std::pair<std::string_view, std::string_view> flags_of_settings[] = {
     {"cluster_name", "--cluster"},
     {"listen_host", "--listen"},
     {"advertised_host", "--advertise"},
+    {"congestion_control", "--congestion-control"},
     {"seed-nodes", "--seed"},
     {"seed-node-timeout", "--seed-timeout"},
     {"roles", "--role"},
