@@ -46,7 +46,7 @@ def draw(answer: dict, path: Path) -> None:
                           xytext=(0, 3), textcoords="offset points")
             top = max(top, side["ratio_max"])
     axes.axhline(1, color="#222222", linewidth=1.2, linestyle="--")
-    ticks = [f"{point['label']}\n(limit {short(point['limit']['value'])})" for point in answer["points"]]
+    ticks = [f"{point['label']}\n(1.0 is {short(point['limit']['value'])})" for point in answer["points"]]
     axes.set_xticks(range(len(ticks)), ticks)
     axes.set_ylim(0, top * 1.28)
     axes.set_xlabel(answer["axis"])
