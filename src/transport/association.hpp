@@ -2,9 +2,9 @@
 #pragma once
 /// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a
 /// loss.
-#include "frame_reader.hpp"
 #include "lifeline.hpp"
-#include "message_queue.hpp"
+#include "link/frame_reader.hpp"
+#include "link/message_queue.hpp"
 #include "outbox.hpp"
 #include <atomic>
 #include <cstdint>

@@ -2,8 +2,8 @@
 #include "association.hpp"
 #include "base/mutants.hpp"
 #include "hub.hpp"
-#include "link_end.hpp"
-#include "turn_budget.hpp"
+#include "link/link_end.hpp"
+#include "link/turn_budget.hpp"
 #include <algorithm>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>

@@ -2,7 +2,7 @@
 // Tells to the own address: from the outbox to the sink, without a connection.
 #include "association.hpp"
 #include "hub.hpp"
-#include "turn_budget.hpp"
+#include "link/turn_budget.hpp"
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>

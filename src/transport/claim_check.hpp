@@ -2,7 +2,7 @@
 #pragma once
 /// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp
 /// decides).
-#include "claims.hpp"
+#include "link/claims.hpp"
 #include <map>
 #include <memory>
 #include <muster/net/runtime.hpp>

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// Everything of one TcpClusterTransport: its associations, inbound links, listener and identity.
-#include "answer_route.hpp"
-#include "assembly_budget.hpp"
 #include "base/split_mix64.hpp"
 #include "claim_check.hpp"
 #include "counters.hpp"
-#include "frame_reader.hpp"
-#include "handshake.hpp"
-#include "inbound_places.hpp"
 #include "lifeline.hpp"
-#include "link_end.hpp"
-#include "message_queue.hpp"
+#include "link/answer_route.hpp"
+#include "link/assembly_budget.hpp"
+#include "link/frame_reader.hpp"
+#include "link/handshake.hpp"
+#include "link/inbound_places.hpp"
+#include "link/link_end.hpp"
+#include "link/message_queue.hpp"
 #include "retained.hpp"
 #include <chrono>
 #include <cstdint>

@@ -2,7 +2,7 @@
 #include "inbound.hpp"
 
 #include "hub.hpp"
-#include "link_end.hpp"
+#include "link/link_end.hpp"
 #include <algorithm>
 #include <chrono>
 #include <exception>

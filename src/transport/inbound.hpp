@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// A connection that a peer opened to this node: proves who it is, then delivers what it sends.
-#include "answer_rate.hpp"
-#include "claims.hpp"
-#include "frame_reader.hpp"
+#include "link/answer_rate.hpp"
+#include "link/claims.hpp"
+#include "link/frame_reader.hpp"
+#include "link/speaker.hpp"
+#include "link/turn_budget.hpp"
 #include "retained.hpp"
-#include "speaker.hpp"
-#include "turn_budget.hpp"
 #include <cstdint>
 #include <memory>
 #include <muster/net/runtime.hpp>
