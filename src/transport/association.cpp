@@ -13,6 +13,8 @@ namespace {
 
 /// After the last send: then the chunk goes back to the pool.
 constexpr std::chrono::seconds memory_kept_for{1};
+/// A membership message that could not be written within gossip-time-to-live (protocol.md §6.1) is stale.
+constexpr std::chrono::milliseconds message_ttl{2000};
 
 Outbox::Limits limits_of(const TcpTransportOptions& options) {
     return {options.association_bytes_max, options.waiting_tells_max, options.waiting_bytes_max};
@@ -21,10 +23,9 @@ Outbox::Limits limits_of(const TcpTransportOptions& options) {
 } // namespace
 
 Association::Association(const std::shared_ptr<Hub>& hub, Address address)
-    : address_(std::move(address)), weak_hub_(hub), hub_(hub.get()), lifeline_(hub->lifeline()),
-      frame_bytes_max_(hub->options().frame_bytes_max),
-      outbox_(hub->runtime().chunks(), limits_of(hub->options())),
-      messages_(hub->options().membership_queue_max) {}
+    : address_(std::move(address)), weak_hub_(hub), hub_(hub.get()), lifeline_(hub->lifeline),
+      frame_bytes_max_(hub->options.frame_bytes_max), outbox_(hub->runtime.chunks(), limits_of(hub->options)),
+      messages_(hub->options.membership_queue_max) {}
 
 Association::~Association() = default;
 
@@ -105,7 +106,7 @@ void Association::grant_without_link() {
     lifeline_->use([&](net::Runtime& runtime, Counters&) {
         runtime.post([self = shared_from_this()] {
             const std::shared_ptr<Hub> hub = self->weak_hub_.lock();
-            if (hub && hub->started()) self->finish_granted();
+            if (hub && hub->started) self->finish_granted();
         });
     });
 }
@@ -124,7 +125,7 @@ void Association::wake_runner() {
 std::string Association::peer_text() const { return address_.to_string(); }
 
 void Association::send(std::optional<Uid> to, MessageLane lane, OutgoingMessage message) {
-    Counters& counters = hub_->counters();
+    Counters& counters = hub_->counters;
     if (blocked_ && to && known_ && *to == known_->uid()) {
         counters.messages_quarantined.add();
         return;
@@ -133,20 +134,19 @@ void Association::send(std::optional<Uid> to, MessageLane lane, OutgoingMessage 
         counters.messages_other_incarnation.add();
         return;
     }
-    counters.messages_full.add(
-        messages_.push(lane, {to, std::move(message), hub_->now() + Hub::message_ttl}));
+    counters.messages_full.add(messages_.push(lane, {to, std::move(message), hub_->now() + message_ttl}));
     kick();
 }
 
 void Association::dial_once() {
     if (state_ != State::Idle || dial_once_until_) return;
     dial_once_until_ = hub_->now() + StrangerDials::time_max;
-    hub_->stranger_dials().begin();
+    hub_->stranger_dials.begin();
 }
 
 void Association::end_dial_once() {
     if (!std::exchange(dial_once_until_, std::nullopt)) return;
-    hub_->stranger_dials().end();
+    hub_->stranger_dials.end();
 }
 
 /// Of an attempt, or of a part of it, that may take `timeout`.
@@ -157,7 +157,7 @@ Instant Association::dial_deadline(Duration timeout) const {
 
 /// What was decided by a peer's bytes or by what is queued for it ends with its link, not with the process.
 void Association::out_of_memory(OutboundLink* link) {
-    hub_->counters().links_no_memory.add();
+    hub_->counters.links_no_memory.add();
     hub_->log().error("transport.link.no_memory", peer_text(), {{"direction", "outbound"}});
     if (!link) return;
     link->error = Error{Errc::no_memory, peer_text(), {}, {}};
@@ -167,15 +167,16 @@ void Association::out_of_memory(OutboundLink* link) {
 
 void Association::kick() {
     const std::shared_ptr<Hub> hub = weak_hub_.lock();
-    if (!hub || !hub->started() || hub->tasks().stopping()) return;
+    if (!hub || !hub->started || hub->cancelled()) return;
     if (wake_) {
         wake_->notify();
         return;
     }
     if (state_ != State::Idle) return; // run() is about to begin
     state_ = State::Backoff;
-    hub->association_runs(*this);
-    hub->tasks().spawn(run(shared_from_this(), hub));
+    hub->table().runs(*this);
+    hub->arm_sweep();
+    hub->tasks.spawn(run(shared_from_this(), hub));
 }
 
 void Association::seen_alive(const UniqueAddress& peer) {
@@ -193,7 +194,7 @@ void Association::seen_alive(const UniqueAddress& peer) {
 /// when that one stopped reading and its machine does not say so: until then the new one would hear nothing,
 /// and then what was meant for the former.
 void Association::supersede(OutboundLink& link, const UniqueAddress& by) {
-    hub_->counters().links_superseded.add();
+    hub_->counters.links_superseded.add();
     hub_->log().info("transport.link.superseded", peer_text(),
                      {{"old", link.peer.to_string()}, {"new", by.to_string()}, {"direction", "outbound"}});
     link.error = Error{Errc::closed, peer_text(), "another incarnation answers at this address", {}};
@@ -211,12 +212,12 @@ void Association::met(const UniqueAddress& peer) {
         const Outbox::Batch dropped = MUSTER_MUTANT(stale_tells_kept) || MUSTER_MUTANT(uid_not_compared)
                                           ? Outbox::Batch{}
                                           : outbox_.drop_before(stale_mark_);
-        hub_->counters().tells_other_incarnation.add(dropped.frames);
+        hub_->counters.tells_other_incarnation.add(dropped.frames);
         replaced_ = known_;
     }
     known_ = peer;
     stopping_.reset();
-    if (std::exchange(blocked_, false)) outbox_.set_closed(hub_->stopping());
+    if (std::exchange(blocked_, false)) outbox_.set_closed(hub_->stopping);
 }
 
 void Association::quarantine(const UniqueAddress& node, bool harmless) {
@@ -224,8 +225,8 @@ void Association::quarantine(const UniqueAddress& node, bool harmless) {
     if (*known_ != node) return;
     blocked_ = true;
     outbox_.set_closed(true);
-    drop_tells(hub_->counters().tells_quarantined);
-    drop_messages(hub_->counters().messages_quarantined);
+    drop_tells(hub_->counters.tells_quarantined);
+    drop_messages(hub_->counters.messages_quarantined);
     probes_left_ = 0;
     if (link_) link_->closing = harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined;
     if (wake_) wake_->notify();
@@ -240,7 +241,7 @@ void Association::stops(const UniqueAddress& node) {
 }
 
 void Association::renew() {
-    drop_messages(hub_->counters().messages_other_incarnation);
+    drop_messages(hub_->counters.messages_other_incarnation);
     if (link_) link_->closing = wire::GoodbyeReason::Incarnation;
     if (wake_) wake_->notify();
 }
@@ -250,7 +251,7 @@ void Association::shut_down() {
     probes_left_ = 0;
     // What failed until now will not succeed in time; what is being tried may.
     if (state_ == State::Backoff && failures_ > 0)
-        drop_all(hub_->counters().tells_shutdown, hub_->counters().messages_shutdown);
+        drop_all(hub_->counters.tells_shutdown, hub_->counters.messages_shutdown);
     if (link_ && !link_->closing) link_->closing = wire::GoodbyeReason::Stopping;
     if (wake_) wake_->notify();
 }
@@ -271,35 +272,35 @@ void Association::drop_tells(Counter& counter) {
 /// There is no room as long as nobody answers, and who waits shall hear that before what is queued is given
 /// up.
 void Association::end_waiting(Instant now) {
-    if (!unanswered_since_ || now - *unanswered_since_ < hub_->options().connect_timeout) return;
+    if (!unanswered_since_ || now - *unanswered_since_ < hub_->options.connect_timeout) return;
     std::vector<Outbox::Done> failed;
     outbox_.drop_waiting(failed);
-    hub_->counters().tells_refused_unreachable.add(failed.size());
+    hub_->counters.tells_refused_unreachable.add(failed.size());
     fail_waiting(std::move(failed), TellResult::Unreachable);
 }
 
 /// Through the Runtime: a callback may call anything, and whoever drops is in the middle of something.
 void Association::fail_waiting(std::vector<Outbox::Done> failed, TellResult answer) {
     for (auto& done : failed)
-        hub_->runtime().post([done = std::move(done), answer]() mutable { done(answer); });
+        hub_->runtime.post([done = std::move(done), answer]() mutable { done(answer); });
 }
 
 void Association::finish_granted() {
     for (auto& done : outbox_.take_granted())
-        hub_->runtime().post([done = std::move(done)]() mutable { done(TellResult::Queued); });
+        hub_->runtime.post([done = std::move(done)]() mutable { done(TellResult::Queued); });
 }
 
 void Association::drop_messages(Counter& counter) { counter.add(messages_.clear()); }
 
 void Association::expire_messages(Instant now) {
-    if (const std::size_t expired = messages_.expire(now)) hub_->counters().messages_expired.add(expired);
+    if (const std::size_t expired = messages_.expire(now)) hub_->counters.messages_expired.add(expired);
 }
 
 void Association::sweep(Instant now) {
     end_waiting(now);
     if (!link_ || link_->ended) return;
     OutboundLink& link = *link_;
-    const auto& options = hub_->options();
+    const auto& options = hub_->options;
     if (link.send_started) {
         if (now - *link.send_started < options.half_open_timeout) return;
         link.error =

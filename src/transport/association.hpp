@@ -41,7 +41,7 @@ struct OutboundLink {
     bool closed = false;                        ///< we closed in order: the end that follows is no loss
     bool ended = false;         ///< read() is over, or another incarnation took over: nothing more comes
     std::optional<Error> error; ///< why, when nobody said goodbye
-    std::unique_ptr<AbortAt> lingering; ///< once closed: the peer's end is not awaited for ever
+    std::unique_ptr<AbortAt> linger_end; ///< once closed: the peer's end is not awaited for ever
 };
 
 /// States: Idle (no connection, nothing to send: no coroutine, no chunk, under 2 KiB), Connecting,
@@ -132,7 +132,7 @@ private:
     net::Task<void> read_until_end(OutboundLink& link);
     bool on_frame(OutboundLink& link, const FrameReader::Frame& frame);
     net::Task<void> write_until_end(OutboundLink& link, Batch& batch);
-    net::Task<void> last_words(OutboundLink& link);
+    net::Task<void> linger_for_goodbye(OutboundLink& link);
     void collect(OutboundLink& link, Batch& batch);
     std::optional<wire::EncodedMessage> encoded_for(const OutboundLink& link, OutgoingMessage message);
     bool written(OutboundLink& link, Batch& batch, const result<void>& sent);

@@ -26,11 +26,16 @@ constexpr int sends_per_turn_max = 16;
 /// refusals at least 20 ms apart).
 constexpr std::uint8_t evidence_probes = 3;
 constexpr std::chrono::milliseconds evidence_probe_distance{25};
-constexpr std::chrono::milliseconds last_words_timeout{100};
+constexpr std::chrono::milliseconds linger_after_failure{100};
 /// Of one send: keeps the gathered parts below the system's limit (IOV_MAX).
 constexpr std::size_t messages_per_send_max = 256;
 /// Links of a peer that end young, before reconnecting waits.
 constexpr std::uint32_t short_links_tolerated = 3;
+
+/// Uniform in [0, bound].
+Duration random_up_to(SplitMix64& random, Duration bound) {
+    return Duration{static_cast<std::int64_t>(random() % (static_cast<std::uint64_t>(bound.count()) + 1))};
+}
 
 } // namespace
 
@@ -46,7 +51,7 @@ struct Association::Batch {
 };
 
 net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> hub) {
-    net::Notifier wake{hub->runtime()};
+    net::Notifier wake{hub->runtime};
     wake_ = &wake;
     outbox_.wake();
     if (address_ == hub->self().address()) {
@@ -57,7 +62,7 @@ net::Task<void> Association::run(std::shared_ptr<Association> /*keep*/, std::sha
     wake_ = nullptr;
     state_ = State::Idle;
     end_dial_once();
-    hub->association_rests(*this);
+    hub->table().rests(*this);
     // A tell may have come between the last look and here, on another thread: its wake-up is on its way.
 }
 
@@ -75,7 +80,7 @@ bool Association::rest() {
 }
 
 net::Task<void> Association::run_until_idle() {
-    while (!hub_->tasks().stopping()) {
+    while (!hub_->cancelled()) {
         const Instant now = hub_->now();
         expire_messages(now);
         finish_granted();
@@ -84,7 +89,7 @@ net::Task<void> Association::run_until_idle() {
             // An answer to a stranger is worth one attempt now, not one that is over before it begins.
             if (dial_once_until_ && *dial_once_until_ <= next_attempt_) {
                 end_dial_once();
-                drop_messages(hub_->counters().messages_stranger);
+                drop_messages(hub_->counters.messages_stranger);
                 continue;
             }
             state_ = State::Backoff;
@@ -116,14 +121,13 @@ net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
     auto connected = co_await connect();
     if (!connected) co_return nullptr;
     state_ = State::Handshaking;
-    auto link = std::make_shared<OutboundLink>(std::move(*connected),
-                                               hub_->options().unauthenticated_bytes_max, hub_->self());
+    auto link = std::make_shared<OutboundLink>(std::move(*connected), hub_->options.unauthenticated_bytes_max,
+                                               hub_->self());
     auto reply = co_await shake_hands(*link);
-    if (hub_->tasks().stopping()) co_return nullptr;
+    if (hub_->cancelled()) co_return nullptr;
     if (!reply) {
         const Error& error = reply.error();
-        (error == Errc::timed_out ? hub_->counters().handshakes_timed_out
-                                  : hub_->counters().handshakes_failed)
+        (error == Errc::timed_out ? hub_->counters.handshakes_timed_out : hub_->counters.handshakes_failed)
             .add();
         hub_->log().write(level_of_failure(), "transport.handshake.failed", peer_text(),
                           {{"error", error.message()}, {"side", "dialler"}});
@@ -136,11 +140,11 @@ net::Task<std::shared_ptr<OutboundLink>> Association::open_link() {
 }
 
 net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
-    const Instant deadline = dial_deadline(hub_->options().connect_timeout);
-    auto resolved = co_await hub_->runtime().resolve(*address_.host, *address_.port, deadline);
+    const Instant deadline = dial_deadline(hub_->options.connect_timeout);
+    auto resolved = co_await hub_->runtime.resolve(*address_.host, *address_.port, deadline);
     if (!resolved) {
         if (resolved.error() != Errc::cancelled) {
-            hub_->counters().resolves_failed.add();
+            hub_->counters.resolves_failed.add();
             hub_->log().warning("transport.resolve.failed", peer_text(),
                                 {{"error", resolved.error().message()}});
             attempt_failed(false);
@@ -156,8 +160,8 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
         const Duration share = (deadline - now) / static_cast<std::int64_t>(endpoints.size() - i);
         const net::ConnectOptions options{.deadline = now + share,
                                           .notsent_lowat = notsent_lowat,
-                                          .silence_max = hub_->options().half_open_timeout};
-        auto connection = co_await hub_->runtime().connect(endpoints[i], options);
+                                          .silence_max = hub_->options.half_open_timeout};
+        auto connection = co_await hub_->runtime.connect(endpoints[i], options);
         if (connection) {
             auto inside = hub_->decorated(std::move(*connection), net::ConnectionRole::Dialled);
             if (inside) co_return std::move(inside);
@@ -176,15 +180,15 @@ net::Task<result<std::unique_ptr<net::Connection>>> Association::connect() {
 LogLevel Association::level_of_failure() const { return stopping_ ? LogLevel::Info : LogLevel::Warning; }
 
 void Association::connect_failed(const Error& error, bool refused) {
-    hub_->counters().connects_failed.add();
-    if (refused) hub_->counters().connects_refused.add();
+    hub_->counters.connects_failed.add();
+    if (refused) hub_->counters.connects_refused.add();
     hub_->log().write(level_of_failure(), "transport.connect.failed", peer_text(),
                       {{"error", error.message()}, {"attempt", fmt::to_string(failures_ + 1)}});
     if (refused) {
         // Copied: the handler may do anything with this association.
         const std::optional<UniqueAddress> gone = known_;
-        if (gone) hub_->report(*gone, LinkEvent::ReconnectRefused);
-        hub_->report_connect_refused(address_);
+        if (gone) hub_->reporter.link(*gone, LinkEvent::ReconnectRefused);
+        hub_->reporter.connect_refused(address_);
     }
     attempt_failed(false);
 }
@@ -192,28 +196,28 @@ void Association::connect_failed(const Error& error, bool refused) {
 /// Sets the time of the next attempt. `permanent`: it will fail again in the same way, so nothing is kept for
 /// it.
 void Association::attempt_failed(bool permanent) {
-    const auto& options = hub_->options();
+    const auto& options = hub_->options;
     const Instant now = hub_->now();
     state_ = State::Backoff;
     if (dial_once_until_) {
         end_dial_once();
-        drop_messages(hub_->counters().messages_stranger);
+        drop_messages(hub_->counters.messages_stranger);
     }
     if (!failing_since_) failing_since_ = now;
     if (failures_ < 64) ++failures_;
     if (permanent) {
-        drop_all(hub_->counters().tells_refused_by_peer, hub_->counters().messages_no_route);
+        drop_all(hub_->counters.tells_refused_by_peer, hub_->counters.messages_no_route);
         probes_left_ = 0;
-        next_attempt_ = now + options.backoff_max / 2 + hub_->random_up_to(options.backoff_max / 2);
+        next_attempt_ = now + options.backoff_max / 2 + random_up_to(hub_->random, options.backoff_max / 2);
         return;
     }
-    if (hub_->stopping()) {
-        drop_all(hub_->counters().tells_shutdown, hub_->counters().messages_shutdown);
+    if (hub_->stopping) {
+        drop_all(hub_->counters.tells_shutdown, hub_->counters.messages_shutdown);
         return;
     }
     if (now - *failing_since_ >= options.association_idle_timeout) {
         failing_since_ = now;
-        drop_tells(hub_->counters().tells_unreachable);
+        drop_tells(hub_->counters.tells_unreachable);
     }
     if (probes_left_ > 0 && --probes_left_ > 0) {
         next_attempt_ = now + evidence_probe_distance;
@@ -224,19 +228,19 @@ void Association::attempt_failed(bool permanent) {
 
 /// Exponential with full jitter: peers that lost the same node do not come back in step.
 Duration Association::backoff(std::uint32_t failures) {
-    const auto& options = hub_->options();
+    const auto& options = hub_->options;
     Duration bound = options.backoff_min;
     for (std::uint32_t i = 1; i < failures && bound < options.backoff_max; ++i) bound *= 2;
-    return hub_->random_up_to(std::min<Duration>(bound, options.backoff_max));
+    return random_up_to(hub_->random, std::min<Duration>(bound, options.backoff_max));
 }
 
 // --- handshake
 
 net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link) {
-    const AbortAt deadline{hub_->runtime(), dial_deadline(hub_->options().handshake_timeout),
-                           link.connection};
+    const AbortAt deadline{hub_->runtime, dial_deadline(hub_->options.handshake_timeout), link.connection};
     const auto late = [this] { return Error{Errc::timed_out, peer_text(), "no reply to Hello in time", {}}; };
-    auto hello = wire::encode_frame(make_hello(hub_->identity(), address_), wire::frame_bytes_max_default);
+    auto hello =
+        wire::encode_frame(make_hello(hub_->identity.get(), address_), wire::frame_bytes_max_default);
     if (!hello) co_return hello.error();
     const std::vector<Slice> parts{std::move(*hello)};
     auto sent = co_await link.connection->send(parts);
@@ -249,7 +253,7 @@ net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link)
         link.reader.feed(std::move(*received));
     }
     if (next == FrameReader::Next::TooLarge) {
-        hub_->counters().frames_too_large.add();
+        hub_->counters.frames_too_large.add();
         co_return Error{Errc::too_large,
                         fmt::format("frame of {} bytes", link.reader.claimed()),
                         "a HelloReply was expected: is this a muster node?",
@@ -257,12 +261,12 @@ net::Task<result<wire::HelloReply>> Association::shake_hands(OutboundLink& link)
     }
     auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = true});
     if (!decoded) {
-        hub_->counters().frames_malformed.add();
+        hub_->counters.frames_malformed.add();
         co_return decoded.error();
     }
     auto* reply = std::get_if<wire::HelloReply>(&*decoded);
     if (!reply) {
-        hub_->counters().frames_malformed.add();
+        hub_->counters.frames_malformed.add();
         co_return Error{
             Errc::malformed, "first frame", "a HelloReply was expected: is this a muster node?", {}};
     }
@@ -278,10 +282,10 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
     }
     // Of a reply that is not to be trusted nothing is in force.
     const auto leave = [&](wire::GoodbyeReason reason, std::string_view detail) {
-        hub_->farewell(link->connection, hub_->encode_goodbye(reason, detail, wire::agreed_by_all));
+        hub_->leave(link->connection, goodbye_frame(reason, detail, wire::agreed_by_all));
     };
-    if (const auto wrong = check_reply(hub_->identity(), address_, reply)) {
-        hub_->counters().handshakes_refused.add();
+    if (const auto wrong = check_reply(hub_->identity.get(), address_, reply)) {
+        hub_->counters.handshakes_refused.add();
         hub_->log().warning("transport.handshake.refused", peer_text(),
                             {{"reason", wrong->message()}, {"by", "this node"}, {"side", "dialler"}});
         leave(wire::GoodbyeReason::Protocol, wrong->message());
@@ -292,8 +296,8 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
         leave(wire::GoodbyeReason::Incarnation, {});
         return false;
     }
-    if (const auto quarantined = hub_->quarantined(reply.from); quarantined != Hub::Quarantined::No) {
-        const bool harmless = quarantined == Hub::Quarantined::Harmless;
+    if (const auto quarantined = hub_->quarantine_of(reply.from); quarantined != Quarantined::No) {
+        const bool harmless = quarantined == Quarantined::Harmless;
         known_ = reply.from;
         quarantine(reply.from, harmless);
         leave(harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined, {});
@@ -301,13 +305,13 @@ bool Association::judge_reply(const std::shared_ptr<OutboundLink>& link, const w
         return false;
     }
     link->peer = reply.from;
-    link->agreement = agreement_of(hub_->identity(), std::get<wire::HelloAccepted>(reply.answer));
-    link->peer_is_newer = reply.version_max > hub_->offer().version_max;
+    link->agreement = agreement_of(hub_->identity.get(), std::get<wire::HelloAccepted>(reply.answer));
+    link->peer_is_newer = reply.version_max > hub_->identity.offer().version_max;
     return true;
 }
 
 void Association::refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused) {
-    hub_->counters().handshakes_refused.add();
+    hub_->counters.handshakes_refused.add();
     const wire::RefusalReason reason = wire::meaning_of(refused.reason);
     const bool stops_too = reason == wire::RefusalReason::Stopping;
     if (stops_too && reply.from.address() == address_) stops(reply.from);
@@ -323,8 +327,8 @@ void Association::refused_by_peer(const wire::HelloReply& reply, const wire::Hel
     case wire::RefusalReason::Quarantined:
         attempt_failed(true);
         // Only for itself: an acceptor at one address must not speak for the node of another.
-        if (reply.from.address() == address_ && reply.cluster_name == hub_->identity().cluster_name)
-            hub_->report_quarantined_by(reply.from);
+        if (reply.from.address() == address_ && reply.cluster_name == hub_->identity.get().cluster_name)
+            hub_->reporter.quarantined_by(reply.from);
         return;
     case wire::RefusalReason::WrongCluster:
     case wire::RefusalReason::WrongVersion:
@@ -344,12 +348,12 @@ void Association::established(OutboundLink& link) {
     probes_left_ = 0;
     met(link.peer);
     const auto replaced = std::exchange(replaced_, std::nullopt);
-    hub_->counters().handshakes_done.add();
-    hub_->counters().outbound.add(1);
+    hub_->counters.handshakes_done.add();
+    hub_->counters.outbound.add(1);
     hub_->log().debug("transport.link.established", peer_text(),
                       {{"node", link.peer.to_string()}, {"direction", "outbound"}});
-    if (replaced) hub_->report(*replaced, LinkEvent::OtherIncarnation);
-    hub_->report(link.peer, LinkEvent::Established);
+    if (replaced) hub_->reporter.link(*replaced, LinkEvent::OtherIncarnation);
+    hub_->reporter.link(link.peer, LinkEvent::Established);
 }
 
 // --- the open link
@@ -358,8 +362,8 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
     state_ = State::Active;
     link_ = link;
     has_link_ = true;
-    if (hub_->stopping()) link->closing = wire::GoodbyeReason::Stopping;
-    hub_->tasks().spawn(read(shared_from_this(), hub_->shared_from_this(), link));
+    if (hub_->stopping) link->closing = wire::GoodbyeReason::Stopping;
+    hub_->tasks.spawn(read(shared_from_this(), hub_->shared_from_this(), link));
     Batch batch;
     bool out_of_memory = false;
     try {
@@ -372,13 +376,13 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
         this->out_of_memory(link.get());
         written(*link, batch, *link->error);
     }
-    co_await last_words(*link);
+    co_await linger_for_goodbye(*link);
     has_link_ = false;
     link_.reset();
 }
 
 net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
-    for (int sends = 0; !link.ended && !hub_->tasks().stopping();) {
+    for (int sends = 0; !link.ended && !hub_->cancelled();) {
         const bool at_once = link.closing == wire::GoodbyeReason::Quarantined ||
                              link.closing == wire::GoodbyeReason::Incarnation;
         if (!at_once) collect(link, batch);
@@ -406,10 +410,10 @@ net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
 }
 
 /// After a failed send: what the peer said before it went (a Goodbye, perhaps) is still to be read.
-net::Task<void> Association::last_words(OutboundLink& link) {
+net::Task<void> Association::linger_for_goodbye(OutboundLink& link) {
     if (link.closed || link.ended) co_return;
-    const AbortAt enough{hub_->runtime(), hub_->now() + last_words_timeout, link.connection};
-    while (!link.ended && !hub_->tasks().stopping()) co_await wake_->wait();
+    const AbortAt enough{hub_->runtime, hub_->now() + linger_after_failure, link.connection};
+    while (!link.ended && !hub_->cancelled()) co_await wake_->wait();
 }
 
 /// Nothing when this peer does not get it, which is counted.
@@ -418,7 +422,7 @@ std::optional<wire::EncodedMessage> Association::encoded_for(const OutboundLink&
     if (auto* encoded = std::get_if<wire::EncodedMessage>(&message)) return std::move(*encoded);
     auto& late = std::get<LateMessage>(message);
     if (link.agreement.meets(late.needs)) return late.encode(link.agreement);
-    hub_->counters().messages_unknown_to_peer.add();
+    hub_->counters.messages_unknown_to_peer.add();
     return std::nullopt;
 }
 
@@ -433,7 +437,7 @@ void Association::collect(OutboundLink& link, Batch& batch) {
             std::optional<QueuedMessage> message = messages_.pop();
             if (!message) break;
             if (message->to && *message->to != link.peer.uid() && !MUSTER_MUTANT(uid_not_compared)) {
-                hub_->counters().messages_other_incarnation.add();
+                hub_->counters.messages_other_incarnation.add();
                 continue;
             }
             std::optional<wire::EncodedMessage> encoded = encoded_for(link, std::move(message->message));
@@ -456,7 +460,7 @@ bool Association::written(OutboundLink& link, Batch& batch, const result<void>& 
     if (!sent && batch.messages == 0 && MUSTER_MUTANT(requeued_after_loss))
         for (const Slice& part : batch.parts) outbox_.put(part);
     batch.parts.clear();
-    Counters& counters = hub_->counters();
+    Counters& counters = hub_->counters;
     const Outbox::Batch tells = std::exchange(batch.tells, {});
     const std::size_t messages = std::exchange(batch.messages, 0);
     if (tells.bytes && outbox_.sent(tells.bytes)) finish_granted();
@@ -475,13 +479,13 @@ bool Association::written(OutboundLink& link, Batch& batch, const result<void>& 
 
 net::Task<void> Association::say_goodbye(OutboundLink& link) {
     link.closed = true;
-    if (*link.closing == wire::GoodbyeReason::Link) hub_->counters().links_idle_closed.add();
-    const std::vector<Slice> parts{hub_->encode_goodbye(*link.closing, {}, link.agreement)};
+    if (*link.closing == wire::GoodbyeReason::Link) hub_->counters.links_idle_closed.add();
+    const std::vector<Slice> parts{goodbye_frame(*link.closing, {}, link.agreement)};
     link.send_started = hub_->now();
     co_await link.connection->send(parts);
     link.send_started.reset();
     link.connection->close(net::Close::Graceful); // read() waits for the peer's end
-    link.lingering = std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link.connection);
+    link.linger_end = std::make_unique<AbortAt>(hub_->runtime, hub_->now() + linger_max, link.connection);
 }
 
 net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::shared_ptr<Hub> /*hub*/,
@@ -494,13 +498,13 @@ net::Task<void> Association::read(std::shared_ptr<Association> /*keep*/, std::sh
     }
     if (out_of_memory) this->out_of_memory(link.get());
     link->ended = true;
-    link->lingering.reset();
+    link->linger_end.reset();
     if (link->said && !link->closed && !link->error) {
         // The other side reads on until we close, and counts what it drops: a send in flight may end, so that
         // both know what became of it.
         link->connection->close(net::Close::Graceful);
-        link->lingering =
-            std::make_unique<AbortAt>(hub_->runtime(), hub_->now() + Hub::linger, link->connection);
+        link->linger_end =
+            std::make_unique<AbortAt>(hub_->runtime, hub_->now() + linger_max, link->connection);
     } else if (!link->closed) {
         // Nobody reads on the other side any more: a send in flight would wait for nothing.
         link->connection->close(net::Close::Abort);
@@ -520,13 +524,13 @@ net::Task<void> Association::read_until_end(OutboundLink& link) {
             budget.frame(TurnBudget::Cost::Heavy, clock);
         }
         if (budget.spent()) {
-            co_await hub_->next_turn();
-            if (hub_->tasks().stopping()) co_return;
-            budget.begin(hub_->now(), hub_->waiting_for_turn());
+            co_await hub_->turns.next();
+            if (hub_->cancelled()) co_return;
+            budget.begin(hub_->now(), hub_->turns.waiting());
             if (next == FrameReader::Next::Frame) continue;
         }
         if (next == FrameReader::Next::TooLarge) {
-            hub_->counters().frames_too_large.add();
+            hub_->counters.frames_too_large.add();
             protocol_error(link, fmt::format("frame of {} bytes, {} are allowed", link.reader.claimed(),
                                              link.reader.frame_bytes_max()));
             co_return;
@@ -540,7 +544,7 @@ net::Task<void> Association::read_until_end(OutboundLink& link) {
                 co_return;
             }
             bytes = std::move(*received);
-            budget.begin(hub_->now(), hub_->waiting_for_turn());
+            budget.begin(hub_->now(), hub_->turns.waiting());
         }
         budget.received(bytes.size());
         link.reader.feed(std::move(bytes));
@@ -553,19 +557,19 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
     auto decoded = wire::decode_frame(
         Slice{frame.body, frame.owner},
         {.peer_is_newer = link.peer_is_newer, .agreement = link.agreement, .rest_skipped = &rest_skipped});
-    if (rest_skipped) hub_->counters().frames_rest.add();
+    if (rest_skipped) hub_->counters.frames_rest.add();
     if (!decoded) {
-        hub_->counters().frames_malformed.add();
+        hub_->counters.frames_malformed.add();
         protocol_error(link, decoded.error().message());
         return false;
     }
     if (std::holds_alternative<wire::UnknownFrame>(*decoded)) {
-        hub_->counters().frames_unknown.add();
+        hub_->counters.frames_unknown.add();
         return true;
     }
     const auto* goodbye = std::get_if<wire::Goodbye>(&*decoded);
     if (!goodbye) {
-        hub_->counters().frames_malformed.add();
+        hub_->counters.frames_malformed.add();
         protocol_error(link, "only Goodbye is said on the accepting side");
         return false;
     }
@@ -579,7 +583,7 @@ bool Association::on_frame(OutboundLink& link, const FrameReader::Frame& frame) 
     if (is_about_address(*goodbye))
         hub_->log().error("transport.address.denied", peer_text(),
                           {{"self", hub_->self().to_string()}, {"detail", goodbye->detail}});
-    if (goodbye->reason == wire::GoodbyeReason::Quarantined) hub_->report_quarantined_by(link.peer);
+    if (goodbye->reason == wire::GoodbyeReason::Quarantined) hub_->reporter.quarantined_by(link.peer);
     return false;
 }
 
@@ -592,24 +596,24 @@ void Association::protocol_error(OutboundLink& link, const std::string& detail) 
 
 void Association::link_ended(OutboundLink& link) {
     const Instant now = hub_->now();
-    hub_->counters().outbound.add(-1);
+    hub_->counters.outbound.add(-1);
     stale_mark_ = outbox_.mark();
     const bool lost = !link.said && !link.closed;
-    const bool young = now - link.established < hub_->options().backoff_max;
+    const bool young = now - link.established < hub_->options.backoff_max;
     short_links_ = young ? short_links_ + 1 : 0;
     next_attempt_ = now;
     if (short_links_ > short_links_tolerated) next_attempt_ += backoff(short_links_ - short_links_tolerated);
     state_ = State::Backoff;
-    if (hub_->tasks().stopping()) return;
+    if (hub_->cancelled()) return;
     if (!lost) {
-        hub_->report(link.peer, link.said ? event_of(*link.said) : LinkEvent::GoodbyeLink);
+        hub_->reporter.link(link.peer, link.said ? event_of(*link.said) : LinkEvent::GoodbyeLink);
         return;
     }
     const LinkEnd end = end_of(link.error);
-    hub_->link_lost(end, peer_text(), link.error, "outbound");
+    hub_->reporter.link_lost(end, peer_text(), link.error, "outbound");
     // Another attempt is of no use as evidence after silence.
-    if (end == LinkEnd::Broken && !hub_->stopping() && !blocked_) probes_left_ = evidence_probes;
-    hub_->report(link.peer, event_of(end));
+    if (end == LinkEnd::Broken && !hub_->stopping && !blocked_) probes_left_ = evidence_probes;
+    hub_->reporter.link(link.peer, event_of(end));
 }
 
 } // namespace muster::transport

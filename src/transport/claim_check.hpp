@@ -9,6 +9,8 @@
 #include <muster/net/task_group.hpp>
 #include <muster/unique_function.hpp>
 #include <optional>
+#include <set>
+#include <string>
 
 namespace muster::transport {
 
@@ -26,6 +28,15 @@ public:
 
     /// Calls `done` once, unless the Hub ends before; at once (Unanswered) when too many claims wait.
     void settle(const UniqueAddress& claimed, Done done);
+    /// Asks at `node`'s address who lives there: the reporter says Answered. Whoever connected as `node`
+    /// without living there is told so.
+    void prove(const UniqueAddress& node);
+    /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this
+    /// node knows.
+    bool is_claimed(const UniqueAddress& peer);
+    /// Counts and logs that a claim does not stand, and answers what the claimant is told.
+    std::string denial(const UniqueAddress& claimant, Verdict verdict,
+                       const std::optional<UniqueAddress>& owner);
     /// Nothing is asked any more, and no answer awaited.
     void stop();
     net::Task<void> join();
@@ -42,6 +53,7 @@ private:
     Hub& hub_;
     Claims claims_;
     std::map<Claims::Id, Done> waiting_;
+    std::set<UniqueAddress> proving_;
     net::TaskGroup questions_;
     net::TimerId timer_ = net::TimerId::None;
     bool stopped_ = false;

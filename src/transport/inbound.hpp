@@ -50,7 +50,7 @@ private:
         Greeting, ///< Hello is awaited
         Replying, ///< HelloReply is being sent
         Open,
-        Closing, ///< we said the last word: what still comes is not looked at
+        Closing, ///< this side refused or said Goodbye, or the peer did: what still comes is not looked at
     };
 
     enum class Step : std::uint8_t {
@@ -83,7 +83,7 @@ private:
     void let_go_of_buffer() noexcept;
     void drop_hold() noexcept;
     void malformed(std::string detail);
-    void linger();
+    void begin_linger();
     void ended();
 
     Hub& hub_;
@@ -96,7 +96,7 @@ private:
     std::uint16_t lane_ = 0;
     wire::Agreement agreement_ = wire::agreed_by_all; ///< what our reply puts in force
     bool peer_is_newer_ = false;
-    std::optional<wire::GoodbyeReason> said_;    ///< the peer's last word
+    std::optional<wire::GoodbyeReason> said_;    ///< the peer's Goodbye
     std::optional<wire::GoodbyeReason> closing_; ///< ours
     std::string closing_detail_;
     std::optional<Error> error_;

@@ -92,6 +92,12 @@ wire::Agreement agreement_of(const Identity& mine, const wire::HelloAccepted& ac
     return {accepted.version, accepted.features & mine.offer.features};
 }
 
+Slice goodbye_frame(GoodbyeReason reason, std::string_view detail, const wire::Agreement& agreement) {
+    wire::Goodbye goodbye{wire::said_to_peer(reason, agreement), std::string{detail}};
+    auto encoded = wire::encode_frame(std::move(goodbye), wire::frame_bytes_max_default);
+    return encoded ? std::move(*encoded) : Slice{};
+}
+
 LinkEvent event_of(GoodbyeReason reason) noexcept {
     switch (wire::meaning_of(reason)) {
     case GoodbyeReason::Stopping:

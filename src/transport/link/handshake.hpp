@@ -2,12 +2,14 @@
 #pragma once
 /// The handshake's decisions, as values: what each side says and when it refuses (wire.md, Frames;
 /// protocol.md §16).
+#include <chrono>
 #include <muster/address.hpp>
 #include <muster/cluster/core/core.hpp>
 #include <muster/error.hpp>
 #include <muster/wire/frame.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace muster::transport {
 
@@ -30,6 +32,11 @@ wire::HelloReply refuse(const Identity& mine, wire::RefusalReason reason, std::s
 std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply);
 /// What an accepting reply puts in force. Features that were not offered are not.
 wire::Agreement agreement_of(const Identity& mine, const wire::HelloAccepted& accepted) noexcept;
+
+/// After its last frame a side waits so long for the other's end of the stream.
+inline constexpr std::chrono::milliseconds linger_max{2000};
+/// Goodbye as bytes. A reason that the peer does not know is replaced by what stands for it.
+Slice goodbye_frame(wire::GoodbyeReason reason, std::string_view detail, const wire::Agreement& agreement);
 
 /// What the end of a link by this Goodbye means to the node.
 LinkEvent event_of(wire::GoodbyeReason reason) noexcept;
