@@ -96,11 +96,7 @@ void Acceptor::established(InboundLink& link) {
         if (other.get() == &link || !other->established() || other->peer().address() != peer.address())
             continue;
         if (other->peer() == peer && other->lane() != link.lane()) continue;
-        hub_.counters.links_superseded.add();
-        hub_.log().info(
-            "transport.link.superseded", link.peer_text(),
-            {{"old", other->peer().to_string()}, {"new", peer.to_string()}, {"direction", "inbound"}});
-        other->close(wire::GoodbyeReason::Superseded, "a later connection took over");
+        other->superseded(peer);
     }
 }
 

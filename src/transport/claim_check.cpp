@@ -36,9 +36,12 @@ void ClaimCheck::prove(const UniqueAddress& node) {
     auto done = [this, node](Verdict verdict, const std::optional<UniqueAddress>& owner) {
         proving_.erase(node);
         if (verdict == Verdict::Owner) return;
-        const std::string detail = denial(node, verdict, owner);
+        Denial denial = denial_of(node, verdict, owner);
+        hub_.counters.of(denial.counted).add();
+        hub_.log().write(denial.record.level, denial.record.code, node.address().to_string(),
+                         std::move(denial.record.fields));
         for (const auto& link : hub_.acceptor().links_of(node))
-            if (link->established()) link->close(wire::GoodbyeReason::Overloaded, detail);
+            if (link->established()) link->close(wire::GoodbyeReason::Overloaded, denial.detail);
     };
     settle(node, std::move(done));
 }
@@ -47,16 +50,6 @@ bool ClaimCheck::is_claimed(const UniqueAddress& peer) {
     const auto association = hub_.table().find(peer.address());
     if (association && is_claim(peer, association->known())) return true;
     return hub_.acceptor().hears_from_another(peer);
-}
-
-std::string ClaimCheck::denial(const UniqueAddress& claimant, Verdict verdict,
-                               const std::optional<UniqueAddress>& owner) {
-    const bool taken = verdict == Verdict::AddressTaken;
-    (taken ? hub_.counters.claims_taken : hub_.counters.claims_unanswered).add();
-    hub_.log().warning(
-        taken ? "transport.claim.taken" : "transport.claim.unanswered", claimant.address().to_string(),
-        {{"claimant", claimant.to_string()}, {"owner", owner ? owner->to_string() : std::string{}}});
-    return taken && owner ? taken_detail(claimant, *owner) : unanswered_detail(claimant);
 }
 
 void ClaimCheck::stop() {
@@ -137,8 +130,7 @@ ClaimCheck::shake_hands(std::shared_ptr<net::Connection> connection, Address add
         reader.feed(std::move(*received));
     }
     if (next == FrameReader::Next::TooLarge) co_return std::nullopt;
-    auto decoded = wire::decode_frame(Slice{frame.body, frame.owner}, {.peer_is_newer = true});
-    auto* reply = decoded ? std::get_if<wire::HelloReply>(&*decoded) : nullptr;
+    auto reply = read_reply(Slice{frame.body, frame.owner});
     if (!reply) co_return std::nullopt;
     co_return std::move(*reply);
 }

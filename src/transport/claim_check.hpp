@@ -34,9 +34,6 @@ public:
     /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this
     /// node knows.
     bool is_claimed(const UniqueAddress& peer);
-    /// Counts and logs that a claim does not stand, and answers what the claimant is told.
-    std::string denial(const UniqueAddress& claimant, Verdict verdict,
-                       const std::optional<UniqueAddress>& owner);
     /// Nothing is asked any more, and no answer awaited.
     void stop();
     net::Task<void> join();

@@ -32,6 +32,19 @@ AbortAt::~AbortAt() {
     if (timer_ != net::TimerId::None) runtime_.cancel(timer_);
 }
 
+void DeadlineTimer::set(const std::optional<Instant>& when) {
+    if (when == when_) return;
+    if (timer_ != net::TimerId::None) runtime_.cancel(std::exchange(timer_, net::TimerId::None));
+    when_ = when;
+    if (!when) return;
+    auto due = [this] {
+        timer_ = net::TimerId::None;
+        when_.reset();
+        fire_();
+    };
+    timer_ = runtime_.schedule(*when, std::move(due));
+}
+
 Turns::PartialHold::PartialHold(Turns& turns, FrameReader& reader)
     : turns_(turns), held_(reader.holds_receive_buffer() && turns.partial_holds_ < partial_holds_max) {
     if (held_)
@@ -55,8 +68,10 @@ net::Task<void> Turns::next() {
 }
 
 Context::Context(net::Runtime& r, TcpTransportOptions o, UniqueAddress self)
-    : runtime(r), options(std::move(o)), counters(r.metrics()),
-      identity(options.cluster_name, std::move(self)), reporter(r.log(), counters),
+    : runtime(r), options(std::move(o)),
+      link_limits{options.handshake_timeout, options.association_idle_timeout, options.half_open_timeout,
+                  options.frame_timeout},
+      counters(r.metrics()), identity(options.cluster_name, std::move(self)),
       lifeline(std::make_shared<Lifeline>(r, counters)),
       retained(std::make_shared<RetainedBytes>(options.retained_bytes_max)), tasks(r), turns(r, counters),
       assembly(options.assembly_bytes_max ? options.assembly_bytes_max

@@ -7,6 +7,7 @@
 #include "link/answer_route.hpp"
 #include "link/assembly_budget.hpp"
 #include "link/frame_reader.hpp"
+#include "link/link.hpp"
 #include "link/quarantine_list.hpp"
 #include "own_identity.hpp"
 #include "reporter.hpp"
@@ -16,7 +17,10 @@
 #include <muster/net/runtime.hpp>
 #include <muster/net/task_group.hpp>
 #include <muster/transport/tcp.hpp>
+#include <muster/unique_function.hpp>
 #include <muster/wire/envelope.hpp>
+#include <optional>
+#include <utility>
 
 namespace muster::transport {
 
@@ -33,6 +37,23 @@ private:
     net::Runtime& runtime_;
     net::TimerId timer_;
     bool expired_ = false;
+};
+
+/// Calls `fire` at a deadline that may change. Runtime's thread.
+class DeadlineTimer {
+public:
+    DeadlineTimer(net::Runtime& runtime, UniqueFunction<void()> fire)
+        : runtime_(runtime), fire_(std::move(fire)) {}
+    ~DeadlineTimer() { set(std::nullopt); }
+    DeadlineTimer(const DeadlineTimer&) = delete;
+    DeadlineTimer& operator=(const DeadlineTimer&) = delete;
+    void set(const std::optional<Instant>& when);
+
+private:
+    net::Runtime& runtime_;
+    UniqueFunction<void()> fire_;
+    std::optional<Instant> when_;
+    net::TimerId timer_ = net::TimerId::None;
 };
 
 /// The loop's turns, which links share (protocol.md §16, TurnBudget). Runtime's thread.
@@ -88,6 +109,7 @@ struct Context {
 
     net::Runtime& runtime;
     const TcpTransportOptions options;
+    const LinkLimits link_limits;
     Counters counters;
     OwnIdentity identity;
     Reporter reporter;
@@ -104,6 +126,24 @@ struct Context {
     std::shared_ptr<RemoteMessageSink> sink;
     bool started = false;
     bool stopping = false; ///< shuts down in order, or is abandoned
+};
+
+inline net::Close how_of(const action::CloseStream& close) noexcept {
+    return close.how == action::CloseStream::How::Graceful ? net::Close::Graceful : net::Close::Abort;
+}
+
+/// Carries out what any value of the link's room says to its node. `PeerText` answers whom a record is about.
+template <class PeerText>
+struct NodeCarrier {
+    Context& context;
+    PeerText peer_text;
+
+    void operator()(action::Count& a) const { context.counters.of(a.what).add(); }
+    void operator()(action::Log& a) const {
+        context.log().write(a.level, a.code, peer_text(), std::move(a.fields));
+    }
+    void operator()(action::Report& a) const { context.reporter.link(a.peer, a.event); }
+    void operator()(action::ReportQuarantinedBy& a) const { context.reporter.quarantined_by(a.peer); }
 };
 
 } // namespace muster::transport

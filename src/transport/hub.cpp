@@ -20,6 +20,14 @@ constexpr std::chrono::milliseconds sweep_interval_max{1000};
 
 } // namespace
 
+Identity HubView::identity() const { return hub_.identity.get(); }
+bool HubView::stops() const { return hub_.stopping; }
+bool HubView::acquainted(const Address& address) const { return hub_.reporter.acquainted(address); }
+bool HubView::has_place_for_stranger() const { return hub_.acceptor().has_place_for_stranger(); }
+Quarantined HubView::quarantine_of(const UniqueAddress& node) { return hub_.quarantine_of(node); }
+bool HubView::is_claimed(const UniqueAddress& peer) { return hub_.claims().is_claimed(peer); }
+wire::Interner& HubView::interner() { return hub_.interner; }
+
 Hub::Hub(net::Runtime& r, TcpTransportOptions o, std::unique_ptr<net::Listener> listener, UniqueAddress self)
     : Context(r, std::move(o), std::move(self)), acceptor_(*this, std::move(listener)) {}
 
@@ -59,9 +67,6 @@ void Hub::sweep() {
 
 void Hub::inbound_established(InboundLink& link) {
     const UniqueAddress peer = link.peer();
-    counters.handshakes_done.add();
-    log().debug("transport.link.established", link.peer_text(),
-                {{"node", peer.to_string()}, {"direction", "inbound"}});
     acceptor_.established(link);
     if (const auto there = association(peer.address())) there->seen_alive(peer);
     reporter.link(peer, LinkEvent::Accepted);

@@ -16,6 +16,22 @@ namespace muster::transport {
 class Association;
 class InboundLink;
 
+/// What the links ask, answered by the parts of a hub.
+class HubView final : public NodeView {
+public:
+    explicit HubView(Hub& hub) noexcept : hub_(hub) {}
+    Identity identity() const override;
+    bool stops() const override;
+    bool acquainted(const Address& address) const override;
+    bool has_place_for_stranger() const override;
+    Quarantined quarantine_of(const UniqueAddress& node) override;
+    bool is_claimed(const UniqueAddress& peer) override;
+    wire::Interner& interner() override;
+
+private:
+    Hub& hub_;
+};
+
 /// Shared by the transport and its coroutines. All on the Runtime's thread unless marked "any thread".
 class Hub : public Context, public std::enable_shared_from_this<Hub> {
 public:
@@ -46,6 +62,7 @@ public:
     AssociationTable& table() noexcept { return table_; }
     Acceptor& acceptor() noexcept { return acceptor_; }
     ClaimCheck& claims() noexcept { return claims_; }
+    NodeView& view() noexcept { return view_; }
     /// Something runs that has deadlines.
     void arm_sweep();
 
@@ -67,6 +84,7 @@ private:
     static net::Task<void> outlive(std::shared_ptr<Hub> hub);
     void sweep();
 
+    HubView view_{*this};
     AssociationTable table_{*this};
     Acceptor acceptor_;
     ClaimCheck claims_{*this};

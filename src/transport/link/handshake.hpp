@@ -27,6 +27,10 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
 /// The refusal of something that is no Hello at all, or of anybody (Overloaded, Stopping).
 wire::HelloReply refuse(const Identity& mine, wire::RefusalReason reason, std::string detail);
 
+/// The first frame of either side, when that is what it should be. Errors: malformed.
+result<wire::Hello> read_hello(const Slice& body);
+result<wire::HelloReply> read_reply(const Slice& body);
+
 /// What the dialler makes of the reply: nothing wrong, or Errc::mismatch naming what differs. A refusal by
 /// the peer is none of its business: look at reply.answer first.
 std::optional<Error> check_reply(const Identity& mine, const Address& dialled, const wire::HelloReply& reply);
@@ -38,6 +42,8 @@ inline constexpr std::chrono::milliseconds linger_max{2000};
 /// Goodbye as bytes. A reason that the peer does not know is replaced by what stands for it.
 Slice goodbye_frame(wire::GoodbyeReason reason, std::string_view detail, const wire::Agreement& agreement);
 
+/// Whether another Hello after this refusal would be refused again.
+bool is_for_good(wire::RefusalReason reason) noexcept;
 /// What the end of a link by this Goodbye means to the node.
 LinkEvent event_of(wire::GoodbyeReason reason) noexcept;
 /// Whether an operator should read of it.
