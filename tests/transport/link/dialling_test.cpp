@@ -93,6 +93,7 @@ TEST_F(DiallingOf, DialsForWhatIsQueuedAndRestsOtherwise) {
 TEST_F(Backoff, DoublesUpToItsLimitWithFullJitter) {
     dialling.begin();
     Duration largest{};
+    bool jittered = false;
     for (std::uint32_t attempt = 1; attempt <= 12; ++attempt) {
         ASSERT_EQ(next(true), Step::Dial) << attempt;
         failed(false);
@@ -102,10 +103,12 @@ TEST_F(Backoff, DoublesUpToItsLimitWithFullJitter) {
         EXPECT_GE(wait, Duration{});
         EXPECT_LE(wait, bound) << attempt;
         largest = std::max(largest, wait);
+        jittered = jittered || wait < bound / 2;
         if (wait > Duration{}) EXPECT_EQ(next(true), Step::Wait);
         now = dialling.next_attempt();
     }
     EXPECT_GT(largest, 1s) << "it does grow";
+    EXPECT_TRUE(jittered) << "peers that lost the same node must not come back in step";
 }
 
 TEST_F(Backoff, EndsWhenThePeerIsSeenAlive) {

@@ -649,7 +649,10 @@ TEST_F(DialledEnd, ByAnAcceptorThatSaysMoreThanGoodbyeIsNoEvidence) {
     EXPECT_FALSE(made.has<action::Deliver>());
     EXPECT_TRUE(made.counted(Counted::frames_malformed));
     EXPECT_TRUE(made.closed(How::Abort));
-    EXPECT_EQ(link.over().reported(), std::vector{LinkEvent::GoodbyeLink});
+    EXPECT_EQ(link.link.loss(), std::nullopt);
+    const auto over = link.over();
+    EXPECT_EQ(over.reported(), std::vector{LinkEvent::GoodbyeLink});
+    EXPECT_FALSE(over.counted(Counted::links_broken));
 }
 
 TEST_F(DialledEnd, ByAnotherIncarnationAtTheAddressIsALoss) {
