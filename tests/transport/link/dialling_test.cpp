@@ -210,8 +210,10 @@ TEST_F(DiallingOf, ReportsARefusalAboutWhomeverItKnowsThere) {
 
 TEST_F(Probes, FollowABrokenLinkThreeOfThemAtLeastTwentyMillisecondsApart) {
     link_to(first);
+    EXPECT_EQ(dialling.state(), State::Active);
     now += 10s;
     dialling.link_ended(LinkEnd::Broken, now);
+    EXPECT_EQ(dialling.state(), State::Backoff) << "nobody is connected any more";
     std::vector<Instant> attempts;
     for (int turn = 0; turn < 100; ++turn) {
         const Step step = next(false);
