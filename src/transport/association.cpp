@@ -228,12 +228,12 @@ void Association::sweep(Instant now) {
     end_waiting(now);
     if (!link_ || link_->link.phase() == Link::Phase::Ended) return;
     Link& link = link_->link;
-    const bool due = link.goodbye_is_due();
+    const Link::Due before = link.due();
     LinkActions actions;
     link.time(now, actions);
     carry_out(std::move(actions), *link_);
-    if (now - link.last_sent() >= memory_kept_for) outbox_.trim();
-    if (!due && link.goodbye_is_due()) notify();
+    if (now - link.about().last_sent >= memory_kept_for) outbox_.trim();
+    if (link.due() != before) notify();
 }
 
 // --- what is queued

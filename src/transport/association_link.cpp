@@ -62,7 +62,7 @@ net::Task<void> Association::serve(std::shared_ptr<OutboundLink> link) {
 
 net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
     for (int sends = 0; link.link.is_open() && !hub_->cancelled();) {
-        if (!link.link.leaves_at_once()) collect(link, batch);
+        if (link.link.due() != Link::Due::AtOnce) collect(link, batch);
         if (!batch.parts.empty()) {
             link.link.sending(hub_->now());
             auto sent = co_await link.connection->send(batch.parts);
@@ -71,8 +71,8 @@ net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
                 auto turn = asio::post(asio::deferred);
                 co_await std::move(turn);
             }
-            if (!messages_.empty() || link.link.goodbye_is_due()) continue;
-        } else if (link.link.goodbye_is_due()) {
+            if (!messages_.empty() || link.link.due() != Link::Due::Nothing) continue;
+        } else if (link.link.due() != Link::Due::Nothing) {
             LinkActions actions;
             link.link.flushed(hub_->now(), actions);
             carry_out(std::move(actions), link);

@@ -77,7 +77,7 @@ LogPeer InboundLink::peer_text() const {
 
 net::Task<void> InboundLink::run(std::shared_ptr<InboundLink> keep, std::shared_ptr<Hub> hub) {
     carry_out({}); // the deadline
-    budget_.begin(link_.last_received(), 0);
+    budget_.begin(link_.about().last_received, 0);
     bool out_of_memory = false;
     try {
         co_await receive_until_end();
@@ -144,7 +144,9 @@ net::Task<void> InboundLink::receive_until_end() {
 
 /// Sends the reply, and waits for what has to be known before the peer is believed.
 net::Task<void> InboundLink::finish_handshake() {
-    co_await write(shared_from_this(), hub_.shared_from_this(), std::exchange(reply_, Slice{}));
+    Slice reply = std::exchange(reply_, Slice{});
+    auto sent = write(shared_from_this(), hub_.shared_from_this(), std::move(reply));
+    co_await std::move(sent);
     while (link_.phase() == Link::Phase::Claiming && !hub_.cancelled()) co_await settled_->wait();
 }
 
@@ -172,16 +174,9 @@ InboundLink::Step InboundLink::take_frames() {
     while (takes_frames() && (next = reader_.next(frame)) == FrameReader::Next::Frame) {
         Tell tell;
         if (!frame.body.empty() && frame.body.front() == tell_variant && link_.is_open() &&
-            wire::parse_tell(frame.body, tell)) [[likely]] {
-            if (!link_.admits(tell)) [[unlikely]] {
-                actions.clear();
-                link_.foreign_tell(tell, actions);
-                carry_out(std::move(actions));
-                budget_.frame(TurnBudget::Cost::Heavy, clock);
-            } else {
-                tells += tells_.deliver(tell, frame, peer) ? 1 : 0;
-                budget_.frame(TurnBudget::Cost::Light, clock);
-            }
+            wire::parse_tell(frame.body, tell) && link_.admits(tell)) [[likely]] {
+            tells += tells_.deliver(tell, frame, peer) ? 1 : 0;
+            budget_.frame(TurnBudget::Cost::Light, clock);
         } else {
             actions.clear();
             const bool goes_on = link_.frame(frame, hub_.now(), actions);
@@ -217,7 +212,7 @@ InboundLink::Step InboundLink::after_frames(FrameReader::Next next, bool any) {
 /// What comes on a link that ends is not acted on, but counted: its sender took it for sent.
 void InboundLink::discard(Slice bytes) {
     discard_frames();
-    if (link_.about().unreadable || !link_.about().was_open) {
+    if (!can_be_cut()) {
         hub_.counters.bytes_discarded.add(bytes.size());
         return;
     }
@@ -226,7 +221,7 @@ void InboundLink::discard(Slice bytes) {
 }
 
 void InboundLink::discard_frames() {
-    if (link_.about().unreadable || !link_.about().was_open) return;
+    if (!can_be_cut()) return;
     FrameReader::Frame frame;
     FrameReader::Next next = FrameReader::Next::NeedMore;
     while ((next = reader_.next(frame)) == FrameReader::Next::Frame) {
@@ -236,7 +231,7 @@ void InboundLink::discard_frames() {
         else if (variant != static_cast<std::uint32_t>(wire::FrameKind::Goodbye))
             hub_.counters.messages_closing.add();
     }
-    if (next != FrameReader::Next::NeedMore) link_.cannot_be_read();
+    unreadable_ = next != FrameReader::Next::NeedMore;
 }
 
 // --- the value's wishes
@@ -258,7 +253,7 @@ void InboundLink::carry_out(LinkActions&& actions) {
         void operator()(action::CloseStream& a) const { self.connection_->close(how_of(a)); }
         void operator()(action::Deliver& a) const {
             if (TransportHandler* const handler = context.reporter.handler())
-                handler->on_message(self.peer(), std::move(a.message), self.link_.last_received());
+                handler->on_message(self.peer(), std::move(a.message), self.link_.about().last_received);
             else
                 context.counters.messages_shutdown.add();
         }
@@ -307,7 +302,7 @@ void InboundLink::sweep(Instant now) {
     LinkActions actions;
     link_.time(now, actions);
     carry_out(std::move(actions));
-    if (link_.is_open() && now - link_.last_received() >= memory_kept_for) reader_.trim();
+    if (link_.is_open() && now - link_.about().last_received >= memory_kept_for) reader_.trim();
 }
 
 void InboundLink::ended() {

@@ -111,6 +111,9 @@ private:
     void ask_verdict();
     void discard(Slice bytes);
     void discard_frames();
+    bool can_be_cut() const noexcept {
+        return link_.about().was_open && !link_.about().unreadable && !unreadable_;
+    }
     void ended();
 
     Hub& hub_;
@@ -120,6 +123,7 @@ private:
     DeadlineTimer timer_;
     TellDelivery tells_;
     TurnBudget budget_;
+    bool unreadable_ = false;                ///< what is discarded is no frame
     Slice reply_;                            ///< to be sent by run()
     std::unique_ptr<net::Notifier> settled_; ///< while a claim is asked about
 };

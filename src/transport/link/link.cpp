@@ -64,6 +64,11 @@ bool Link::frame(const FrameReader::Frame& frame, Instant now, LinkActions& out)
     if (!dials()) {
         if (auto* message = std::get_if<ClusterMessage>(&*decoded))
             return on_message(std::move(*message), out);
+        if (const auto* tell = std::get_if<wire::RemoteTell>(&*decoded); tell && !admits(tell->view())) {
+            count(Counted::tells_foreign_sender, out);
+            drop_foreign("RemoteTell", tell->sender_path.value_or(std::string{}), out);
+            return true;
+        }
         if (std::holds_alternative<wire::reference::GossipPdu>(*decoded)) {
             // The reference's gossip names no incarnation: nothing here can use it.
             count(Counted::frames_foreign, out);
@@ -84,10 +89,10 @@ bool Link::frame(const FrameReader::Frame& frame, Instant now, LinkActions& out)
 /// decoded.
 bool Link::asks_too_often(const FrameReader::Frame& frame, LinkActions& out) {
     const auto kind = AnswerRate::kind_of(wire::frame_variant(frame.body).value_or(0));
-    if (!kind || answers_.admit(*kind, received_)) return false;
+    if (!kind || answers_.admit(*kind, about_.last_received)) return false;
     count(Counted::messages_rate, out);
-    if (!flood_said_ || received_ - *flood_said_ >= flood_said_every) {
-        flood_said_ = received_;
+    if (!flood_said_ || about_.last_received - *flood_said_ >= flood_said_every) {
+        flood_said_ = about_.last_received;
         out.emplace_back(action::Log{LogLevel::Warning, "transport.link.flood", {{"from", remote_}}});
     }
     return true;
@@ -102,11 +107,6 @@ bool Link::on_message(ClusterMessage&& message, LinkActions& out) {
         drop_foreign(name_of(message), {}, out);
     }
     return true;
-}
-
-void Link::foreign_tell(const Tell& tell, LinkActions& out) {
-    count(Counted::tells_foreign_sender, out);
-    drop_foreign("RemoteTell", tell.sender_path.value_or(std::string_view{}), out);
 }
 
 /// In the name of somebody who is not at the other end. The link stays: all else of it is judged by itself.
@@ -320,7 +320,7 @@ void Link::check_silence(Instant now, LinkActions& out) {
         out.emplace_back(action::CloseStream{How::Abort});
         return;
     }
-    if (phase_ == Phase::Open && !due_ && now - last_sent_ >= limits_.idle_timeout)
+    if (phase_ == Phase::Open && !due_ && now - about_.last_sent >= limits_.idle_timeout)
         due_ = GoodbyeReason::Link;
 }
 
@@ -332,7 +332,7 @@ void Link::check_frame(Instant now, LinkActions& out) {
         out.emplace_back(action::Log{LogLevel::Warning, "transport.link.frame_timed_out", {}});
         return close(GoodbyeReason::Overloaded, "a frame was not complete in time", now, out);
     }
-    if (now - received_ < std::max(3 * limits_.idle_timeout, limits_.half_open_timeout)) return;
+    if (now - about_.last_received < std::max(3 * limits_.idle_timeout, limits_.half_open_timeout)) return;
     error_ = Error{Errc::timed_out, name(), "the peer fell silent without closing", {}};
     out.emplace_back(action::CloseStream{How::Abort});
 }

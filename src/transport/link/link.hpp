@@ -66,6 +66,12 @@ public:
         Lingering, ///< either side said Goodbye, or the acceptor refused: what still comes is not acted on
         Ended,     ///< nothing comes any more
     };
+    /// Whether this side has a Goodbye to say.
+    enum class Due : std::uint8_t {
+        Nothing,
+        WhenFlushed,
+        AtOnce, ///< nobody may have what is queued
+    };
     /// After a failed send the peer's Goodbye is awaited so long.
     static constexpr Duration linger_after_failure = std::chrono::milliseconds{100};
 
@@ -76,6 +82,8 @@ public:
         bool acquainted = false; ///< a member or seed has the peer's address, as of the last look
         bool was_open = false;
         bool unreadable = false; ///< what still comes cannot be cut into frames
+        Instant last_sent{};
+        Instant last_received{};
     };
 
     Link(Role role, const LinkLimits& limits, NodeView& node) noexcept
@@ -87,23 +95,19 @@ public:
     void accepted(std::string remote, Instant now);
 
     // --- what comes
-    void received(Instant now) noexcept { received_ = now; }
+    void received(Instant now) noexcept { about_.last_received = now; }
     /// False when nothing behind it is to be looked at.
     bool frame(const FrameReader::Frame& frame, Instant now, LinkActions& out);
-    /// Whether a tell may be delivered: its sender is of the peer, or nobody.
+    /// Whether a tell may be delivered: its sender is of the peer, or nobody. If not, it goes to frame().
     bool admits(const Tell& tell) const { return !tell.sender_path || senders_.allow(*tell.sender_path); }
-    /// A tell that was not admitted.
-    void foreign_tell(const Tell& tell, LinkActions& out);
     /// The reader has no further frame. `any`: it had one; `incomplete`: it has the beginning of one.
     void frames_taken(bool any, bool incomplete) noexcept {
         if (!incomplete || any) frame_began_.reset();
-        if (incomplete && !frame_began_) frame_began_ = received_;
+        if (incomplete && !frame_began_) frame_began_ = about_.last_received;
     }
     /// The reader cannot go on: a frame is too large, or has no room now. `limit`: what is allowed, or in
     /// use.
     void stuck(FrameReader::Next why, std::size_t claimed, std::size_t limit, Instant now, LinkActions& out);
-    /// What comes on a link that ends is not even a frame.
-    void cannot_be_read() noexcept { about_.unreadable = true; }
     void verdict(Verdict verdict, const std::optional<UniqueAddress>& owner, Instant now, LinkActions& out);
     void stream_ended(const std::optional<Error>& error, LinkActions& out);
 
@@ -112,15 +116,16 @@ public:
     void written(const result<void>& written, Instant now, LinkActions& out);
     void sending(Instant now) noexcept {
         if (due_ == wire::GoodbyeReason::Link) due_.reset(); // no longer idle
-        send_began_ = last_sent_ = now;
+        send_began_ = about_.last_sent = now;
     }
     void sent() noexcept { send_began_.reset(); }
     void send_failed(const Error& error, Instant now);
     /// Nothing is left to be sent. True when a Goodbye was due, and is written now.
     bool flushed(Instant now, LinkActions& out);
-    /// A Goodbye is due that does not wait for what is queued.
-    bool leaves_at_once() const noexcept {
-        return due_ == wire::GoodbyeReason::Quarantined || due_ == wire::GoodbyeReason::Incarnation;
+    Due due() const noexcept {
+        if (!due_) return Due::Nothing;
+        const bool now = due_ == wire::GoodbyeReason::Quarantined || due_ == wire::GoodbyeReason::Incarnation;
+        return now ? Due::AtOnce : Due::WhenFlushed;
     }
 
     // --- commands
@@ -140,9 +145,6 @@ public:
     Phase phase() const noexcept { return phase_; }
     bool is_open() const noexcept { return phase_ == Phase::Open; }
     const About& about() const noexcept { return about_; }
-    bool goodbye_is_due() const noexcept { return due_.has_value(); }
-    Instant last_sent() const noexcept { return last_sent_; }
-    Instant last_received() const noexcept { return received_; }
     /// When time() has to be called.
     const std::optional<Instant>& deadline() const noexcept { return deadline_; }
     /// How the connection was lost, when nobody said Goodbye.
@@ -195,8 +197,6 @@ private:
     std::string due_detail_;
     std::optional<Error> error_; ///< why it ended, when nobody said goodbye
     std::optional<Instant> deadline_;
-    Instant received_{};
-    Instant last_sent_{};
     std::optional<Instant> send_began_;
     std::optional<Instant> frame_began_; ///< whose end has not arrived
     AnswerRate answers_;

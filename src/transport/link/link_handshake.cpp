@@ -15,7 +15,7 @@ using wire::RefusalReason;
 
 void Link::accepted(std::string remote, Instant now) {
     remote_ = std::move(remote);
-    received_ = now;
+    about_.last_received = now;
     deadline_ = now + limits_.handshake_timeout;
 }
 
@@ -95,7 +95,7 @@ void Link::verdict(Verdict verdict, const std::optional<UniqueAddress>& owner, I
 void Link::open(Instant now, LinkActions& out) {
     phase_ = Phase::Open;
     about_.was_open = true;
-    last_sent_ = now;
+    about_.last_sent = now;
     count(Counted::handshakes_done, out);
     out.emplace_back(
         action::Log{LogLevel::Debug,

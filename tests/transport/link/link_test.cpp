@@ -262,8 +262,9 @@ TEST_F(InboundFrames, TellsNameTheirNodeOrNobodyAsSender) {
     const std::string other = stranger.address().to_string() + "/user/b";
     tell.sender_path = other;
     EXPECT_FALSE(link.link.admits(tell));
-    EXPECT_TRUE(link.input([&](LinkActions& out) { link.link.foreign_tell(tell, out); })
-                    .counted(Counted::tells_foreign_sender));
+    const wire::RemoteTell frame{std::string{tell.target_path}, "m", {}, other};
+    EXPECT_TRUE(link.frame(frame).counted(Counted::tells_foreign_sender));
+    EXPECT_TRUE(link.goes_on) << "the link stays";
 }
 
 TEST_F(InboundFrames, ThatAskForAnswersHaveARate) {
@@ -547,9 +548,9 @@ TEST_F(DialledEnd, WhenIdleIsAGoodbyeAndALimitedLinger) {
     open();
     EXPECT_FALSE(link.flushed().said()) << "nothing is due";
     link.passes(test_limits.idle_timeout - 1ms);
-    EXPECT_FALSE(link.link.goodbye_is_due());
+    EXPECT_EQ(link.link.due(), Link::Due::Nothing);
     link.passes(1ms);
-    ASSERT_TRUE(link.link.goodbye_is_due());
+    ASSERT_EQ(link.link.due(), Link::Due::WhenFlushed);
     const auto made = link.flushed();
     EXPECT_EQ(made.said_a<Goodbye>()->reason, GoodbyeReason::Link);
     EXPECT_TRUE(made.counted(Counted::links_idle_closed));
@@ -563,21 +564,21 @@ TEST_F(DialledEnd, WhenIdleIsAGoodbyeAndALimitedLinger) {
 TEST_F(DialledEnd, ForIdlenessIsTakenBackBySomethingToSend) {
     open();
     link.passes(test_limits.idle_timeout);
-    ASSERT_TRUE(link.link.goodbye_is_due());
+    ASSERT_EQ(link.link.due(), Link::Due::WhenFlushed);
     link.link.sending(link.now);
-    EXPECT_FALSE(link.link.goodbye_is_due());
+    EXPECT_EQ(link.link.due(), Link::Due::Nothing);
     link.link.sent();
     link.close(GoodbyeReason::Stopping);
     link.link.sending(link.now);
-    EXPECT_TRUE(link.link.goodbye_is_due()) << "but no other goodbye";
+    EXPECT_EQ(link.link.due(), Link::Due::WhenFlushed) << "but no other goodbye";
 }
 
 TEST_F(DialledEnd, WaitsForWhatIsQueuedUnlessNobodyMayHaveIt) {
     open();
     link.close(GoodbyeReason::Stopping);
-    EXPECT_FALSE(link.link.leaves_at_once());
+    EXPECT_EQ(link.link.due(), Link::Due::WhenFlushed);
     link.close(GoodbyeReason::Quarantined);
-    EXPECT_TRUE(link.link.leaves_at_once());
+    EXPECT_EQ(link.link.due(), Link::Due::AtOnce);
     link.close(GoodbyeReason::Stopping);
     EXPECT_EQ(link.flushed().said_a<Goodbye>()->reason, GoodbyeReason::Quarantined) << "stopping yields";
 }

@@ -230,7 +230,7 @@ void LinkWorld::serve(Host& host) {
         return;
     }
     while (link.is_open() && !end->sending) {
-        if (!link.leaves_at_once() && !host.queued.empty()) {
+        if (link.due() != Link::Due::AtOnce && !host.queued.empty()) {
             const Message message = host.queued.front();
             host.queued.pop_front();
             if (message.to && *message.to != link.about().peer.uid()) continue;
