@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The outbound link to one peer: connects on demand, proves who is there, writes, and starts again after a
-/// loss.
-#include "frame_reader.hpp"
+/// The outbound links to one peer: connects on demand, writes what is queued, and starts again after a loss.
 #include "lifeline.hpp"
-#include "message_queue.hpp"
+#include "link/dialling.hpp"
+#include "link/frame_reader.hpp"
+#include "link/message_queue.hpp"
 #include "outbox.hpp"
 #include <atomic>
 #include <cstdint>
@@ -19,40 +19,19 @@
 
 namespace muster::transport {
 
-class AbortAt;
 class Hub;
+struct OutboundLink;
 
-/// One open connection of an association, after the handshake.
-struct OutboundLink {
-    OutboundLink(std::shared_ptr<net::Connection> c, std::size_t frame_bytes_max, UniqueAddress own);
-    ~OutboundLink();
-
-    std::shared_ptr<net::Connection> connection;
-    FrameReader reader;        ///< what the acceptor says: only Goodbye
-    UniqueAddress self;        ///< what our Hello said
-    UniqueAddress peer;        ///< what its reply said
-    wire::Agreement agreement; ///< what the handshake put in force
-    bool peer_is_newer = false;
-    Instant established;
-    Instant last_sent;                          ///< or established
-    std::optional<Instant> send_started;        ///< while a send is in flight
-    std::optional<wire::GoodbyeReason> said;    ///< the peer's Goodbye
-    std::optional<wire::GoodbyeReason> closing; ///< ours, to be said
-    bool closed = false;                        ///< we closed in order: the end that follows is no loss
-    bool ended = false;         ///< read() is over, or another incarnation took over: nothing more comes
-    std::optional<Error> error; ///< why, when nobody said goodbye
-    std::unique_ptr<AbortAt> lingering; ///< once closed: the peer's end is not awaited for ever
-};
-
-/// States: Idle (no connection, nothing to send: no coroutine, no chunk, under 2 KiB), Connecting,
-/// Handshaking, Active, Backoff. One coroutine, run(), goes through them; a second one reads while Active.
-/// There is never a second connection, however many threads tell at once.
+/// Carries for a Dialling, which decides when the address is dialled, and for the Link of each connection.
+/// One coroutine, run(), dials, shakes hands and writes; a second one reads while a link is open. There is
+/// never a second connection, however many threads tell at once. At rest: no connection, no coroutine, no
+/// chunk, under 2 KiB.
 ///
 /// tell() and tell_when_room() may be called from any thread, also when the transport is gone. Everything
 /// else belongs to the Runtime's thread.
 class Association final : public TellRoute::Target, public std::enable_shared_from_this<Association> {
 public:
-    enum class State : std::uint8_t { Idle, Connecting, Handshaking, Active, Backoff };
+    using State = Dialling::State;
 
     Association(const std::shared_ptr<Hub>& hub, Address address);
     ~Association() override;
@@ -61,9 +40,9 @@ public:
     void tell_when_room(const Tell& tell, UniqueFunction<void(TellResult)> done);
 
     const Address& address() const noexcept { return address_; }
-    State state() const noexcept { return state_; }
+    State state() const noexcept { return dialling_.state(); }
     /// The incarnation last seen there, in either direction.
-    const std::optional<UniqueAddress>& known() const noexcept { return known_; }
+    const std::optional<UniqueAddress>& known() const noexcept { return dialling_.known(); }
 
     /// `to`: write it to that incarnation only.
     void send(std::optional<Uid> to, MessageLane lane, OutgoingMessage message);
@@ -86,10 +65,10 @@ public:
     /// Drops what is left.
     void drop_all(Counter& tells, Counter& messages);
     /// This incarnation says that it stops: that it then refuses connections is no news.
-    void stops(const UniqueAddress& node);
+    void stops(const UniqueAddress& node) { dialling_.stops(node); }
     /// Deadlines: of the open link, idle and half-open; without one, of tells that wait for room.
     void sweep(Instant now);
-    bool dormant() const { return state_ == State::Idle && !wake_ && outbox_.empty(); }
+    bool dormant() const { return state() == State::Idle && !wake_ && outbox_.empty(); }
 
 private:
     struct Batch; // what one send carries
@@ -97,52 +76,43 @@ private:
     TellResult answer(Outbox::Put put);
     Outbox::Put tell_large(const Tell& tell, std::size_t bytes);
     void wake_runner();
+    void notify();
     void finish_granted();
     void fail_waiting(std::vector<Outbox::Done> failed, TellResult answer);
     void end_waiting(Instant now);
     void grant_without_link();
-
-    net::Task<void> run(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub);
-    net::Task<void> run_until_idle();
-    /// association_self.cpp: the own address needs no connection.
-    net::Task<void> deliver_to_self();
-    void hand_over_to_self(const FrameReader::Frame& frame);
-    bool has_work() const;
-    bool rest();
-
-    net::Task<std::shared_ptr<OutboundLink>> open_link();
-    net::Task<result<std::unique_ptr<net::Connection>>> connect();
-    net::Task<result<wire::HelloReply>> shake_hands(OutboundLink& link);
-    bool judge_reply(const std::shared_ptr<OutboundLink>& link, const wire::HelloReply& reply);
-    LogLevel level_of_failure() const;
-    void connect_failed(const Error& error, bool refused);
-    void refused_by_peer(const wire::HelloReply& reply, const wire::HelloRefused& refused);
-    void attempt_failed(bool permanent);
-    Duration backoff(std::uint32_t failures);
-    void end_dial_once();
-    Instant dial_deadline(Duration timeout) const;
-    void out_of_memory(OutboundLink* link);
-    void established(OutboundLink& link);
-    void met(const UniqueAddress& peer);
-    void supersede(OutboundLink& link, const UniqueAddress& by);
-
-    net::Task<void> serve(std::shared_ptr<OutboundLink> link);
-    net::Task<void> read(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub,
-                         std::shared_ptr<OutboundLink> link);
-    net::Task<void> read_until_end(OutboundLink& link);
-    bool on_frame(OutboundLink& link, const FrameReader::Frame& frame);
-    net::Task<void> write_until_end(OutboundLink& link, Batch& batch);
-    net::Task<void> last_words(OutboundLink& link);
-    void collect(OutboundLink& link, Batch& batch);
-    std::optional<wire::EncodedMessage> encoded_for(const OutboundLink& link, OutgoingMessage message);
-    bool written(OutboundLink& link, Batch& batch, const result<void>& sent);
-    net::Task<void> say_goodbye(OutboundLink& link);
-    void protocol_error(OutboundLink& link, const std::string& detail);
-    void link_ended(OutboundLink& link);
     void expire_messages(Instant now);
     void drop_tells(Counter& counter);
     void drop_messages(Counter& counter);
     std::string peer_text() const;
+
+    // association_run.cpp: the loop, dialling and shaking hands
+    net::Task<void> run(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub);
+    net::Task<void> run_until_idle();
+    bool rest();
+    net::Task<std::shared_ptr<OutboundLink>> open_link();
+    net::Task<std::unique_ptr<net::Connection>> connect();
+    net::Task<void> shake_hands(OutboundLink& link);
+    void shaken(const action::Shaken& shaken);
+    void no_memory();
+    void link_ended(OutboundLink& link);
+    void carry_out(DiallingActions&& actions);
+    void carry_out(LinkActions&& actions, OutboundLink& link);
+
+    // association_link.cpp: an open link
+    net::Task<void> serve(std::shared_ptr<OutboundLink> link);
+    net::Task<void> read(std::shared_ptr<Association> keep, std::shared_ptr<Hub> hub,
+                         std::shared_ptr<OutboundLink> link);
+    net::Task<void> read_until_end(OutboundLink& link);
+    net::Task<void> write_until_end(OutboundLink& link, Batch& batch);
+    net::Task<void> write_own(OutboundLink& link);
+    void collect(OutboundLink& link, Batch& batch);
+    std::optional<wire::EncodedMessage> encoded_for(const OutboundLink& link, OutgoingMessage message);
+    bool written(OutboundLink& link, Batch& batch, const result<void>& sent);
+
+    // association_self.cpp: the own address needs no connection
+    net::Task<void> deliver_to_self();
+    void hand_over_to_self(const FrameReader::Frame& frame);
 
     const Address address_;
     const std::weak_ptr<Hub> weak_hub_;
@@ -150,24 +120,12 @@ private:
     const std::shared_ptr<Lifeline> lifeline_;
     const std::size_t frame_bytes_max_;
     Outbox outbox_;
-
-    State state_ = State::Idle;
-    bool blocked_ = false;                  // quarantined: until another incarnation appears
-    std::optional<UniqueAddress> stopping_; // which incarnation there said that it stops
-    std::uint8_t probes_left_ = 0;
-    std::optional<Instant> dial_once_until_; // set: the attempt is one of StrangerDials
-    std::uint32_t failures_ = 0;             // attempts in a row
-    std::uint32_t short_links_ = 0;          // in a row: a peer that takes connections and drops them
-    net::Notifier* wake_ = nullptr;          // of run(), while it runs
-    std::shared_ptr<OutboundLink> link_;
-    std::optional<UniqueAddress> known_;
-    std::optional<UniqueAddress> replaced_; // known_ before, until another uid has answered at its address
-    std::uint64_t stale_mark_ = 0;          // tells before it were meant for known_
-    Instant next_attempt_{};
-    std::optional<Instant> failing_since_;
-    std::optional<Instant> unanswered_since_; // the first attempt began
-    std::atomic<bool> has_link_{false};       // written on the Runtime's thread
     MessageQueue messages_;
+    Dialling dialling_;
+    net::Notifier* wake_ = nullptr; // of run(), while it runs
+    std::shared_ptr<OutboundLink> link_;
+    std::uint64_t stale_mark_ = 0;      // tells before it were meant for known()
+    std::atomic<bool> has_link_{false}; // written on the Runtime's thread
 };
 
 } // namespace muster::transport

@@ -2,7 +2,7 @@
 // Tells to the own address: from the outbox to the sink, without a connection.
 #include "association.hpp"
 #include "hub.hpp"
-#include "turn_budget.hpp"
+#include "link/turn_budget.hpp"
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
@@ -26,11 +26,11 @@ net::Task<void> Association::deliver_to_self() {
     co_await std::move(later);
     TurnBudget budget;
     budget.begin(hub_->now(), 0);
-    while (!hub_->tasks().stopping()) {
+    while (!hub_->cancelled()) {
         if (budget.spent()) { // a sink that tells itself what it was told has no end
-            co_await hub_->next_turn();
-            budget.begin(hub_->now(), hub_->waiting_for_turn());
-            if (hub_->tasks().stopping()) co_return;
+            co_await hub_->turns.next();
+            budget.begin(hub_->now(), hub_->turns.waiting());
+            if (hub_->cancelled()) co_return;
         }
         parts.clear();
         const Outbox::Batch batch = outbox_.take(parts, batch_bytes_max);
@@ -48,29 +48,28 @@ net::Task<void> Association::deliver_to_self() {
             }
         }
         reader.trim();
-        hub_->counters().tells_sent.add(batch.frames);
+        hub_->counters.tells_sent.add(batch.frames);
         if (outbox_.sent(batch.bytes)) finish_granted();
     }
 }
 
 /// The payload is copied: its chunk goes back to the pool, whoever keeps the payload.
 void Association::hand_over_to_self(const FrameReader::Frame& frame) {
-    const std::shared_ptr<RemoteMessageSink> sink =
-        hub_->sink(); // it may destroy the transport that holds it
+    const std::shared_ptr<RemoteMessageSink> sink = hub_->sink; // it may destroy the transport that holds it
     Tell tell;
     if (!sink || !wire::parse_tell(frame.body, tell)) {
-        hub_->counters().tells_no_sink.add();
+        hub_->counters.tells_no_sink.add();
         return;
     }
     try {
         sink->deliver(tell.target_path, tell.manifest, Slice::copy_of(tell.payload), tell.sender_path);
-        hub_->counters().tells_delivered.add();
+        hub_->counters.tells_delivered.add();
     } catch (const std::exception& e) {
-        hub_->counters().tells_sink_failed.add();
+        hub_->counters.tells_sink_failed.add();
         hub_->log().error("transport.sink.failed", peer_text(),
                           {{"target", std::string{tell.target_path}}, {"error", e.what()}});
     } catch (...) {
-        hub_->counters().tells_sink_failed.add();
+        hub_->counters.tells_sink_failed.add();
         hub_->log().error("transport.sink.failed", peer_text(), {{"target", std::string{tell.target_path}}});
     }
 }

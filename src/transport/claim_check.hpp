@@ -2,13 +2,15 @@
 #pragma once
 /// Asks addresses who lives there, over connections of its own, and settles claims by the answers (claims.hpp
 /// decides).
-#include "claims.hpp"
+#include "link/claims.hpp"
 #include <map>
 #include <memory>
 #include <muster/net/runtime.hpp>
 #include <muster/net/task_group.hpp>
 #include <muster/unique_function.hpp>
 #include <optional>
+#include <set>
+#include <string>
 
 namespace muster::transport {
 
@@ -26,6 +28,12 @@ public:
 
     /// Calls `done` once, unless the Hub ends before; at once (Unanswered) when too many claims wait.
     void settle(const UniqueAddress& claimed, Done done);
+    /// Asks at `node`'s address who lives there: the reporter says Answered. Whoever connected as `node`
+    /// without living there is told so.
+    void prove(const UniqueAddress& node);
+    /// Whether `peer`, which has connected, names an address that is another incarnation's as far as this
+    /// node knows.
+    bool is_claimed(const UniqueAddress& peer);
     /// Nothing is asked any more, and no answer awaited.
     void stop();
     net::Task<void> join();
@@ -42,6 +50,7 @@ private:
     Hub& hub_;
     Claims claims_;
     std::map<Claims::Id, Done> waiting_;
+    std::set<UniqueAddress> proving_;
     net::TaskGroup questions_;
     net::TimerId timer_ = net::TimerId::None;
     bool stopped_ = false;

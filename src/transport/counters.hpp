@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 /// The transport's counters, looked up once. src/doc/metrics.md says what each counts.
+#include "link/action.hpp"
 #include <muster/metrics.hpp>
 
 namespace muster::transport {
@@ -72,6 +73,8 @@ struct Counters {
           frames_timed_out(m.counter("transport.frames.timed_out")),
           turns_over(m.counter("transport.turns.over")), outbound(m.gauge("transport.links.outbound")),
           inbound(m.gauge("transport.links.inbound")), associations(m.gauge("transport.associations")) {}
+
+    Counter& of(Counted what) noexcept;
 
     Counter& tells_sent;
     Counter& tells_delivered;

@@ -149,7 +149,7 @@ void TcpClusterTransport::send(const Destination& to, const ClusterMessage& mess
 TellResult TcpClusterTransport::tell(const Address& to, const Tell& tell) {
     const auto association = impl_->association(to);
     if (association) return association->tell(tell);
-    impl_->counters().tells_refused_no_route.add();
+    impl_->counters.tells_refused_no_route.add();
     return TellResult::NoRoute;
 }
 
@@ -161,8 +161,8 @@ void TcpClusterTransport::tell_when_room(const Address& to, const Tell& tell,
         association->tell_when_room(tell, std::move(done));
         return;
     }
-    impl_->counters().tells_refused_no_route.add();
-    impl_->runtime().post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
+    impl_->counters.tells_refused_no_route.add();
+    impl_->runtime.post([done = std::move(done)]() mutable { done(TellResult::NoRoute); });
 }
 
 void TcpClusterTransport::quarantine(const UniqueAddress& node, bool harmless) {

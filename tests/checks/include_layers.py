@@ -36,7 +36,9 @@ ALLOWED = {
     'uring': {'base', 'net'},
     'net/asio': {'base', 'net'},
     'sim/runtime': {'base', 'net'},
-    'transport': BELOW_TRANSPORT,
+    # The protocol of a connection as values: no Runtime, no socket, no clock.
+    'transport/link': CLUSTER | {'base', 'wire'},
+    'transport': BELOW_TRANSPORT | {'transport/link'},
     'node': BELOW_TRANSPORT | {'transport'},
     'sim/world': BELOW_TRANSPORT | {'transport', 'node', 'sim/runtime'},
     'runtime': {'base', 'net', 'uring', 'net/asio'},
@@ -46,18 +48,18 @@ ALLOWED = {
 }
 # Tools, examples, benchmarks and tests are users: they may include everything.
 USERS = {'user'}
-WITHOUT_ASIO = CLUSTER | {'base', 'wire'}
+WITHOUT_ASIO = CLUSTER | {'base', 'wire', 'transport/link'}
 # Same seed, same run: no clock of its own, and nothing whose results differ between standard libraries.
-PURE = CLUSTER | {'sim/runtime', 'sim/world'}
+PURE = CLUSTER | {'transport/link', 'sim/runtime', 'sim/world'}
 IMPURE = re.compile(r'\b(?:steady_clock|system_clock|high_resolution_clock)::now\b|'
                     r'\bstd::(?:\w+_distribution|shuffle|sample|random_device|default_random_engine)\b')
 
 RULES = {
     'layers': 'a layer includes only what is below it',
     'liburing': 'liburing.h appears only under src/uring',
-    'asio': 'base, cluster and wire include no Asio',
+    'asio': 'base, cluster, wire and transport/link include no Asio',
     'private': 'an installed header includes no private header of src/',
-    'pure': 'cluster and sim read no clock and use no distribution of the standard library',
+    'pure': 'cluster, transport/link and sim read no clock and use no distribution of the standard library',
     'once': 'every header says #pragma once',
     'moved': 'nothing here includes a header by its old path',
     'room': 'every file of cluster is in a room',
@@ -88,6 +90,8 @@ def layer_of(path):
         if len(rest) == 2:
             return 'moved' if parts[0] == 'include' else None
         return f'cluster/{rest[1]}' if rest[1] in {room.split('/')[1] for room in ROOMS} else None
+    if rest[:2] == ('transport', 'link'):
+        return 'transport/link'
     return rest[0] if rest[0] in ALLOWED else None
 
 
@@ -182,6 +186,10 @@ SELF_TEST = [
     ('src/wire/frame.cpp', '#include <muster/net/runtime.hpp>', 'layers'),
     ('src/transport/tcp.cpp', '#include <muster/wire/frame.hpp>\n#include <muster/net/runtime.hpp>', None),
     ('src/transport/tcp.cpp', '#include "uring/ring.hpp"', 'layers'),
+    ('src/transport/link/link.cpp', '#include <muster/wire/frame.hpp>', None),
+    ('src/transport/link/link.cpp', '#include <muster/net/runtime.hpp>', 'layers'),
+    ('src/transport/link/link.cpp', '#include <boost/asio/post.hpp>', 'asio'),
+    ('src/transport/link/link.cpp', 'auto t = std::chrono::steady_clock::now();', 'pure'),
     ('src/node/daemon.cpp', '#include <muster/runtime.hpp>', 'layers'),
     ('src/sim/world.cpp', '#include <muster/runtime.hpp>', 'layers'),
     ('src/sim/runtime.cpp', '#include <muster/wire/frame.hpp>', 'layers'),

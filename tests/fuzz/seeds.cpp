@@ -4,6 +4,7 @@
 #include "../wire/samples.hpp"
 #include "check.hpp"
 #include "core_script.hpp"
+#include "link_script.hpp"
 
 #include <boost/json.hpp>
 #include <filesystem>
@@ -80,6 +81,21 @@ int main(int argc, char** argv) {
             scripts.push_back(fuzz::script_of_bodies(std::span(&message, 1)));
         scripts.push_back(fuzz::script_of_bodies(messages));
         write(out / "fuzz_core", scripts);
+
+        // Each side of a connection: a handshake, and what a peer may say behind it.
+        const auto hello = samples::hello();
+        HelloReply reply;
+        reply.cluster_name = hello.cluster_name;
+        reply.from = hello.from;
+        std::vector<Bytes> links;
+        const Bytes goodbye = body_of(Goodbye{GoodbyeReason::Stopping, {}});
+        const std::vector<Bytes> dialled{body_of(reply), goodbye};
+        links.push_back(muster::transport::fuzz::link_script_of(true, dialled));
+        for (const Bytes& message : messages) {
+            const std::vector<Bytes> accepted{body_of(hello), message, goodbye};
+            links.push_back(muster::transport::fuzz::link_script_of(false, accepted));
+        }
+        write(out / "fuzz_link", links);
 
         const std::vector<Bytes> archives{fuzz::sample_archive()};
         write(out / "fuzz_archive", archives);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What two sides agree upon, what an unknown reason means, and what a peer is not sent.
-#include "handshake.hpp"
 #include "harness.hpp"
+#include "link/handshake.hpp"
 #include "raw_peer.hpp"
 
 #include <chrono>

@@ -2,8 +2,8 @@
 // Who lives at an address, asked over connections (protocol.md §5.6, §16).
 #include "claim_check.hpp"
 
-#include "claims.hpp"
 #include "harness.hpp"
+#include "link/claims.hpp"
 #include "raw_peer.hpp"
 
 namespace muster::test {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "answer_rate.hpp"
 #include "harness.hpp"
+#include "link/answer_rate.hpp"
 #include "raw_peer.hpp"
 
 namespace muster::test {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of links whose peer falls silent, and what is concluded from it.
-#include <link_end.hpp>
+#include "link/link_end.hpp"
 
 #include "../net/private_network.hpp"
 #include "harness.hpp"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "answer_route.hpp"
 #include "harness.hpp"
+#include "link/answer_route.hpp"
 #include "raw_peer.hpp"
 
 namespace muster::test {

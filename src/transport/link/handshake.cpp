@@ -33,6 +33,23 @@ wire::Hello make_hello(const Identity& mine, const Address& to) {
     return hello;
 }
 
+result<wire::Hello> read_hello(const Slice& body) {
+    auto decoded = wire::decode_frame(body, {.peer_is_newer = true});
+    if (!decoded) return decoded.error();
+    auto* hello = std::get_if<wire::Hello>(&*decoded);
+    if (!hello) return Error{Errc::malformed, "the first frame is no Hello", {}, {}};
+    return std::move(*hello);
+}
+
+result<wire::HelloReply> read_reply(const Slice& body) {
+    auto decoded = wire::decode_frame(body, {.peer_is_newer = true});
+    if (!decoded) return decoded.error();
+    auto* reply = std::get_if<wire::HelloReply>(&*decoded);
+    if (!reply)
+        return Error{Errc::malformed, "first frame", "a HelloReply was expected: is this a muster node?", {}};
+    return std::move(*reply);
+}
+
 wire::HelloReply refuse(const Identity& mine, RefusalReason reason, std::string detail) {
     wire::HelloReply reply = reply_of(mine);
     reply.answer = wire::HelloRefused{reason, std::move(detail)};
@@ -90,6 +107,26 @@ std::optional<Error> check_reply(const Identity& mine, const Address& dialled,
 
 wire::Agreement agreement_of(const Identity& mine, const wire::HelloAccepted& accepted) noexcept {
     return {accepted.version, accepted.features & mine.offer.features};
+}
+
+Slice goodbye_frame(GoodbyeReason reason, std::string_view detail, const wire::Agreement& agreement) {
+    wire::Goodbye goodbye{wire::said_to_peer(reason, agreement), std::string{detail}};
+    auto encoded = wire::encode_frame(std::move(goodbye), wire::frame_bytes_max_default);
+    return encoded ? std::move(*encoded) : Slice{};
+}
+
+bool is_for_good(RefusalReason reason) noexcept {
+    switch (wire::meaning_of(reason)) {
+    case RefusalReason::Overloaded:
+    case RefusalReason::Stopping: return false;
+    case RefusalReason::WrongCluster:
+    case RefusalReason::WrongVersion:
+    case RefusalReason::WrongAddress:
+    case RefusalReason::WrongIncarnation:
+    case RefusalReason::Quarantined:
+    case RefusalReason::Protocol: break;
+    }
+    return true;
 }
 
 LinkEvent event_of(GoodbyeReason reason) noexcept {

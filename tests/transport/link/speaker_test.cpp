@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "speaker.hpp"
+#include "link/speaker.hpp"
 
 #include <gtest/gtest.h>
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "claims.hpp"
+#include "link/claims.hpp"
 
 #include <gtest/gtest.h>
 #include <string>

@@ -3,13 +3,13 @@
 #include <gtest/gtest.h>
 #include <string>
 
-#include "answer_rate.hpp"
-#include "answer_route.hpp"
-#include "assembly_budget.hpp"
-#include "frame_reader.hpp"
-#include "inbound_places.hpp"
-#include "message_queue.hpp"
-#include "turn_budget.hpp"
+#include "link/answer_rate.hpp"
+#include "link/answer_route.hpp"
+#include "link/assembly_budget.hpp"
+#include "link/frame_reader.hpp"
+#include "link/inbound_places.hpp"
+#include "link/message_queue.hpp"
+#include "link/turn_budget.hpp"
 
 namespace muster::transport {
 namespace {

@@ -28,6 +28,15 @@ std::string unanswered_detail(const UniqueAddress& claimant) {
                        unanswered_prefix, claimant.to_string());
 }
 
+Denial denial_of(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner) {
+    const bool taken = verdict == Verdict::AddressTaken;
+    return {taken ? Counted::claims_taken : Counted::claims_unanswered,
+            {LogLevel::Warning,
+             taken ? "transport.claim.taken" : "transport.claim.unanswered",
+             {{"claimant", claimant.to_string()}, {"owner", owner ? owner->to_string() : std::string{}}}},
+            taken && owner ? taken_detail(claimant, *owner) : unanswered_detail(claimant)};
+}
+
 bool is_about_address(const wire::Goodbye& goodbye) noexcept {
     return goodbye.reason == wire::GoodbyeReason::Overloaded &&
            (goodbye.detail.starts_with(taken_prefix) || goodbye.detail.starts_with(unanswered_prefix));

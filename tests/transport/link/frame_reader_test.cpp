@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "frame_reader.hpp"
+#include "link/frame_reader.hpp"
 
 #include <gtest/gtest.h>
 #include <string>

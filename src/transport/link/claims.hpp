@@ -2,6 +2,7 @@
 #pragma once
 /// Who lives at an address: claims to it, and what an answer from there makes of them (protocol.md §16). No
 /// sockets here.
+#include "action.hpp"
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -41,6 +42,13 @@ std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cl
 /// why.
 std::string taken_detail(const UniqueAddress& claimant, const UniqueAddress& owner);
 std::string unanswered_detail(const UniqueAddress& claimant);
+/// That a claim does not stand: how it is counted and logged, and what the claimant is told.
+struct Denial {
+    Counted counted{};
+    action::Log record;
+    std::string detail;
+};
+Denial denial_of(const UniqueAddress& claimant, Verdict verdict, const std::optional<UniqueAddress>& owner);
 /// Whether a Goodbye says that this node's address is another one's, or that it did not answer there.
 bool is_about_address(const wire::Goodbye& goodbye) noexcept;
 
