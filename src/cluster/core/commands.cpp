@@ -72,7 +72,8 @@ void ClusterCore::Impl::quarantined(const UniqueAddress& node, const Now& now, E
 }
 
 void ClusterCore::Impl::prepare_for_shutdown(const Now& now, Effects& out) {
-    if (!is_initialized() || std::exchange(preparing_for_shutdown, true)) return;
+    if (!is_initialized() || core.is_preparing_for_shutdown()) return;
+    core.set_preparing_for_shutdown();
     std::vector<Member> changed;
     for (const Member& m : gossip().members())
         if (m.status() == MemberStatus::Up)

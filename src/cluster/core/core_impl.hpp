@@ -2,6 +2,8 @@
 #pragma once
 /// The inside of ClusterCore, shared by the files of core/. Each subject has its own file; this header says
 /// which state it owns.
+#include "core_state.hpp"
+#include "emit.hpp"
 #include "evidence_doubt.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
@@ -28,15 +30,6 @@ inline constexpr std::size_t burst_size = 5;
 inline constexpr Hash128 farewell_answer{};
 /// Checks of §11.2 that may fail before a Down node stops anyway.
 inline constexpr unsigned self_down_checks_max = 4;
-
-/// Where a node stands on its way into a cluster (protocol.md §5.1).
-enum class CorePhase : std::uint8_t {
-    Uninitialized,
-    AwaitingIncarnation, ///< a first seed that has sent a Join waits for its fresh uid
-    TryingToJoin,
-    Initialized,
-    Stopped,
-};
 
 /// Why a received gossip was taken as it was (protocol.md §6.3); the counters' last word.
 enum class GossipOutcome : std::uint8_t { Same, Older, Newer, Merge };
@@ -91,7 +84,6 @@ struct EagerState {
     std::shared_ptr<const MembershipState> looked_at;
     bool look_again = false;
     Hash128 version;                     ///< whose forwarding and repair the fields below are about
-    bool originated = false;             ///< the installed version was made here, by a change or a merge
     std::optional<UniqueAddress> leader; ///< of the own data center, in
     Hash128 leader_of_version;           ///< this version
 
@@ -126,30 +118,23 @@ struct EagerState {
     std::optional<Instant> last_join_batch;
 };
 
-struct ClusterCore::Impl {
+struct ClusterCore::Impl : KnownSeen {
     Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c);
 
     // --- core.cpp: state, installation, publication
     const Gossip& gossip() const noexcept { return *state->gossip; }
-    bool is_initialized() const noexcept { return phase == CorePhase::Initialized; }
+    bool is_initialized() const noexcept { return core.is_initialized(); }
     MemberStatus self_status() const noexcept { return state->self_status(); }
     bool is_member(const UniqueAddress& node) const noexcept { return gossip().has_member(node); }
-    /// Members of the own data center.
-    std::vector<Member> own_dc_members() const;
-    /// Makes `g` the installed state. Nothing is published or sent.
-    void install(Gossip g);
-    /// The local change rule of §2: own clock entry, seen exactly self (nobody while exiting tasks run).
-    void local_change(const Gossip& g);
+    void install(Gossip g, Origin origin = Origin::Unchanged) { core.install(std::move(g), origin); }
+    void local_change(const Gossip& g) { core.local_change(g); }
     /// Publishes what changed since the last call, and lets the failure detection follow.
     void publish(const Now& now, Effects& out);
     /// The end of every input: eager gossip, and the invariants where they are checked.
     void finish(const Now& now, Effects& out);
     void on_timer(TimerKey key, const Now& now, Effects& out);
     void check() const;
-    void count(Effects& out, std::string_view id, std::uint64_t n = 1) const;
-    void log(Effects& out, LogLevel level, std::string_view code, std::string peer = {},
-             LogFields fields = {}) const;
-    void set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const;
+    void check_invariants(bool on) noexcept;
 
     // --- core/join.cpp
     void join(const Address& to, const Now& now, Effects& out);
@@ -294,14 +279,14 @@ struct ClusterCore::Impl {
     void on_quarantine_timer(std::uint64_t number, Effects& out);
     /// A new incarnation joins: earlier ones of its address that left in peace are quarantined at once (§16).
     void quarantine_predecessors(const Address& address, Effects& out);
-    bool is_own_dc(const UniqueAddress& node) const noexcept;
+    bool is_own_dc(const UniqueAddress& node) const noexcept { return core.is_own_dc(node); }
 
     // --- core/eager.cpp
     void finish_eager(const Now& now, Effects& out);
     void leader_actions_if_converged(const Now& now, Effects& out);
     /// A new version was installed: what is due for it.
     void follow_version(Effects& out);
-    Gossip with_known_seen(Gossip g) const;
+    Gossip with_known_seen(Gossip g) const override;
     void forget_eager(const UniqueAddress& node);
     /// As state->leader(), computed once per version.
     const std::optional<UniqueAddress>& leader();
@@ -354,18 +339,15 @@ struct ClusterCore::Impl {
     /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
     bool is_link_over(const UniqueAddress& node) const noexcept;
 
-    UniqueAddress self;
-    ClusterSettings settings;
-    RandomSource random;
+    CoreState core;
+    const UniqueAddress& self = core.self();
+    const ClusterSettings& settings = core.settings();
+    const RandomSource& random = core.random();
+    const std::shared_ptr<const MembershipState>& state = core.membership();
     ConfigCompat config;
-    bool checking;
+    bool checking = false;
 
-    CorePhase phase = CorePhase::Uninitialized;
-    std::shared_ptr<const MembershipState> state;     ///< the last installed one
-    std::shared_ptr<const MembershipState> published; ///< the last published one
-    std::vector<UniqueAddress> exiting_confirmed;     ///< sorted; this node's own knowledge (§11.1)
-    bool exiting_tasks_in_progress = false;
-    bool preparing_for_shutdown = false;
+    std::vector<UniqueAddress> exiting_confirmed; ///< sorted; this node's own knowledge (§11.1)
     std::uint64_t not_converged_ticks = 0;
     unsigned self_down_checks_failed = 0;
 

@@ -88,7 +88,7 @@ void ClusterCore::Impl::follow_version(Effects& out) {
     eager.talked_back.clear();
     eager.repairs = 0;
     if (eager.converged && eager.converged->version_id == id) eager.known_converged = id;
-    eager.forward_due = eager.originated || is_leader();
+    eager.forward_due = core.is_made_here() || is_leader();
     eager.awaited.clear();
     if (is_leader()) {
         const std::vector<UniqueAddress> unseen = state->convergence_unseen(excused());
@@ -219,7 +219,7 @@ std::vector<UniqueAddress> ClusterCore::Impl::sample(std::vector<UniqueAddress> 
 std::vector<UniqueAddress> ClusterCore::Impl::forward_targets() {
     std::vector<UniqueAddress> unseen = unseen_targets();
     if (is_leader()) return unseen;
-    if (!eager.originated) return {};
+    if (!core.is_made_here()) return {};
     const std::size_t fanout = settings.eager.fanout;
     if (!leader() || std::erase(unseen, *leader()) == 0) return sample(std::move(unseen), fanout);
     std::vector<UniqueAddress> targets = sample(std::move(unseen), fanout - 1);
@@ -296,7 +296,7 @@ void ClusterCore::Impl::on_repair_timer(std::uint64_t number, const Now& now, Ef
     ++eager.repairs;
     std::vector<UniqueAddress> targets = unseen_targets();
     if (!is_leader()) {
-        if (eager.originated) {
+        if (core.is_made_here()) {
             targets = forward_targets();
         } else {
             targets = sample(std::move(targets), settings.eager.fanout);

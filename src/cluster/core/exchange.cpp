@@ -215,18 +215,19 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     }
     count(out, counter_of(decision.outcome));
     // The first sighting of the own Exiting is still marked seen and answered; what comes after it is not.
-    const bool wants_to_know = !exiting_tasks_in_progress && !remote->seen_by(self);
+    const bool wants_to_know = !core.are_exiting_tasks_running() && !remote->seen_by(self);
 
+    const Origin origin = decision.outcome == GossipOutcome::Newer   ? Origin::Elsewhere
+                          : decision.outcome == GossipOutcome::Merge ? Origin::Here
+                                                                     : Origin::Unchanged;
     if (decision.tick) {
         local_change(*decision.winning);
-    } else if (!exiting_tasks_in_progress && !decision.winning->seen_by(self)) {
-        install(decision.winning->seen(self));
+    } else if (!core.are_exiting_tasks_running() && !decision.winning->seen_by(self)) {
+        install(decision.winning->seen(self), origin);
     } else if (decision.winning != local && !(decision.outcome == GossipOutcome::Same &&
                                               decision.winning->seen_digest() == local->seen_digest())) {
-        install(*decision.winning);
+        install(*decision.winning, origin);
     }
-    if (decision.outcome == GossipOutcome::Newer) eager.originated = false;
-    if (decision.outcome == GossipOutcome::Merge) eager.originated = true;
     if (state->gossip != local) forget_newcomers(*local);
     publish(now, out);
     react_to_own_status(status_before, now, out);

@@ -31,7 +31,7 @@ Join ClusterCore::Impl::own_join() const {
 }
 
 void ClusterCore::Impl::join(const Address& to, const Now& now, Effects& out) {
-    if (phase == CorePhase::AwaitingIncarnation) return; // the self-join goes on with the fresh uid
+    if (core.phase() == CorePhase::AwaitingIncarnation) return; // the self-join goes on with the fresh uid
     if (is_initialized()) {
         log(out, LogLevel::Info, "cluster.join.already_joined", to.to_string());
         return;
@@ -50,12 +50,12 @@ void ClusterCore::Impl::join(const Address& to, const Now& now, Effects& out) {
         log(out, LogLevel::Info, "cluster.join.waits_for_app_version", to.to_string());
         return;
     }
-    phase = CorePhase::Uninitialized;
+    core.enter(CorePhase::Uninitialized);
     if (to == self.address()) {
         self_join(now, out);
         return;
     }
-    phase = CorePhase::TryingToJoin;
+    core.enter(CorePhase::TryingToJoin);
     joining.target = to;
     joining.has_sent_join = true;
     joining.retry_at.reset();
@@ -70,12 +70,12 @@ void ClusterCore::Impl::self_join(const Now& now, Effects& out) {
     if (joining.has_sent_join) {
         // Somebody may have admitted this uid: founding another cluster with it would let one uid live in
         // two.
-        phase = CorePhase::AwaitingIncarnation;
+        core.enter(CorePhase::AwaitingIncarnation);
         log(out, LogLevel::Info, "cluster.join.new_incarnation");
         out.emplace_back(effect::NewIncarnation{});
         return;
     }
-    phase = CorePhase::Initialized;
+    core.enter(CorePhase::Initialized);
     // Where other seeds are listed, this is the moment at which one cluster can become two (§5.3).
     const bool alone = choose_seed_process(self.address(), joining.seeds) != SeedChoice::FirstSeed;
     log(out, alone ? LogLevel::Info : LogLevel::Warning, "cluster.join.self", {},
@@ -85,27 +85,19 @@ void ClusterCore::Impl::self_join(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::on_new_incarnation(const UniqueAddress& fresh, const Now& now, Effects& out) {
-    MUSTER_ENSURE(phase == CorePhase::AwaitingIncarnation, "nobody asked for a new incarnation");
-    MUSTER_ENSURE(fresh.address() == self.address() && fresh.uid() != self.uid(),
-                  "an incarnation is the same address with another uid");
-    self = fresh;
-    state = std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
-                                                    std::make_shared<const Gossip>(),
-                                                    settings.multi_dc.cross_dc_connections);
-    published = state;
+    core.begin_incarnation(fresh);
     data_centers = DataCenterWatch(settings.multi_dc.self_data_center);
     tombstone_clock.follow(gossip());
     joining.has_sent_join = false;
     joining.unproven.clear();
     links.clear();
     heartbeats = HeartbeatMonitor(self, settings);
-    phase = CorePhase::Uninitialized;
     self_join(now, out);
 }
 
 void ClusterCore::Impl::app_version(AppVersion version, const Now& now, Effects& out) {
     if (!std::exchange(joining.version_pending, false)) return;
-    settings.app_version = std::move(version);
+    core.set_app_version(std::move(version));
     if (!joining.waiting_seeds.empty()) {
         join_seed_nodes(std::exchange(joining.waiting_seeds, {}), now, out);
     } else if (const auto target = std::exchange(joining.waiting_target, std::nullopt)) {
@@ -114,7 +106,7 @@ void ClusterCore::Impl::app_version(AppVersion version, const Now& now, Effects&
 }
 
 void ClusterCore::Impl::join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out) {
-    if (phase == CorePhase::AwaitingIncarnation) return;
+    if (core.phase() == CorePhase::AwaitingIncarnation) return;
     if (is_initialized()) {
         log(out, LogLevel::Info, "cluster.join.already_joined");
         return;
@@ -134,7 +126,7 @@ void ClusterCore::Impl::join_seed_nodes(std::vector<Address> seeds, const Now& n
 
 void ClusterCore::Impl::start_seed_process(std::vector<Address> seeds, const Now& now, Effects& out) {
     if (seeds.empty()) return;
-    phase = CorePhase::Uninitialized;
+    core.enter(CorePhase::Uninitialized);
     joining.process.reset();
     joining.seeds = std::move(seeds);
     const SeedChoice choice = choose_seed_process(self.address(), joining.seeds);
@@ -174,9 +166,9 @@ void ClusterCore::Impl::tick_join(const Now& now, Effects& out) {
         give_up_joining(ShutdownReason::JoinUnsuccessful, out);
         return;
     }
-    if (phase == CorePhase::TryingToJoin && joining.retry_at && now.monotonic > *joining.retry_at) {
+    if (core.phase() == CorePhase::TryingToJoin && joining.retry_at && now.monotonic > *joining.retry_at) {
         retry_join(now, out);
-    } else if (phase == CorePhase::TryingToJoin && joining.ask_again_at &&
+    } else if (core.phase() == CorePhase::TryingToJoin && joining.ask_again_at &&
                now.monotonic >= *joining.ask_again_at) {
         joining.ask_again_at.reset();
         out.emplace_back(effect::Send{Destination(joining.target), own_join()});
@@ -197,7 +189,7 @@ void ClusterCore::Impl::retry_join(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::give_up_joining(ShutdownReason reason, Effects& out) {
-    phase = CorePhase::Uninitialized;
+    core.enter(CorePhase::Uninitialized);
     joining.process.reset();
     joining.given_up = true;
     out.emplace_back(effect::Shutdown{reason});
@@ -242,16 +234,15 @@ void ClusterCore::Impl::warn_of_settings(const std::vector<std::string>& keys, c
 
 void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     const bool expected =
-        phase == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
+        core.phase() == CorePhase::TryingToJoin && m.from.address() == joining.target && m.to == self;
     if (!expected || !m.gossip || !m.gossip->has_member(self)) {
         count(out, "cluster.welcome.ignored");
         return;
     }
     if (!is_possible(m.from, *m.gossip, out)) return;
-    phase = CorePhase::Initialized;
+    core.enter(CorePhase::Initialized);
     joining.process.reset();
-    install(m.gossip->seen(self));
-    eager.originated = false;
+    install(m.gossip->seen(self), Origin::Elsewhere);
     disown_words_before_joining(m.from, out);
     log(out, LogLevel::Info, "cluster.join.welcomed", m.from.to_string(),
         {{"members", text(gossip().members().size())}});
@@ -263,7 +254,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::on(const JoinDeferred& m, const Now& now, Effects& out) {
-    if (phase != CorePhase::TryingToJoin || m.from.address() != joining.target || m.to != self) return;
+    if (core.phase() != CorePhase::TryingToJoin || m.from.address() != joining.target || m.to != self) return;
     // Advice only: without it the retry timer asks again, some seconds later.
     if (settings.seed_ask_again_after) joining.ask_again_at = now.monotonic + *settings.seed_ask_again_after;
     count(out, "cluster.join.deferred");
@@ -271,7 +262,7 @@ void ClusterCore::Impl::on(const JoinDeferred& m, const Now& now, Effects& out) 
 }
 
 void ClusterCore::Impl::on(const JoinRefused& m, const Now&, Effects& out) {
-    if (phase != CorePhase::TryingToJoin || m.from.address() != joining.target || m.to != self) return;
+    if (core.phase() != CorePhase::TryingToJoin || m.from.address() != joining.target || m.to != self) return;
     count(out, "cluster.join.refused");
     log(out, LogLevel::Error, "cluster.join.refused", m.from.to_string(), {{"reason", m.reason}});
     give_up_joining(ShutdownReason::JoinUnsuccessful, out);
@@ -318,7 +309,7 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
         return false;
     };
     const Address& joiner = m.node.address();
-    if (preparing_for_shutdown)
+    if (core.is_preparing_for_shutdown())
         return refuse(LogLevel::Info, "cluster.join.ignored.preparing", "the cluster prepares for shutdown");
     if (joiner.protocol != self.address().protocol || joiner.system != self.address().system)
         return refuse(LogLevel::Warning, "cluster.join.ignored.other_cluster",

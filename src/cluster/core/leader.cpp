@@ -40,7 +40,7 @@ void ClusterCore::Impl::lead_without_convergence(const Now& now, Effects& out) {
     ++not_converged_ticks;
     const auto waited = settings.leader_actions_interval * static_cast<std::int64_t>(not_converged_ticks);
     if (settings.allow_weakly_up_members && waited >= *settings.allow_weakly_up_members &&
-        !preparing_for_shutdown)
+        !core.is_preparing_for_shutdown())
         move_joining_to_weakly_up(now, out);
     if (not_converged_ticks != stuck_log_first && not_converged_ticks % stuck_log_every != 0) return;
     count(out, "cluster.leader.blocked");
@@ -52,7 +52,7 @@ LeaderActionInputs ClusterCore::Impl::leader_inputs() const {
     inputs.exiting_confirmed = exiting_confirmed;
     inputs.min_nr_of_members = settings.min_nr_of_members;
     inputs.role_min_nr_of_members = settings.role_min_nr_of_members;
-    inputs.preparing_for_shutdown = preparing_for_shutdown;
+    inputs.preparing_for_shutdown = core.is_preparing_for_shutdown();
     inputs.expired_tombstones = tombstone_clock.older_than(settings.prune_gossip_tombstones_after);
     return inputs;
 }
@@ -79,7 +79,7 @@ bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
     // Before the local change rule: the state in which self is Exiting is not even seen by self, so that its
     // own removal waits for its exiting tasks.
     const bool self_exits = std::ranges::find(exiting, self) != exiting.end();
-    if (self_exits) exiting_tasks_in_progress = true;
+    if (self_exits) core.set_exiting_tasks_running(true);
     log_leader_actions(actions, out);
     std::erase_if(exiting_confirmed,
                   [&](const UniqueAddress& n) { return std::ranges::binary_search(actions.removed, n); });

@@ -84,7 +84,7 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
     std::size_t leavers = 0;
     std::size_t exiting = 0;
     std::size_t downed = 0;
-    for (const Member& m : own_dc_members()) {
+    for (const Member& m : own_dc_members(*state)) {
         joins += m.status() == MemberStatus::Joining || m.status() == MemberStatus::WeaklyUp ? 1 : 0;
         leavers += m.status() == MemberStatus::Leaving ? 1 : 0;
         exiting += m.status() == MemberStatus::Exiting ? 1 : 0;
@@ -95,7 +95,7 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
         std::ranges::any_of(actions.changed, [](const Member& m) { return m.status() == MemberStatus::Up; });
     const std::string until_converged = r.converged ? "" : " for convergence";
     const auto say = [&](std::string text) { r.leader_waits_for.push_back(std::move(text)); };
-    if (joins != 0 && preparing_for_shutdown) {
+    if (joins != 0 && core.is_preparing_for_shutdown()) {
         say(numbered(joins, "joining member") + " stay out: the cluster prepares for shutdown");
     } else if (joins != 0 && !would_admit) {
         say(numbered(joins, "joining member") + " wait for min-nr-of-members " +

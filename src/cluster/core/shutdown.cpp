@@ -7,7 +7,7 @@
 namespace muster {
 
 void ClusterCore::Impl::begin_exiting(Effects& out) {
-    exiting_tasks_in_progress = true;
+    core.set_exiting_tasks_running(true);
     run_exiting_tasks(out);
 }
 
@@ -19,17 +19,17 @@ void ClusterCore::Impl::run_exiting_tasks(Effects& out) {
 
 void ClusterCore::Impl::react_to_own_status(MemberStatus before, const Now& now, Effects& out) {
     const MemberStatus status = self_status();
-    if (status == MemberStatus::Exiting && !exiting_tasks_in_progress) begin_exiting(out);
+    if (status == MemberStatus::Exiting && !core.are_exiting_tasks_running()) begin_exiting(out);
     // Who learns from others that it prepares has not to be told a second time, and must refuse joins like
     // they do.
     if (status != before &&
         (status == MemberStatus::PreparingForShutdown || status == MemberStatus::ReadyForShutdown))
-        preparing_for_shutdown = true;
+        core.set_preparing_for_shutdown();
     if (status == MemberStatus::Down && before != MemberStatus::Down) shutdown_self_when_down(now, out);
 }
 
 void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
-    exiting_tasks_in_progress = false;
+    core.set_exiting_tasks_running(false);
     if (is_initialized() && is_member(self)) {
         if (!gossip().seen_by(self)) install(gossip().seen(self));
         publish(now, out);
@@ -43,12 +43,12 @@ void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
 }
 
 void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
-    if (phase == CorePhase::Stopped || self_status() != MemberStatus::Down ||
+    if (core.phase() == CorePhase::Stopped || self_status() != MemberStatus::Down ||
         MUSTER_MUTANT(self_downing_skipped))
         return;
     if (leaving.given_up) return; // the farewell ends it
     const Reachability reachability = state->dc_reach();
-    const bool all_know = std::ranges::all_of(own_dc_members(), [&](const Member& m) {
+    const bool all_know = std::ranges::all_of(own_dc_members(*state), [&](const Member& m) {
         return m.status() != MemberStatus::Down || gossip().seen_by(m.unique_address()) ||
                !reachability.is_reachable(m.unique_address());
     });
@@ -63,19 +63,15 @@ void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
 }
 
 void ClusterCore::Impl::stop(std::optional<ShutdownReason> reason, Effects& out) {
-    if (phase == CorePhase::Stopped) return;
-    phase = CorePhase::Stopped;
+    if (core.phase() == CorePhase::Stopped) return;
     joining.process.reset();
     leaving.held = false;
     leaving.farewell = Farewell::None;
     std::vector<ClusterEvent> events{ClusterShuttingDown{}};
-    std::vector<ClusterEvent> rest = diff_events(published.get(), nullptr);
+    std::vector<ClusterEvent> rest = core.stop();
     events.insert(events.end(), std::make_move_iterator(rest.begin()), std::make_move_iterator(rest.end()));
-    auto nothing = std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
-                                                           std::make_shared<const Gossip>(),
-                                                           settings.multi_dc.cross_dc_connections);
     log(out, LogLevel::Info, "cluster.stopped");
-    out.emplace_back(effect::Publish{std::move(nothing), std::move(events)});
+    out.emplace_back(effect::Publish{core.nothing(), std::move(events)});
     if (reason == ShutdownReason::Downed && !settings.run_coordinated_shutdown_when_down) return;
     if (reason) out.emplace_back(effect::Shutdown{*reason});
 }
