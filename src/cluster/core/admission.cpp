@@ -28,13 +28,13 @@ std::vector<Join> ClusterCore::Impl::those_with_room(std::vector<Join> joins, Ef
     const std::size_t bytes_max = settings.gossip_bytes_max.value_or(gossip_bytes_max_default);
     std::size_t bytes = gossip_size.of(state->gossip);
     std::size_t members = gossip().members().size();
-    const std::size_t tombstones = gossip().tombstones().size();
+    const std::size_t removed = gossip().tombstones().size();
     std::vector<Join> fitting;
     fitting.reserve(joins.size());
     for (Join& m : joins) {
         const std::size_t added = GossipSize::of_joiner(m);
         const bool has_room = bytes + added <= bytes_max && members < admitted_members_max &&
-                              members + tombstones < admitted_incarnations_max;
+                              members + removed < admitted_incarnations_max;
         if (has_room || m.node == self) {
             bytes += added;
             ++members;
@@ -46,7 +46,7 @@ std::vector<Join> ClusterCore::Impl::those_with_room(std::vector<Join> joins, Ef
             {{"gossip_bytes", std::to_string(bytes)},
              {"gossip_bytes_max", std::to_string(bytes_max)},
              {"members", std::to_string(members)},
-             {"tombstones", std::to_string(tombstones)}});
+             {"tombstones", std::to_string(removed)}});
         out.emplace_back(effect::Send{
             Destination(m.node),
             JoinDeferred{self, m.node, "the gossip has no room for another member (gossip-bytes-max)"}});

@@ -16,17 +16,11 @@ constexpr bool check_by_default = false;
 constexpr bool check_by_default = true;
 #endif
 
-/// A leader tick is a step; three that were missed are still a slow machine, more is one that stood still.
-Duration tombstone_step_max(const ClusterSettings& settings) {
-    return std::max<Duration>(std::chrono::seconds{10}, 3 * Duration(settings.leader_actions_interval));
-}
-
 } // namespace
 
 ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c)
     : core(std::move(self_node), std::move(s), std::move(r)), config(std::move(c)),
-      data_centers(settings.multi_dc.self_data_center), tombstone_clock(tombstone_step_max(settings)),
-      heartbeats(self, settings), doubt(settings.eager.evidence_window) {
+      heartbeats(self, settings) {
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
     check_invariants(check_by_default);
     if (settings.eager.eager_gossip) core.ask_what_is_seen(this);
@@ -40,7 +34,7 @@ void ClusterCore::Impl::check_invariants(bool on) noexcept {
 void ClusterCore::Impl::publish(const Now& now, Effects& out) {
     auto published = core.publish();
     if (!published) return;
-    follow_tombstones(*published->before->gossip, now, out);
+    tombstones.on_published(*published->before->gossip, gossip(), now, out);
     follow_events(published->events, now, out);
     out.emplace_back(effect::Publish{state, std::move(published->events)});
 }
@@ -56,6 +50,10 @@ void ClusterCore::Impl::finish(const Now& now, Effects& out) {
 void ClusterCore::Impl::check() const {
     core.check();
     MUSTER_ENSURE(std::ranges::is_sorted(exiting_confirmed), "convergence searches it");
+    tombstones.check(gossip());
+    quarantine.check();
+    links.check();
+    evidence.check();
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
@@ -121,7 +119,7 @@ void ClusterCore::prepare_for_shutdown(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(prepare_for_shutdown(now, out));
 }
 result<void> ClusterCore::forget_data_center(std::string_view name, const Now& now, Effects& out) {
-    result<void> done = impl_->forget_data_center(name, out);
+    result<void> done = impl_->tombstones.forget_data_center(name, out);
     if (!impl_->core.is_stopped()) impl_->finish(now, out);
     return done;
 }
@@ -190,8 +188,8 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     case CoreTimer::EagerForward: eager.forward_timer = false; break; // finish() forwards what is due
     case CoreTimer::EagerRepair: on_repair_timer(key.number, now, out); break;
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
-    case CoreTimer::Evidence: on_evidence_timer(now, out); break;
-    case CoreTimer::QuarantineRemoved: on_quarantine_timer(key.number, out); break;
+    case CoreTimer::Evidence: write_rows(evidence.on_timer(now, out), now, out); break;
+    case CoreTimer::QuarantineRemoved: quarantine.on_timer(key.number, out); break;
     case CoreTimer::Farewell: on_farewell_timer(out); break;
     case CoreTimer::LeaseDelay: break; // the resolver's
     }
@@ -214,7 +212,7 @@ bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.held; }
 bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.given_up; }
 std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->departed(); }
 std::vector<std::string> ClusterCore::lost_data_centers() const {
-    return {impl_->data_centers.lost().begin(), impl_->data_centers.lost().end()};
+    return {impl_->tombstones.lost().begin(), impl_->tombstones.lost().end()};
 }
 std::size_t ClusterCore::tombstones_bytes() const { return GossipSize::of_tombstones(impl_->gossip()); }
 bool ClusterCore::is_tombstoned(const UniqueAddress& node) const noexcept {

@@ -4,10 +4,12 @@
 /// which state it owns.
 #include "core_state.hpp"
 #include "emit.hpp"
-#include "evidence_doubt.hpp"
+#include "evidence.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
-#include "tombstone_clock.hpp"
+#include "peer_links.hpp"
+#include "quarantine.hpp"
+#include "tombstones.hpp"
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -51,18 +53,6 @@ struct JoinState {
     UnprovenJoins unproven;
     /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
     std::map<UniqueAddress, Instant> not_member_told;
-};
-
-/// One incarnation's connections as on_link() reported them (core/evidence.cpp).
-struct LinkState {
-    std::uint32_t open = 0;
-    bool was_open = false;
-    bool said_goodbye = false; ///< the last one that ended did so in order
-    std::optional<Instant> first_refusal;
-    bool refused_twice = false;
-    bool stopping = false; ///< GoodbyeStopping
-    bool replaced = false; ///< another uid answers at its address
-    bool proven = false;   ///< it has answered at its address, and nobody else since
 };
 
 /// What a leaving node still has to hear before it may stop (core/leaving.cpp, protocol.md §11.1).
@@ -239,16 +229,10 @@ struct ClusterCore::Impl : KnownSeen {
     /// The two best candidates for the leader beside self: the leader may be leaving, too.
     std::vector<UniqueAddress> confirmation_targets() const;
     void answer_farewell(const UniqueAddress& to, Effects& out) const;
-    bool is_departed(const UniqueAddress& node, const LinkState& link) const noexcept;
+    bool is_departed(const UniqueAddress& node, const PeerLink& link) const noexcept;
     std::vector<UniqueAddress> departed() const;
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
-
-    // --- core/tombstones.cpp
-    /// Follows what was just installed.
-    void follow_tombstones(const Gossip& before, const Now& now, Effects& out);
-    void tick_tombstones(const Now& now, Effects& out);
-    result<void> forget_data_center(std::string_view name, Effects& out);
 
     // --- core/commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
@@ -276,9 +260,6 @@ struct ClusterCore::Impl : KnownSeen {
     /// Lets heartbeats, quarantines and bookkeeping follow what was just published.
     void follow_events(const std::vector<ClusterEvent>& events, const Now& now, Effects& out);
     void on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out);
-    void on_quarantine_timer(std::uint64_t number, Effects& out);
-    /// A new incarnation joins: earlier ones of its address that left in peace are quarantined at once (§16).
-    void quarantine_predecessors(const Address& address, Effects& out);
     bool is_own_dc(const UniqueAddress& node) const noexcept { return core.is_own_dc(node); }
 
     // --- core/eager.cpp
@@ -316,28 +297,9 @@ struct ClusterCore::Impl : KnownSeen {
     void batch_join(const Join& m, const Now& now, Effects& out);
     void on_join_batch_timer(const Now& now, Effects& out);
 
-    // --- core/evidence.cpp
     void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
-    void on_opened(const UniqueAddress& peer, LinkState& link, const Now& now);
-    LinkState& link_of(const UniqueAddress& peer);
-    bool is_evidence_complete(const UniqueAddress& node, const LinkState& link) const;
-    void consider_evidence(const UniqueAddress& node, const Now& now, Effects& out);
-    /// The membership moved on: what a connection told earlier may count as evidence only now.
-    void reconsider_evidence(const std::vector<ClusterEvent>& events,
-                             const std::vector<UniqueAddress>& active_before, const Now& now, Effects& out);
-    /// Other incarnations of an address that just proved to be somebody else.
-    void consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out);
-    void set_evidence_timer(const Now& now, Effects& out) const;
-    /// Position of self among the monitors of `node` in UniqueAddress order.
-    std::int64_t monitor_rank(const UniqueAddress& node) const;
-    void on_evidence_timer(const Now& now, Effects& out);
-    void write_evidence(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out);
-    void on_refused(LinkState& link, const Now& now) const;
-    /// Whether most connections of this node ended at once (evidence_doubt.hpp).
-    void consider_doubt(const Now& now, Effects& out);
-    void begin_doubt(const Now& now, Effects& out);
-    /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
-    bool is_link_over(const UniqueAddress& node) const noexcept;
+    /// A change of this node's rows: installed and published.
+    void write_rows(std::optional<Reachability> table, const Now& now, Effects& out);
 
     CoreState core;
     const UniqueAddress& self = core.self();
@@ -353,26 +315,14 @@ struct ClusterCore::Impl : KnownSeen {
 
     JoinState joining;
     GossipSize gossip_size;
-    DataCenterWatch data_centers;
-    TombstoneClock tombstone_clock;
-    std::optional<Instant> tombstones_warned_at;
     bool is_spent = false; ///< own counters passed incarnation_counter_max: coordinated shutdown runs
     LeavingState leaving;
     EagerState eager;
     HeartbeatMonitor heartbeats;
-    std::map<UniqueAddress, LinkState> links;
-    std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped
-    /// Complete evidence, with the time at which its row is due.
-    std::map<UniqueAddress, Instant> evidence_due;
-    /// When a row was written because a connection broke and new ones were refused, as long as doubt may take
-    /// it back.
-    std::map<UniqueAddress, Instant> evidence_rows;
-    EvidenceDoubt doubt;
-    /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and
-    /// back.
-    std::map<UniqueAddress, std::uint64_t> quarantines;
-    std::map<std::uint64_t, UniqueAddress> quarantine_timers;
-    std::uint64_t next_quarantine = 1;
+    Tombstones tombstones{settings};
+    Quarantine quarantine{settings.quarantine_removed_node_after};
+    PeerLinks links{core};
+    Evidence evidence{core, links, heartbeats};
 };
 
 } // namespace muster

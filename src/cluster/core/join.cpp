@@ -86,8 +86,7 @@ void ClusterCore::Impl::self_join(const Now& now, Effects& out) {
 
 void ClusterCore::Impl::on_new_incarnation(const UniqueAddress& fresh, const Now& now, Effects& out) {
     core.begin_incarnation(fresh);
-    data_centers = DataCenterWatch(settings.multi_dc.self_data_center);
-    tombstone_clock.follow(gossip());
+    tombstones.on_new_incarnation();
     joining.has_sent_join = false;
     joining.unproven.clear();
     links.clear();
@@ -329,7 +328,7 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
     if (named > 1)
         return refuse(LogLevel::Warning, "cluster.join.ignored.roles", "a member has one data center");
     if (!is_within_limits(m, out)) return false;
-    if (is_link_over(m.node))
+    if (links.is_over(m.node))
         return refuse(LogLevel::Debug, "cluster.join.ignored.link_over",
                       "its connection has ended or was replaced");
     return true;
@@ -394,8 +393,7 @@ void ClusterCore::Impl::on(const Join& m, const Now& now, Effects& out) {
 
 bool ClusterCore::Impl::is_proven(const UniqueAddress& node) const {
     if (!joining.proofs_expected || node == self || MUSTER_MUTANT(join_unproven)) return true;
-    const auto link = links.find(node);
-    return link != links.end() && link->second.proven;
+    return links.is_proven(node);
 }
 
 void ClusterCore::Impl::hold_until_proven(const Join& m, const Now& now, Effects& out) {
@@ -432,7 +430,7 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
     std::vector<Member> added;
     for (const Join& m : joins) {
         heartbeats.forget(m.node.address());
-        quarantine_predecessors(m.node.address(), out);
+        quarantine.on_joining(m.node.address(), out);
         added.emplace_back(m.node, MemberStatus::Joining, m.roles, Member::never_up, m.app_version);
         // Of a thousand members most are of one kind, that of whoever came before.
         const Member* like = added.size() > 1 ? &added[added.size() - 2] : gossip().find(self);

@@ -16,7 +16,7 @@ constexpr std::uint64_t stuck_log_every = 60;
 void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
     expire_unproven(now, out);
     if (!is_initialized()) return;
-    tick_tombstones(now, out);
+    tombstones.tick(gossip(), now, out);
     if (settings.eager.eager_gossip) apply_acks(now, out);
     if (state->is_leader(self)) {
         if (state->convergence(excused())) {
@@ -53,7 +53,7 @@ LeaderActionInputs ClusterCore::Impl::leader_inputs() const {
     inputs.min_nr_of_members = settings.min_nr_of_members;
     inputs.role_min_nr_of_members = settings.role_min_nr_of_members;
     inputs.preparing_for_shutdown = core.is_preparing_for_shutdown();
-    inputs.expired_tombstones = tombstone_clock.older_than(settings.prune_gossip_tombstones_after);
+    inputs.expired_tombstones = tombstones.expired();
     return inputs;
 }
 

@@ -113,7 +113,7 @@ void ClusterCore::Impl::answer_farewell(const UniqueAddress& to, Effects& out) c
 
 // --- the departed
 
-bool ClusterCore::Impl::is_departed(const UniqueAddress& node, const LinkState& link) const noexcept {
+bool ClusterCore::Impl::is_departed(const UniqueAddress& node, const PeerLink& link) const noexcept {
     if (!settings.patient_leave || !link.stopping || link.open != 0) return false;
     const Member* m = gossip().find(node);
     return m != nullptr && leaves.contains(m->status());
@@ -121,7 +121,7 @@ bool ClusterCore::Impl::is_departed(const UniqueAddress& node, const LinkState& 
 
 std::vector<UniqueAddress> ClusterCore::Impl::departed() const {
     std::vector<UniqueAddress> nodes;
-    for (const auto& [node, link] : links)
+    for (const auto& [node, link] : links.all())
         if (is_departed(node, link)) nodes.push_back(node);
     return nodes;
 }
