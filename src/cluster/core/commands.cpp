@@ -53,9 +53,9 @@ void ClusterCore::Impl::down(const std::vector<Member>& incarnations, const Now&
     publish(now, out);
     for (const UniqueAddress& n : downed) {
         if (n == self) {
-            burst(out);
+            sender.burst(out);
         } else {
-            send_gossip(n, out); // it may be alive and must learn that it has to stop
+            sender.send_gossip(n, out); // it may be alive and must learn that it has to stop
         }
     }
 }

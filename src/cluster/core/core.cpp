@@ -23,7 +23,7 @@ ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource
       heartbeats(self, settings) {
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
     check_invariants(check_by_default);
-    if (settings.eager.eager_gossip) core.ask_what_is_seen(this);
+    if (settings.eager.eager_gossip) core.ask_what_is_seen(&eager);
 }
 
 void ClusterCore::Impl::check_invariants(bool on) noexcept {
@@ -54,6 +54,7 @@ void ClusterCore::Impl::check() const {
     quarantine.check();
     links.check();
     evidence.check();
+    eager.check();
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
@@ -185,7 +186,7 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
         break;
     case CoreTimer::ExpectFirstHeartbeat:
     case CoreTimer::ExpectFirstCrossDcHeartbeat: heartbeats.on_timer(key, now); break;
-    case CoreTimer::EagerForward: eager.forward_timer = false; break; // finish() forwards what is due
+    case CoreTimer::EagerForward: eager.on_forward_timer(); break; // finish() forwards what is due
     case CoreTimer::EagerRepair: on_repair_timer(key.number, now, out); break;
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
     case CoreTimer::Evidence: write_rows(evidence.on_timer(now, out), now, out); break;

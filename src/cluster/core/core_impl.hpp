@@ -3,8 +3,10 @@
 /// The inside of ClusterCore, shared by the files of core/. Each subject has its own file; this header says
 /// which state it owns.
 #include "core_state.hpp"
+#include "eager_gossip.hpp"
 #include "emit.hpp"
 #include "evidence.hpp"
+#include "gossip_sender.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
 #include "peer_links.hpp"
@@ -26,15 +28,10 @@
 
 namespace muster {
 
-/// Full gossips sent at once when a node has something to say for the last time (protocol.md §6.5).
-inline constexpr std::size_t burst_size = 5;
 /// A SeenAck that names it answers a farewell: no state has this version_id (protocol.md §11.1).
 inline constexpr Hash128 farewell_answer{};
 /// Checks of §11.2 that may fail before a Down node stops anyway.
 inline constexpr unsigned self_down_checks_max = 4;
-
-/// Why a received gossip was taken as it was (protocol.md §6.3); the counters' last word.
-enum class GossipOutcome : std::uint8_t { Same, Older, Newer, Merge };
 
 /// Joining (core/join.cpp).
 struct JoinState {
@@ -53,6 +50,11 @@ struct JoinState {
     UnprovenJoins unproven;
     /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
     std::map<UniqueAddress, Instant> not_member_told;
+
+    std::vector<Join> waiting_joins;
+    std::set<UniqueAddress> waiting_nodes; ///< whose joins those are
+    std::vector<UniqueAddress> welcomes;   ///< admitted in this input
+    std::optional<Instant> last_join_batch;
 };
 
 /// What a leaving node still has to hear before it may stop (core/leaving.cpp, protocol.md §11.1).
@@ -68,47 +70,7 @@ struct LeavingState {
     unsigned farewells_sent = 0;
 };
 
-/// Eager gossip (core/eager.cpp, protocol.md §6.6).
-struct EagerState {
-    /// The state finish() last looked at, and a wish to look again although it is the same.
-    std::shared_ptr<const MembershipState> looked_at;
-    bool look_again = false;
-    Hash128 version;                     ///< whose forwarding and repair the fields below are about
-    std::optional<UniqueAddress> leader; ///< of the own data center, in
-    Hash128 leader_of_version;           ///< this version
-
-    /// What members last said they hold with themselves in seen. An ack may overtake the state it names.
-    std::map<UniqueAddress, Hash128> acks;
-    std::set<UniqueAddress> awaited; ///< leader: whose acks of this version convergence waits for
-    bool apply_acks_timer = false;
-    std::map<UniqueAddress, Hash128>
-        unknown_acks;                       ///< named a version not held here; answered after repair-after
-    std::map<UniqueAddress, Hash128> acked; ///< to which leader this node acked which version
-    std::shared_ptr<const MembershipState> acks_done_for;
-    bool ack_again = false; ///< a duplicate came: the ack may be lost
-    /// How often this peer got an ack instead of a full gossip, for which version.
-    std::map<UniqueAddress, std::pair<Hash128, unsigned>> talked_back;
-
-    bool forward_due = false;
-    std::set<UniqueAddress> owed; ///< replies of §6.3 that join the next forwarding
-    std::optional<Instant> last_forward;
-    bool forward_timer = false;
-    Hash128 sent_version; ///< who got this version by a direct send needs no forwarding of it
-    std::set<UniqueAddress> sent;
-    unsigned repairs = 0;
-
-    std::optional<Converged> converged;     ///< the latest one, as it may overtake its state
-    std::optional<Hash128> known_converged; ///< the version this node knows to be settled
-    /// The version and the seen set this leader announced.
-    std::optional<std::pair<Hash128, Hash128>> announced;
-
-    std::vector<Join> waiting_joins;
-    std::set<UniqueAddress> waiting_nodes; ///< whose joins those are
-    std::vector<UniqueAddress> welcomes;   ///< admitted in this input
-    std::optional<Instant> last_join_batch;
-};
-
-struct ClusterCore::Impl : KnownSeen {
+struct ClusterCore::Impl {
     Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c);
 
     // --- core.cpp: state, installation, publication
@@ -168,7 +130,6 @@ struct ClusterCore::Impl : KnownSeen {
     void on_answered(const UniqueAddress& node, const Now& now, Effects& out);
     void expire_unproven(const Now& now, Effects& out);
     void answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out);
-    void send_welcome(const UniqueAddress& to, Effects& out);
 
     // --- core/exchange.cpp
     void on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out);
@@ -180,16 +141,12 @@ struct ClusterCore::Impl : KnownSeen {
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
     /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger
-    /// is told that it is no member. may_tell() is the bare question.
+    /// is told that it is no member.
     bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
                          const Now& now, Effects& out);
-    bool may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept;
     void tick_gossip(Effects& out);
     void gossip_round(Effects& out);
     bool is_speedup_needed() const;
-    void burst(Effects& out);
-    /// Not self, a member, no negative row (self, node).
-    bool is_valid_target(const UniqueAddress& node) const noexcept;
     /// What only this node writes and this gossip has further: merged, stepped over, the own rows written
     /// anew (§2).
     void step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out);
@@ -198,9 +155,6 @@ struct ClusterCore::Impl : KnownSeen {
     void warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local,
                            Effects& out) const;
     void retire_when_spent(Effects& out);
-    void send_gossip(const UniqueAddress& to, Effects& out);
-    void send_status(const UniqueAddress& to, Effects& out) const;
-    void note_sent(const UniqueAddress& to);
 
     // --- core/leader.cpp
     void tick_leader_actions(const Now& now, Effects& out);
@@ -262,37 +216,12 @@ struct ClusterCore::Impl : KnownSeen {
     void on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out);
     bool is_own_dc(const UniqueAddress& node) const noexcept { return core.is_own_dc(node); }
 
-    // --- core/eager.cpp
+    // --- core/wiring_eager.cpp
     void finish_eager(const Now& now, Effects& out);
-    void leader_actions_if_converged(const Now& now, Effects& out);
-    /// A new version was installed: what is due for it.
-    void follow_version(Effects& out);
-    Gossip with_known_seen(Gossip g) const override;
-    void forget_eager(const UniqueAddress& node);
-    /// As state->leader(), computed once per version.
-    const std::optional<UniqueAddress>& leader();
-    bool is_leader() { return leader() == self; }
-    std::vector<UniqueAddress> ack_targets();
-    void send_acks(Effects& out);
     void on(const SeenAck& m, const Now& now, Effects& out);
-    /// One for the current version, of a member.
-    void take_ack(const UniqueAddress& from, const Now& now, Effects& out);
-    void answer_unknown_acks(const Now& now, Effects& out);
-    /// Own-DC members without a negative row of anybody whose seen bit is missing here.
-    std::vector<UniqueAddress> unseen_targets() const;
-    std::vector<UniqueAddress> forward_targets();
-    std::vector<UniqueAddress> sample(std::vector<UniqueAddress> nodes, std::size_t n);
-    void forward_when_allowed(const Now& now, Effects& out);
-    /// What §6.3 owes the sender of `remote`.
-    void reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out);
     /// Installs the acks that have come for the current version.
     void apply_acks(const Now& now, Effects& out);
-    bool is_repair_needed();
     void on_repair_timer(std::uint64_t number, const Now& now, Effects& out);
-    void send_converged(const UniqueAddress& to, Effects& out) const;
-    void settle(Effects& out);
-    /// True when the version is known to be settled; then a peer with another seen set is told.
-    bool answer_converged(const UniqueAddress& to, const Hash128& their_seen, Effects& out) const;
     void on(const Converged& m, const Now& now, Effects& out);
     void batch_join(const Join& m, const Now& now, Effects& out);
     void on_join_batch_timer(const Now& now, Effects& out);
@@ -317,12 +246,14 @@ struct ClusterCore::Impl : KnownSeen {
     GossipSize gossip_size;
     bool is_spent = false; ///< own counters passed incarnation_counter_max: coordinated shutdown runs
     LeavingState leaving;
-    EagerState eager;
     HeartbeatMonitor heartbeats;
     Tombstones tombstones{settings};
     Quarantine quarantine{settings.quarantine_removed_node_after};
     PeerLinks links{core};
     Evidence evidence{core, links, heartbeats};
+    PeerBooks books;
+    GossipSender sender{core, books};
+    EagerGossip eager{core, books, sender};
 };
 
 } // namespace muster

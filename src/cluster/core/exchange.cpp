@@ -112,41 +112,9 @@ std::string_view counter_of(GossipOutcome outcome) noexcept {
 
 } // namespace
 
-bool ClusterCore::Impl::is_valid_target(const UniqueAddress& node) const noexcept {
-    return is_valid_gossip_target(*state, node);
-}
-
-void ClusterCore::Impl::send_gossip(const UniqueAddress& to, Effects& out) {
-    if (!is_valid_target(to)) return;
-    note_sent(to);
-    out.emplace_back(effect::Send{Destination(to), GossipEnvelope{self, to, state->gossip}});
-}
-
-void ClusterCore::Impl::note_sent(const UniqueAddress& to) {
-    if (!settings.eager.eager_gossip) return;
-    const Hash128 id = gossip().version_id();
-    if (eager.sent_version != id) {
-        eager.sent_version = id;
-        eager.sent.clear();
-    }
-    eager.sent.insert(to);
-}
-
-void ClusterCore::Impl::send_status(const UniqueAddress& to, Effects& out) const {
-    if (!is_valid_target(to)) return;
-    const Gossip& g = gossip();
-    out.emplace_back(
-        effect::Send{Destination(to), GossipStatus{self, to, g.version(), g.version_id(), g.seen_digest()}});
-}
-
-bool ClusterCore::Impl::may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept {
-    return (to == self || (MUSTER_MUTANT(uid_not_compared) && to.address() == self.address())) &&
-           is_member(from) && gossip().reachability().is_reachable(self, from);
-}
-
 bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to,
                                         std::string_view counter, const Now& now, Effects& out) {
-    if (may_tell(from, to)) return true;
+    if (may_tell(core, from, to)) return true;
     count(out, counter);
     if (to == self && !is_member(from)) answer_not_member(from, now, out);
     return false;
@@ -233,15 +201,15 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     react_to_own_status(status_before, now, out);
 
     // Its sender may be waiting for just this before it stops.
-    if (const Member* sender = remote->find(from);
-        settings.patient_leave && sender != nullptr && sender->status() == MemberStatus::Down)
+    if (const Member* teller = remote->find(from);
+        settings.patient_leave && teller != nullptr && teller->status() == MemberStatus::Down)
         answer_farewell(from, out);
 
     const bool always = decision.outcome == GossipOutcome::Older || decision.outcome == GossipOutcome::Merge;
     if (always || wants_to_know) {
-        reply(from, decision.outcome, *remote, out);
+        eager.reply(from, decision.outcome, *remote, out);
     } else if (decision.outcome == GossipOutcome::Same) {
-        answer_converged(from, remote->seen_digest(), out);
+        eager.answer_settled(from, remote->seen_digest(), out);
     }
 }
 
@@ -257,7 +225,7 @@ void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& fro
     forget_newcomers(*local);
     publish(now, out);
     react_to_own_status(status_before, now, out);
-    reply(from, GossipOutcome::Merge, forged, out);
+    eager.reply(from, GossipOutcome::Merge, forged, out);
 }
 
 void ClusterCore::Impl::warn_of_own_words(const UniqueAddress& from, const Gossip& forged,
@@ -313,15 +281,15 @@ void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) 
     const VectorRelation theirs = compare_versions(m.version, m.version_id, g);
     const bool same_version = theirs == VectorRelation::Same;
     if (m.seen_digest && *m.seen_digest != g.seen_digest()) {
-        if (same_version && answer_converged(m.from, *m.seen_digest, out)) return;
-        send_gossip(m.from, out);
+        if (same_version && eager.answer_settled(m.from, *m.seen_digest, out)) return;
+        sender.send_gossip(m.from, out);
         return;
     }
     if (same_version) return;
     if (theirs == VectorRelation::After) {
-        send_status(m.from, out); // the peer then sends its state
+        sender.send_status(m.from, out); // the peer then sends its state
     } else {
-        send_gossip(m.from, out);
+        sender.send_gossip(m.from, out);
     }
 }
 
@@ -341,9 +309,9 @@ void ClusterCore::Impl::gossip_round(Effects& out) {
     if (!target) return;
     // Who has seen this version, and who is far away, gets the digest; it asks when it needs more.
     if (gossip().seen_by(*target) || !is_own_dc(*target)) {
-        send_status(*target, out);
+        sender.send_status(*target, out);
     } else {
-        send_gossip(*target, out);
+        sender.send_gossip(*target, out);
     }
 }
 
@@ -359,11 +327,6 @@ bool ClusterCore::Impl::is_speedup_needed() const {
         seen += gossip().overview().seen.test(i) ? 1 : 0;
     }
     return seen < members / 2;
-}
-
-void ClusterCore::Impl::burst(Effects& out) {
-    for (const UniqueAddress& target : random_full_targets(*state, burst_size, random))
-        send_gossip(target, out);
 }
 
 } // namespace muster

@@ -29,7 +29,7 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
     if (is_open && joining.process) joining.process->on_connected(peer.address());
     write_rows(evidence.consider_doubt(now, out), now, out);
     evidence.weigh(peer, event, now, out);
-    if (event == LinkEvent::GoodbyeStopping) eager.look_again = true; // convergence may have waited for it
+    if (event == LinkEvent::GoodbyeStopping) eager.look_again(); // convergence may have waited for it
     if (event == LinkEvent::Established || event == LinkEvent::Answered) on_answered(peer, now, out);
 }
 
@@ -49,7 +49,7 @@ void ClusterCore::Impl::follow_events(const std::vector<ClusterEvent>& events, c
 }
 
 void ClusterCore::Impl::on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out) {
-    forget_eager(node);
+    eager.on_removed(node);
     joining.not_member_told.erase(node);
     evidence.on_removed(node);
     if (node != self) quarantine.on_removed(node, previous, out);

@@ -248,7 +248,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     count(out, "cluster.join.welcomed");
     publish(now, out);
     // The SeenAck of finish() takes its place where eager gossip is on (protocol.md §6.6).
-    if (!settings.eager.eager_gossip) send_gossip(m.from, out);
+    if (!settings.eager.eager_gossip) sender.send_gossip(m.from, out);
     react_to_own_status(MemberStatus::Removed, now, out);
 }
 
@@ -334,11 +334,6 @@ bool ClusterCore::Impl::is_join_acceptable(const Join& m, Effects& out) const {
     return true;
 }
 
-void ClusterCore::Impl::send_welcome(const UniqueAddress& to, Effects& out) {
-    note_sent(to);
-    out.emplace_back(effect::Send{Destination(to), Welcome{self, to, state->gossip}});
-}
-
 bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effects& out) {
     if (gossip().is_tombstoned(m.node)) {
         count(out, "cluster.join.refused_removed");
@@ -349,7 +344,7 @@ bool ClusterCore::Impl::answer_known_joiner(const Join& m, const Now& now, Effec
     const std::vector<Member> incarnations = gossip().find_all(m.node.address());
     if (incarnations.empty()) return false;
     if (is_member(m.node)) {
-        if (m.node != self) send_welcome(m.node, out);
+        if (m.node != self) sender.send_welcome(m.node, out);
         return true;
     }
     if (!is_proven(m.node)) return false; // a claim changes nothing: on() holds it
@@ -451,30 +446,30 @@ void ClusterCore::Impl::admit(const std::vector<Join>& joins, const Now& now, Ef
         for (const Join& m : joins) {
             if (m.node == self) continue;
             if (settings.eager.eager_gossip) {
-                eager.welcomes.push_back(
+                joining.welcomes.push_back(
                     m.node); // finish() sends it with what the leader made of the join at once
             } else {
-                send_welcome(m.node, out);
+                sender.send_welcome(m.node, out);
             }
         }
     }
     publish(now, out);
 }
 
-void ClusterCore::Impl::answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out) {
+void ClusterCore::Impl::answer_not_member(const UniqueAddress& stranger, const Now& now, Effects& out) {
     const MemberStatus status = self_status();
-    if (gossip().is_tombstoned(sender) || status == MemberStatus::Exiting || status == MemberStatus::Down)
+    if (gossip().is_tombstoned(stranger) || status == MemberStatus::Exiting || status == MemberStatus::Down)
         return;
     auto& told = joining.not_member_told;
-    if (const auto last = told.find(sender);
+    if (const auto last = told.find(stranger);
         last != told.end() && now.monotonic - last->second < not_member_interval)
         return;
     if (told.size() >= not_member_peers_max)
         std::erase_if(told, [&](const auto& e) { return now.monotonic - e.second >= not_member_interval; });
     if (told.size() >= not_member_peers_max) return; // that many strangers in one second: they hear it later
-    told.insert_or_assign(sender, now.monotonic);
+    told.insert_or_assign(stranger, now.monotonic);
     count(out, "cluster.gossip.not_member");
-    out.emplace_back(effect::Send{Destination(sender), NotMember{self, sender}});
+    out.emplace_back(effect::Send{Destination(stranger), NotMember{self, stranger}});
 }
 
 } // namespace muster

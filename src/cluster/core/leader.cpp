@@ -88,7 +88,8 @@ bool ClusterCore::Impl::actions_on_convergence(const Now& now, Effects& out) {
     // Behind the state that says so: a hand-over looks at what is.
     if (self_exits) run_exiting_tasks(out);
     if (!exiting.empty())
-        for (const UniqueAddress& target : exiting_gossip_targets(*state, exiting)) send_gossip(target, out);
+        for (const UniqueAddress& target : exiting_gossip_targets(*state, exiting))
+            sender.send_gossip(target, out);
     return true;
 }
 
@@ -111,8 +112,8 @@ void ClusterCore::Impl::on(const ExitingConfirmed& m, const Now& now, Effects& o
     log(out, LogLevel::Info, "cluster.exiting_confirmed", m.from.to_string());
     sorted_insert(exiting_confirmed, m.from);
     // It counts as having seen now.
-    eager.awaited.erase(m.from);
-    eager.look_again = true;
+    eager.await_no_more(m.from);
+    eager.look_again();
     if (settings.eager.eager_gossip) apply_acks(now, out);
 }
 

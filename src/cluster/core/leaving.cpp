@@ -79,13 +79,13 @@ void ClusterCore::Impl::say_farewell(Effects& out) {
     std::size_t told = 0;
     if (leaving.farewell == Farewell::ExitingConfirmed) {
         for (const UniqueAddress& to : confirmation_targets()) {
-            if (!is_valid_target(to)) continue;
+            if (!sender.is_valid_target(to)) continue;
             out.emplace_back(effect::Send{Destination(to), ExitingConfirmed{self, to}});
             ++told;
         }
     } else {
         for (const UniqueAddress& to : random_full_targets(*state, burst_size, random)) {
-            send_gossip(to, out);
+            sender.send_gossip(to, out);
             ++told;
         }
     }

@@ -33,7 +33,7 @@ void ClusterCore::Impl::exiting_completed(const Now& now, Effects& out) {
     if (is_initialized() && is_member(self)) {
         if (!gossip().seen_by(self)) install(gossip().seen(self));
         publish(now, out);
-        burst(out);
+        sender.burst(out);
         if (settings.patient_leave && self_status() == MemberStatus::Exiting)
             return begin_farewell(Farewell::ExitingConfirmed, out);
         for (const UniqueAddress& to : confirmation_targets())
@@ -58,7 +58,7 @@ void ClusterCore::Impl::shutdown_self_when_down(const Now&, Effects& out) {
         return;
     }
     log(out, LogLevel::Error, "cluster.self_down");
-    burst(out);
+    sender.burst(out);
     stop(ShutdownReason::Downed, out);
 }
 
