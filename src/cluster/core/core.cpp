@@ -39,9 +39,14 @@ void ClusterCore::Impl::publish(const Now& now, Effects& out) {
     out.emplace_back(effect::Publish{state, std::move(published->events)});
 }
 
+void ClusterCore::Impl::change(const Gossip& g, const Now& now, Effects& out) {
+    core.local_change(g);
+    publish(now, out);
+}
+
 void ClusterCore::Impl::finish(const Now& now, Effects& out) {
     if (core.phase() == CorePhase::Stopped) return;
-    if (leaving.held && !is_anybody_unreachable()) leave_now(now, out);
+    if (leaving.may_release()) leave_now(now, out);
     if (is_initialized()) finish_eager(now, out);
     retire_when_spent(out);
     if (checking) check();
@@ -49,12 +54,13 @@ void ClusterCore::Impl::finish(const Now& now, Effects& out) {
 
 void ClusterCore::Impl::check() const {
     core.check();
-    MUSTER_ENSURE(std::ranges::is_sorted(exiting_confirmed), "convergence searches it");
     tombstones.check(gossip());
     quarantine.check();
     links.check();
     evidence.check();
     eager.check();
+    leadership.check();
+    leaving.check();
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
@@ -75,8 +81,7 @@ ClusterCore ClusterCore::with_state(UniqueAddress self, ClusterSettings settings
     impl.core.restore(std::move(restored.gossip));
     impl.core.set_exiting_tasks_running(restored.exiting_tasks_in_progress);
     if (restored.preparing_for_shutdown) impl.core.set_preparing_for_shutdown();
-    impl.exiting_confirmed = std::move(restored.exiting_confirmed);
-    std::ranges::sort(impl.exiting_confirmed);
+    impl.leadership.restore(std::move(restored.exiting_confirmed));
     Effects unobserved; // whoever restores a state has published it before
     impl.publish(now, unobserved);
     for (const auto& [node, last] : restored.last_heartbeats)
@@ -191,7 +196,9 @@ void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
     case CoreTimer::Evidence: write_rows(evidence.on_timer(now, out), now, out); break;
     case CoreTimer::QuarantineRemoved: quarantine.on_timer(key.number, out); break;
-    case CoreTimer::Farewell: on_farewell_timer(out); break;
+    case CoreTimer::Farewell:
+        if (leaving.on_timer(out)) stop(std::nullopt, out);
+        break;
     case CoreTimer::LeaseDelay: break; // the resolver's
     }
 }
@@ -209,9 +216,9 @@ bool ClusterCore::exiting_tasks_in_progress() const noexcept {
 bool ClusterCore::is_preparing_for_shutdown() const noexcept {
     return impl_->core.is_preparing_for_shutdown();
 }
-bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.held; }
-bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.given_up; }
-std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->departed(); }
+bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.is_held(); }
+bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.has_given_up(); }
+std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->leaving.departed(); }
 std::vector<std::string> ClusterCore::lost_data_centers() const {
     return {impl_->tombstones.lost().begin(), impl_->tombstones.lost().end()};
 }

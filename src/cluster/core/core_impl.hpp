@@ -9,6 +9,8 @@
 #include "gossip_sender.hpp"
 #include "gossip_size.hpp"
 #include "join_proof.hpp"
+#include "leadership.hpp"
+#include "leaving.hpp"
 #include "peer_links.hpp"
 #include "quarantine.hpp"
 #include "tombstones.hpp"
@@ -27,11 +29,6 @@
 #include <vector>
 
 namespace muster {
-
-/// A SeenAck that names it answers a farewell: no state has this version_id (protocol.md §11.1).
-inline constexpr Hash128 farewell_answer{};
-/// Checks of §11.2 that may fail before a Down node stops anyway.
-inline constexpr unsigned self_down_checks_max = 4;
 
 /// Joining (core/join.cpp).
 struct JoinState {
@@ -57,19 +54,6 @@ struct JoinState {
     std::optional<Instant> last_join_batch;
 };
 
-/// What a leaving node still has to hear before it may stop (core/leaving.cpp, protocol.md §11.1).
-enum class Farewell : std::uint8_t {
-    None,
-    ExitingConfirmed, ///< a leader holds its confirmation
-    OwnDown,          ///< somebody has installed its Down
-};
-struct LeavingState {
-    bool held = false;     ///< asked to leave while somebody is unreachable
-    bool given_up = false; ///< Down by its own hand
-    Farewell farewell = Farewell::None;
-    unsigned farewells_sent = 0;
-};
-
 struct ClusterCore::Impl {
     Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c);
 
@@ -82,6 +66,8 @@ struct ClusterCore::Impl {
     void local_change(const Gossip& g) { core.local_change(g); }
     /// Publishes what changed since the last call, and lets the failure detection follow.
     void publish(const Now& now, Effects& out);
+    /// A local change and its publication.
+    void change(const Gossip& g, const Now& now, Effects& out);
     /// The end of every input: eager gossip, and the invariants where they are checked.
     void finish(const Now& now, Effects& out);
     void on_timer(TimerKey key, const Now& now, Effects& out);
@@ -156,37 +142,15 @@ struct ClusterCore::Impl {
                            Effects& out) const;
     void retire_when_spent(Effects& out);
 
-    // --- core/leader.cpp
-    void tick_leader_actions(const Now& now, Effects& out);
-    void lead_without_convergence(const Now& now, Effects& out);
-    LeaderActionInputs leader_inputs() const;
-    /// §9.3. True when something changed; it is published then.
-    bool actions_on_convergence(const Now& now, Effects& out);
-    void log_leader_actions(const LeaderActions& actions, Effects& out) const;
-    void move_joining_to_weakly_up(const Now& now, Effects& out);
-    void on(const ExitingConfirmed& m, const Now& now, Effects& out);
-    // core/report.cpp
-    ConvergenceReport report() const;
-    void explain_waiting(ConvergenceReport& r) const;
-
-    // --- core/leaving.cpp
-    /// Own data center, self included: whoever is accused, convergence waits for the resolver.
-    bool is_anybody_unreachable() const;
-    bool hold_leave(const Address& node, Effects& out);
-    void leave_now(const Now& now, Effects& out);
-    void give_up_leaving(const Now& now, Effects& out);
-    /// Repeated until it is answered, or nobody is left who could.
-    void begin_farewell(Farewell what, Effects& out);
-    void say_farewell(Effects& out);
-    void on_farewell_timer(Effects& out);
-    void end_farewell(std::string_view why, Effects& out);
-    /// The two best candidates for the leader beside self: the leader may be leaving, too.
-    std::vector<UniqueAddress> confirmation_targets() const;
-    void answer_farewell(const UniqueAddress& to, Effects& out) const;
-    bool is_departed(const UniqueAddress& node, const PeerLink& link) const noexcept;
-    std::vector<UniqueAddress> departed() const;
+    // --- core/wiring_leader.cpp
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
+    ConvergenceReport report() const;
+    void tick_leader_actions(const Now& now, Effects& out);
+    void lead_without_convergence(const Now& now, Effects& out);
+    /// §9.3. True when something changed; it is published then.
+    bool actions_on_convergence(const Now& now, Effects& out);
+    void on(const ExitingConfirmed& m, const Now& now, Effects& out);
 
     // --- core/commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
@@ -197,14 +161,15 @@ struct ClusterCore::Impl {
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
 
-    // --- core/shutdown.cpp
+    // --- core/wiring_leaving.cpp
+    void leave_now(const Now& now, Effects& out);
+    void give_up_leaving(const Now& now, Effects& out);
     /// Self was seen Exiting: hand-over and coordinated shutdown.
-    void begin_exiting(Effects& out);
     void run_exiting_tasks(Effects& out);
     void exiting_completed(const Now& now, Effects& out);
-    void shutdown_self_when_down(const Now& now, Effects& out);
+    void shutdown_self_when_down(Effects& out);
     /// What a newly installed state says about self (§6.3).
-    void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
+    void react_to_own_status(MemberStatus before, Effects& out);
     void stop(std::optional<ShutdownReason> reason, Effects& out);
 
     // --- core/failure.cpp
@@ -238,14 +203,9 @@ struct ClusterCore::Impl {
     ConfigCompat config;
     bool checking = false;
 
-    std::vector<UniqueAddress> exiting_confirmed; ///< sorted; this node's own knowledge (§11.1)
-    std::uint64_t not_converged_ticks = 0;
-    unsigned self_down_checks_failed = 0;
-
     JoinState joining;
     GossipSize gossip_size;
     bool is_spent = false; ///< own counters passed incarnation_counter_max: coordinated shutdown runs
-    LeavingState leaving;
     HeartbeatMonitor heartbeats;
     Tombstones tombstones{settings};
     Quarantine quarantine{settings.quarantine_removed_node_after};
@@ -254,6 +214,8 @@ struct ClusterCore::Impl {
     PeerBooks books;
     GossipSender sender{core, books};
     EagerGossip eager{core, books, sender};
+    Leadership leadership{core};
+    Leaving leaving{core, links, sender};
 };
 
 } // namespace muster

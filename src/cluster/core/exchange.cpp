@@ -131,8 +131,10 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
     if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
     if (!m.gossip->has_member(self)) {
         // Who waits for an answer to its farewell has it: it was removed.
-        if (leaving.farewell != Farewell::None && m.gossip->is_tombstoned(self))
-            return end_farewell("removed", out);
+        if (leaving.is_saying_farewell() && m.gossip->is_tombstoned(self)) {
+            leaving.end_farewell("removed", out);
+            return stop(std::nullopt, out);
+        }
         count(out, ignored);
         return;
     }
@@ -198,12 +200,12 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
     }
     if (state->gossip != local) forget_newcomers(*local);
     publish(now, out);
-    react_to_own_status(status_before, now, out);
+    react_to_own_status(status_before, out);
 
     // Its sender may be waiting for just this before it stops.
     if (const Member* teller = remote->find(from);
         settings.patient_leave && teller != nullptr && teller->status() == MemberStatus::Down)
-        answer_farewell(from, out);
+        leaving.answer_farewell(from, out);
 
     const bool always = decision.outcome == GossipOutcome::Older || decision.outcome == GossipOutcome::Merge;
     if (always || wants_to_know) {
@@ -224,7 +226,7 @@ void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& fro
     local_change(merged.with_reachability(own_rows_anew(merged, *local, self)));
     forget_newcomers(*local);
     publish(now, out);
-    react_to_own_status(status_before, now, out);
+    react_to_own_status(status_before, out);
     eager.reply(from, GossipOutcome::Merge, forged, out);
 }
 

@@ -35,8 +35,7 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
 
 void ClusterCore::Impl::write_rows(std::optional<Reachability> table, const Now& now, Effects& out) {
     if (!table) return;
-    local_change(gossip().with_reachability(*std::move(table)));
-    publish(now, out);
+    change(gossip().with_reachability(*std::move(table)), now, out);
 }
 
 void ClusterCore::Impl::follow_events(const std::vector<ClusterEvent>& events, const Now& now, Effects& out) {

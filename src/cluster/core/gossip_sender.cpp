@@ -28,9 +28,11 @@ void GossipSender::send_status(const UniqueAddress& to, Effects& out) const {
     send(out, to, GossipStatus{core_.self(), to, g.version(), g.version_id(), g.seen_digest()});
 }
 
-void GossipSender::burst(Effects& out) {
-    for (const UniqueAddress& target : random_full_targets(*core_.membership(), burst_size, core_.random()))
-        send_gossip(target, out);
+std::size_t GossipSender::burst(Effects& out) {
+    constexpr std::size_t burst_size = 5;
+    const auto targets = random_full_targets(*core_.membership(), burst_size, core_.random());
+    for (const UniqueAddress& target : targets) send_gossip(target, out);
+    return targets.size();
 }
 
 void GossipSender::note_sent(const UniqueAddress& to) {

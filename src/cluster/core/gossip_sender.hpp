@@ -17,8 +17,8 @@ public:
     void send_gossip(const UniqueAddress& to, Effects& out);
     void send_status(const UniqueAddress& to, Effects& out) const;
     void send_welcome(const UniqueAddress& to, Effects& out);
-    /// Up to five full gossips at random, for what a node says for the last time (§6.5).
-    void burst(Effects& out);
+    /// Up to five full gossips at random, for what a node says for the last time (§6.5). Answers how many.
+    std::size_t burst(Effects& out);
 
 private:
     void note_sent(const UniqueAddress& to);
@@ -26,9 +26,6 @@ private:
     const CoreState& core_;
     PeerBooks& books_;
 };
-
-/// Full gossips sent at once when a node has something to say for the last time.
-inline constexpr std::size_t burst_size = 5;
 
 /// What every message about versions must pass: it is for exactly this incarnation, from a member that this
 /// node can reach (§6.2).

@@ -249,7 +249,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
     publish(now, out);
     // The SeenAck of finish() takes its place where eager gossip is on (protocol.md §6.6).
     if (!settings.eager.eager_gossip) sender.send_gossip(m.from, out);
-    react_to_own_status(MemberStatus::Removed, now, out);
+    react_to_own_status(MemberStatus::Removed, out);
 }
 
 void ClusterCore::Impl::on(const JoinDeferred& m, const Now& now, Effects& out) {
@@ -365,8 +365,7 @@ void ClusterCore::Impl::replace_incarnations(const std::vector<Member>& old, con
     if (!to_down.empty()) {
         log(out, LogLevel::Info, "cluster.join.replaces_incarnation", fresh.to_string());
         count(out, "cluster.join.replaced_incarnation");
-        local_change(gossip().with_reachability(std::move(reachability)).mark_down(to_down));
-        publish(now, out);
+        change(gossip().with_reachability(std::move(reachability)).mark_down(to_down), now, out);
     }
     out.emplace_back(effect::Send{Destination(fresh),
                                   JoinDeferred{self, fresh, "the previous incarnation is being removed"}});

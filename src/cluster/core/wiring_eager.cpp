@@ -20,9 +20,9 @@ void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
 
 void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
     if (m.version_id == farewell_answer) {
-        if (is_initialized() && may_tell(core, m.from, m.to) && leaving.farewell != Farewell::None)
-            end_farewell("answered", out);
-        return;
+        if (!is_initialized() || !may_tell(core, m.from, m.to) || !leaving.is_saying_farewell()) return;
+        leaving.end_farewell("answered", out);
+        return stop(std::nullopt, out);
     }
     if (eager.on_ack(m, out)) apply_acks(now, out);
 }
