@@ -48,7 +48,7 @@ void ClusterCore::Impl::finish(const Now& now, Effects& out) {
     if (core.phase() == CorePhase::Stopped) return;
     if (leaving.may_release()) leave_now(now, out);
     if (is_initialized()) finish_eager(now, out);
-    retire_when_spent(out);
+    if (exchange.retires(out)) out.emplace_back(effect::Shutdown{ShutdownReason::IncarnationSpent});
     if (checking) check();
 }
 
@@ -61,6 +61,9 @@ void ClusterCore::Impl::check() const {
     eager.check();
     leadership.check();
     leaving.check();
+    joining.check();
+    admission.check();
+    exchange.check();
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
@@ -85,7 +88,7 @@ ClusterCore ClusterCore::with_state(UniqueAddress self, ClusterSettings settings
     Effects unobserved; // whoever restores a state has published it before
     impl.publish(now, unobserved);
     for (const auto& [node, last] : restored.last_heartbeats)
-        impl.heartbeats.restore(node, !impl.is_own_dc(node), last);
+        impl.heartbeats.restore(node, !impl.core.is_own_dc(node), last);
     return core;
 }
 
@@ -97,10 +100,10 @@ ClusterCore ClusterCore::with_state(UniqueAddress self, ClusterSettings settings
     } while (false)
 
 void ClusterCore::join(const Address& to, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(join(to, now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.join(to, now, out), now, out));
 }
 void ClusterCore::join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(join_seed_nodes(std::move(seeds), now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.join_seed_nodes(std::move(seeds), now, out), now, out));
 }
 void ClusterCore::leave(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(leave(node, now, out));
@@ -139,10 +142,10 @@ void ClusterCore::stop(const Now& now, Effects& out) { MUSTER_CORE_INPUT(stop(st
 void ClusterCore::on_new_incarnation(const UniqueAddress& self, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(on_new_incarnation(self, now, out));
 }
-void ClusterCore::expect_app_version() { impl_->joining.version_pending = true; }
-void ClusterCore::expect_proofs() { impl_->joining.proofs_expected = true; }
+void ClusterCore::expect_app_version() { impl_->joining.expect_app_version(); }
+void ClusterCore::expect_proofs() { impl_->admission.expect_proofs(); }
 void ClusterCore::app_version(AppVersion version, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(app_version(std::move(version), now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.app_version(std::move(version), now, out), now, out));
 }
 
 void ClusterCore::on_message(const ClusterMessage& message, Instant received, const Now& now, Effects& out) {
@@ -163,10 +166,10 @@ void ClusterCore::on_link(const UniqueAddress& peer, LinkEvent event, const Now&
     MUSTER_CORE_INPUT(on_link(peer, event, now, out));
 }
 void ClusterCore::on_connect_refused(const Address& peer, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(on_connect_refused(peer, now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.on_connect_refused(peer, now, out), now, out));
 }
 
-void ClusterCore::tick_gossip(const Now& now, Effects& out) { MUSTER_CORE_INPUT(tick_gossip(out)); }
+void ClusterCore::tick_gossip(const Now& now, Effects& out) { MUSTER_CORE_INPUT(exchange.tick(out)); }
 void ClusterCore::tick_leader_actions(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(tick_leader_actions(now, out));
 }
@@ -177,7 +180,9 @@ void ClusterCore::tick_heartbeat(const Now& now, Effects& out) {
 void ClusterCore::tick_cross_dc_heartbeat(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(heartbeats.tick_cross_dc(now, out));
 }
-void ClusterCore::tick_join(const Now& now, Effects& out) { MUSTER_CORE_INPUT(tick_join(now, out)); }
+void ClusterCore::tick_join(const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.tick(now, out), now, out));
+}
 void ClusterCore::on_timer(TimerKey key, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(on_timer(key, now, out));
 }
@@ -187,7 +192,7 @@ void ClusterCore::on_timer(TimerKey key, const Now& now, Effects& out) {
 void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     switch (key.timer) {
     case CoreTimer::GossipSpeedUp:
-        if (is_initialized() && is_speedup_needed()) gossip_round(out);
+        if (is_initialized() && exchange.is_speedup_needed()) exchange.round(out);
         break;
     case CoreTimer::ExpectFirstHeartbeat:
     case CoreTimer::ExpectFirstCrossDcHeartbeat: heartbeats.on_timer(key, now); break;
@@ -235,7 +240,7 @@ bool ClusterCore::is_available(const UniqueAddress& node, Instant now) const noe
 }
 const HeartbeatMonitor& ClusterCore::heartbeats() const noexcept { return impl_->heartbeats; }
 bool ClusterCore::is_gossip_speedup_needed() const {
-    return impl_->is_initialized() && impl_->is_speedup_needed();
+    return impl_->is_initialized() && impl_->exchange.is_speedup_needed();
 }
 ConvergenceReport ClusterCore::not_converged_report() const { return impl_->report(); }
 void ClusterCore::check_invariants(bool on) noexcept { impl_->check_invariants(on); }

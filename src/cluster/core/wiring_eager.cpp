@@ -10,7 +10,7 @@ void ClusterCore::Impl::finish_eager(const Now& now, Effects& out) {
         // Each action takes a member one status further, so this ends; no ticks are counted here.
         while (eager.is_leader() && state->convergence(excused()) && actions_on_convergence(now, out)) {
         }
-        for (const UniqueAddress& node : std::exchange(joining.welcomes, {}))
+        for (const UniqueAddress& node : admission.take_welcomes())
             if (is_member(node)) sender.send_welcome(node, out);
         eager.look(eager.is_leader() ? excused() : std::vector<UniqueAddress>{}, out);
     }
@@ -30,7 +30,7 @@ void ClusterCore::Impl::on(const SeenAck& m, const Now& now, Effects& out) {
 void ClusterCore::Impl::apply_acks(const Now& now, Effects& out) {
     auto acknowledged = eager.acknowledged();
     if (!acknowledged) return;
-    install(*std::move(acknowledged));
+    core.install(*std::move(acknowledged));
     publish(now, out);
 }
 
@@ -43,7 +43,7 @@ void ClusterCore::Impl::on_repair_timer(std::uint64_t number, const Now& now, Ef
     case EagerGossip::Due::UnknownAcks:
         for (const auto& [node, version] : eager.take_unknown_acks()) {
             if (!is_member(node)) {
-                answer_not_member(node, now, out);
+                admission.answer_not_member(node, now, out);
             } else if (version != gossip().version_id()) {
                 sender.send_status(node, out);
             }
@@ -57,7 +57,7 @@ void ClusterCore::Impl::on(const Converged& m, const Now& now, Effects& out) {
     auto united = eager.on_converged(m, out);
     if (!united) return;
     if (united->seen_digest() != gossip().seen_digest()) {
-        install(*std::move(united));
+        core.install(*std::move(united));
         publish(now, out);
     }
     eager.answer_converged(m, out);

@@ -15,7 +15,7 @@ ConvergenceReport ClusterCore::Impl::report() const {
 }
 
 void ClusterCore::Impl::tick_leader_actions(const Now& now, Effects& out) {
-    expire_unproven(now, out);
+    admission.expire_unproven(now, out);
     if (!is_initialized()) return;
     tombstones.tick(gossip(), now, out);
     if (settings.eager.eager_gossip) apply_acks(now, out);

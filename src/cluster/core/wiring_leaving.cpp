@@ -79,7 +79,7 @@ void ClusterCore::Impl::shutdown_self_when_down(Effects& out) {
 
 void ClusterCore::Impl::stop(std::optional<ShutdownReason> reason, Effects& out) {
     if (core.is_stopped()) return;
-    joining.process.reset();
+    joining.stop();
     leaving.stop();
     std::vector<ClusterEvent> events{ClusterShuttingDown{}};
     std::vector<ClusterEvent> rest = core.stop();

@@ -26,7 +26,7 @@ void ClusterCore::Impl::change_to_leaving(const Address& node, const Now& now, E
     for (const Member& m : changed) log(out, LogLevel::Info, "cluster.leave", m.unique_address().to_string());
     count(out, "cluster.leave", changed.size());
     change(gossip().update(changed), now, out);
-    if (!settings.eager.eager_gossip) gossip_round(out); // else finish() forwards it to more than one
+    if (!settings.eager.eager_gossip) exchange.round(out); // else finish() forwards it to more than one
 }
 
 bool ClusterCore::Impl::is_known(const Address& address) const {
@@ -74,7 +74,7 @@ void ClusterCore::Impl::prepare_for_shutdown(const Now& now, Effects& out) {
         {{"members", std::to_string(changed.size())}});
     if (changed.empty()) return;
     change(gossip().update(changed), now, out);
-    if (!settings.eager.eager_gossip) gossip_round(out); // else finish() forwards it to more than one
+    if (!settings.eager.eager_gossip) exchange.round(out); // else finish() forwards it to more than one
 }
 
 } // namespace muster

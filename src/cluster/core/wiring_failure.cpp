@@ -26,7 +26,7 @@ void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, cons
     if (peer == self) return;
     evidence.on_link(peer, event, now);
     const bool is_open = event == LinkEvent::Established || event == LinkEvent::Accepted;
-    if (is_open && joining.process) joining.process->on_connected(peer.address());
+    if (is_open) joining.on_connected(peer.address());
     write_rows(evidence.consider_doubt(now, out), now, out);
     evidence.weigh(peer, event, now, out);
     if (event == LinkEvent::GoodbyeStopping) eager.look_again(); // convergence may have waited for it
@@ -49,7 +49,7 @@ void ClusterCore::Impl::follow_events(const std::vector<ClusterEvent>& events, c
 
 void ClusterCore::Impl::on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out) {
     eager.on_removed(node);
-    joining.not_member_told.erase(node);
+    admission.on_removed(node);
     evidence.on_removed(node);
     if (node != self) quarantine.on_removed(node, previous, out);
 }

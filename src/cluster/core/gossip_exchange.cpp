@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gossip exchange (protocol.md §6.1 to §6.5, §7).
+#include "gossip_exchange.hpp"
+
 #include "base/mutants.hpp"
-#include "core_impl.hpp"
+#include "emit.hpp"
 #include <algorithm>
+#include <muster/cluster/core/gossip_targets.hpp>
 #include <muster/cluster/state/changes.hpp>
 #include <muster/cluster/state/gossip_check.hpp>
 #include <muster/ensure.hpp>
+#include <string>
+#include <utility>
 
 namespace muster {
 namespace {
@@ -112,56 +116,29 @@ std::string_view counter_of(GossipOutcome outcome) noexcept {
 
 } // namespace
 
-bool ClusterCore::Impl::is_sender_valid(const UniqueAddress& from, const UniqueAddress& to,
-                                        std::string_view counter, const Now& now, Effects& out) {
-    if (may_tell(core, from, to)) return true;
-    count(out, counter);
-    if (to == self && !is_member(from)) answer_not_member(from, now, out);
-    return false;
-}
-
-void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out) {
-    if (!is_initialized()) return;
-    constexpr std::string_view ignored = "cluster.gossip.ignored";
-    const bool expired = now.monotonic - received > settings.gossip_time_to_live;
-    if (expired || !m.gossip || m.gossip->members().empty()) {
-        count(out, ignored);
-        return;
-    }
-    if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
-    if (!m.gossip->has_member(self)) {
-        // Who waits for an answer to its farewell has it: it was removed.
-        if (leaving.is_saying_farewell() && m.gossip->is_tombstoned(self)) {
-            leaving.end_farewell("removed", out);
-            return stop(std::nullopt, out);
-        }
-        count(out, ignored);
-        return;
-    }
-    if (is_possible(m.from, *m.gossip, out)) take(m.from, m.gossip, now, out);
-}
-
 /// Own words that this node could not step over: a joiner's, who holds nothing that check_jump() could
 /// compare, and what a node whose incarnation is spent is still to be pushed to.
-result<void> ClusterCore::Impl::check_own(const Gossip& remote) const {
+result<void> GossipExchange::check_own(const Gossip& remote) const {
     const auto above = [&](std::uint64_t theirs, std::uint64_t own) {
-        return theirs > own && (is_spent || theirs - own > gossip_counter_jump_max);
+        return theirs > own && (is_spent_ || theirs - own > gossip_counter_jump_max);
     };
-    const bool clock = above(remote.version().get(self.key()), gossip().version().get(self.key()));
-    const bool rows = above(static_cast<std::uint64_t>(remote.reachability().version_of(self)),
-                            static_cast<std::uint64_t>(gossip().reachability().version_of(self)));
+    const bool clock =
+        above(remote.version().get(core_.self().key()), core_.gossip().version().get(core_.self().key()));
+    const bool rows =
+        above(static_cast<std::uint64_t>(remote.reachability().version_of(core_.self())),
+              static_cast<std::uint64_t>(core_.gossip().reachability().version_of(core_.self())));
     if (clock || rows)
         return Error{Errc::malformed,
-                     "gossip with words of " + self.to_string(),
+                     "gossip with words of " + core_.self().to_string(),
                      "only it counts on from its own",
                      {}};
     return {};
 }
 
-bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const {
-    if (remote.version_id() == gossip().version_id()) return true;
+bool GossipExchange::is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const {
+    if (remote.version_id() == core_.gossip().version_id()) return true;
     auto checked = check_possible(remote); // again: not every transport has a decoder
-    if (checked) checked = check_jump(remote, gossip());
+    if (checked) checked = check_jump(remote, core_.gossip());
     if (checked) checked = check_own(remote);
     if (checked) return true;
     count(out, "cluster.gossip.impossible");
@@ -170,11 +147,11 @@ bool ClusterCore::Impl::is_possible(const UniqueAddress& from, const Gossip& rem
     return false;
 }
 
-void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote, const Now& now,
-                             Effects& out) {
-    const GossipPtr local = state->gossip;
-    const MemberStatus status_before = self_status();
-    if (is_own_word_forged(*remote, *local, self)) return step_over(*remote, from, now, out);
+GossipExchange::Verdict GossipExchange::judge(const UniqueAddress& from, const GossipPtr& remote,
+                                              Effects& out) const {
+    const GossipPtr local = core_.membership()->gossip;
+    const UniqueAddress& self = core_.self();
+    if (is_own_word_forged(*remote, *local, self)) return step_over(from, *remote, out);
     Decision decision = decide(local, remote);
     if (decision.outcome == GossipOutcome::Newer && decision.winning == remote &&
         goes_back(*remote, *local, self)) {
@@ -184,151 +161,129 @@ void ClusterCore::Impl::take(const UniqueAddress& from, const GossipPtr& remote,
         decision = {GossipOutcome::Merge, std::make_shared<const Gossip>(remote->merge(*local)), true};
     }
     count(out, counter_of(decision.outcome));
+    Verdict verdict;
+    verdict.outcome = decision.outcome;
+    verdict.is_local_change = decision.tick;
     // The first sighting of the own Exiting is still marked seen and answered; what comes after it is not.
-    const bool wants_to_know = !core.are_exiting_tasks_running() && !remote->seen_by(self);
+    verdict.wants_answer = !core_.are_exiting_tasks_running() && !remote->seen_by(self);
+    if (decision.outcome == GossipOutcome::Newer) verdict.origin = Origin::Elsewhere;
+    if (decision.outcome == GossipOutcome::Merge) verdict.origin = Origin::Here;
 
-    const Origin origin = decision.outcome == GossipOutcome::Newer   ? Origin::Elsewhere
-                          : decision.outcome == GossipOutcome::Merge ? Origin::Here
-                                                                     : Origin::Unchanged;
     if (decision.tick) {
-        local_change(*decision.winning);
-    } else if (!core.are_exiting_tasks_running() && !decision.winning->seen_by(self)) {
-        install(decision.winning->seen(self), origin);
+        verdict.gossip = *decision.winning;
+    } else if (!core_.are_exiting_tasks_running() && !decision.winning->seen_by(self)) {
+        verdict.gossip = decision.winning->seen(self);
     } else if (decision.winning != local && !(decision.outcome == GossipOutcome::Same &&
                                               decision.winning->seen_digest() == local->seen_digest())) {
-        install(*decision.winning, origin);
+        verdict.gossip = *decision.winning;
     }
-    if (state->gossip != local) forget_newcomers(*local);
-    publish(now, out);
-    react_to_own_status(status_before, out);
-
-    // Its sender may be waiting for just this before it stops.
-    if (const Member* teller = remote->find(from);
-        settings.patient_leave && teller != nullptr && teller->status() == MemberStatus::Down)
-        leaving.answer_farewell(from, out);
-
-    const bool always = decision.outcome == GossipOutcome::Older || decision.outcome == GossipOutcome::Merge;
-    if (always || wants_to_know) {
-        eager.reply(from, decision.outcome, *remote, out);
-    } else if (decision.outcome == GossipOutcome::Same) {
-        eager.answer_settled(from, remote->seen_digest(), out);
-    }
+    return verdict;
 }
 
-void ClusterCore::Impl::step_over(const Gossip& forged, const UniqueAddress& from, const Now& now,
-                                  Effects& out) {
-    const GossipPtr local = state->gossip;
-    const MemberStatus status_before = self_status();
+/// What only this node writes and `forged` has further: merged, stepped over, the own rows written anew (§2).
+GossipExchange::Verdict GossipExchange::step_over(const UniqueAddress& from, const Gossip& forged,
+                                                  Effects& out) const {
+    const GossipPtr local = core_.membership()->gossip;
     warn_of_own_words(from, forged, *local, out);
     count(out, counter_of(GossipOutcome::Merge));
     const Gossip merged =
         forged.prune_clock_of(local->tombstones()).merge(local->prune_clock_of(forged.tombstones()));
-    local_change(merged.with_reachability(own_rows_anew(merged, *local, self)));
-    forget_newcomers(*local);
-    publish(now, out);
-    react_to_own_status(status_before, out);
-    eager.reply(from, GossipOutcome::Merge, forged, out);
+    Verdict verdict;
+    verdict.outcome = GossipOutcome::Merge;
+    verdict.gossip = merged.with_reachability(own_rows_anew(merged, *local, core_.self()));
+    verdict.is_forged = true;
+    verdict.is_local_change = true;
+    verdict.origin = Origin::Here;
+    return verdict;
 }
 
-void ClusterCore::Impl::warn_of_own_words(const UniqueAddress& from, const Gossip& forged,
-                                          const Gossip& local, Effects& out) const {
+void GossipExchange::warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local,
+                                       Effects& out) const {
     count(out, "cluster.gossip.contradicts");
     log(out, LogLevel::Warning, "cluster.gossip.contradicts", from.to_string(),
         {{"what", "this node's own words"},
-         {"own_counter", std::to_string(local.version().get(self.key()))},
-         {"their_counter", std::to_string(forged.version().get(self.key()))}});
+         {"own_counter", std::to_string(local.version().get(core_.self().key()))},
+         {"their_counter", std::to_string(forged.version().get(core_.self().key()))}});
 }
 
-void ClusterCore::Impl::disown_words_before_joining(const UniqueAddress& from, Effects& out) {
+std::optional<Gossip> GossipExchange::without_words_before_joining(const UniqueAddress& from,
+                                                                   Effects& out) const {
     const Gossip nothing;
-    if (!is_own_word_forged(gossip(), nothing, self)) return;
-    warn_of_own_words(from, gossip(), nothing, out);
-    local_change(gossip().with_reachability(own_rows_anew(gossip(), nothing, self)));
+    if (!is_own_word_forged(core_.gossip(), nothing, core_.self())) return std::nullopt;
+    warn_of_own_words(from, core_.gossip(), nothing, out);
+    return core_.gossip().with_reachability(own_rows_anew(core_.gossip(), nothing, core_.self()));
 }
 
-void ClusterCore::Impl::retire_when_spent(Effects& out) {
-    if (is_spent || !is_initialized()) return;
-    const std::uint64_t counter = gossip().version().get(self.key());
-    const auto version = static_cast<std::uint64_t>(gossip().reachability().version_of(self));
-    if (counter <= incarnation_counter_max && version <= incarnation_counter_max) return;
-    is_spent = true;
-    count(out, "cluster.incarnation.spent");
-    log(out, LogLevel::Error, "cluster.incarnation.spent", {},
-        {{"counter", std::to_string(counter)},
-         {"version", std::to_string(version)},
-         {"next", "leaves; start it again"}});
-    out.emplace_back(effect::Shutdown{ShutdownReason::IncarnationSpent});
-}
-
-void ClusterCore::Impl::forget_newcomers(const Gossip& before) {
-    if (before.members().data() == gossip().members().data()) return;
-    // Both are sorted; where they agree, which is almost everywhere, no names are compared.
-    auto known = before.members().begin();
-    const auto end = before.members().end();
-    for (const Member& m : gossip().members()) {
-        while (known != end && *known != m && *known < m) ++known;
-        if (known != end && *known == m) {
-            ++known;
-        } else {
-            heartbeats.forget(m.address());
-        }
-    }
-}
-
-void ClusterCore::Impl::on(const GossipStatus& m, const Now& now, Effects& out) {
-    if (!is_initialized() || !is_sender_valid(m.from, m.to, "cluster.gossip_status.ignored", now, out))
-        return;
+GossipExchange::Answer GossipExchange::judge(const GossipStatus& m) const {
     // A status never changes seen: its sender may hold the version without having marked it (§11.1).
-    const Gossip& g = gossip();
+    const Gossip& g = core_.gossip();
     const VectorRelation theirs = compare_versions(m.version, m.version_id, g);
     const bool same_version = theirs == VectorRelation::Same;
-    if (m.seen_digest && *m.seen_digest != g.seen_digest()) {
-        if (same_version && eager.answer_settled(m.from, *m.seen_digest, out)) return;
-        sender.send_gossip(m.from, out);
-        return;
-    }
-    if (same_version) return;
-    if (theirs == VectorRelation::After) {
-        sender.send_status(m.from, out); // the peer then sends its state
-    } else {
-        sender.send_gossip(m.from, out);
-    }
+    if (m.seen_digest && *m.seen_digest != g.seen_digest())
+        return same_version ? Answer::Settled : Answer::Gossip;
+    if (same_version) return Answer::None;
+    // The peer then sends its state.
+    return theirs == VectorRelation::After ? Answer::Status : Answer::Gossip;
 }
 
 // --- rounds
 
-void ClusterCore::Impl::tick_gossip(Effects& out) {
-    if (!is_initialized() || gossip().is_singleton()) return;
-    gossip_round(out);
+void GossipExchange::tick(Effects& out) {
+    if (!core_.is_initialized() || core_.gossip().is_singleton()) return;
+    round(out);
     if (!is_speedup_needed()) return;
-    set_timer(out, CoreTimer::GossipSpeedUp, 1, Duration(settings.gossip_interval) / 3);
-    set_timer(out, CoreTimer::GossipSpeedUp, 2, Duration(settings.gossip_interval) * 2 / 3);
+    set_timer(out, CoreTimer::GossipSpeedUp, 1, Duration(core_.settings().gossip_interval) / 3);
+    set_timer(out, CoreTimer::GossipSpeedUp, 2, Duration(core_.settings().gossip_interval) * 2 / 3);
 }
 
-void ClusterCore::Impl::gossip_round(Effects& out) {
-    if (gossip().is_singleton()) return;
-    const auto target = select_gossip_target(*state, settings, random);
+void GossipExchange::round(Effects& out) {
+    if (core_.gossip().is_singleton()) return;
+    const auto target = select_gossip_target(*core_.membership(), core_.settings(), core_.random());
     if (!target) return;
     // Who has seen this version, and who is far away, gets the digest; it asks when it needs more.
-    if (gossip().seen_by(*target) || !is_own_dc(*target)) {
-        sender.send_status(*target, out);
+    if (core_.gossip().seen_by(*target) || !core_.is_own_dc(*target)) {
+        sender_.send_status(*target, out);
     } else {
-        sender.send_gossip(*target, out);
+        sender_.send_gossip(*target, out);
     }
 }
 
-bool ClusterCore::Impl::is_speedup_needed() const {
+bool GossipExchange::is_speedup_needed() const {
     std::size_t members = 0;
     std::size_t seen = 0;
-    const auto all = gossip().members();
-    const bool all_own = state->is_all_own_dc();
+    const auto all = core_.gossip().members();
+    const bool all_own = core_.membership()->is_all_own_dc();
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (!all_own && !state->is_own_dc(all[i])) continue;
+        if (!all_own && !core_.membership()->is_own_dc(all[i])) continue;
         if (all[i].status() == MemberStatus::Down) return true;
         ++members;
-        seen += gossip().overview().seen.test(i) ? 1 : 0;
+        seen += core_.gossip().overview().seen.test(i) ? 1 : 0;
     }
     return seen < members / 2;
+}
+
+// --- an incarnation that is spent
+
+bool GossipExchange::is_beyond_its_counters() const {
+    const auto version = static_cast<std::uint64_t>(core_.gossip().reachability().version_of(core_.self()));
+    return core_.gossip().version().get(core_.self().key()) > incarnation_counter_max ||
+           version > incarnation_counter_max;
+}
+
+bool GossipExchange::retires(Effects& out) {
+    if (is_spent_ || !core_.is_initialized() || !is_beyond_its_counters()) return false;
+    is_spent_ = true;
+    count(out, "cluster.incarnation.spent");
+    log(out, LogLevel::Error, "cluster.incarnation.spent", {},
+        {{"counter", std::to_string(core_.gossip().version().get(core_.self().key()))},
+         {"version", std::to_string(core_.gossip().reachability().version_of(core_.self()))},
+         {"next", "leaves; start it again"}});
+    return true;
+}
+
+void GossipExchange::check() const {
+    MUSTER_ENSURE(is_spent_ || !core_.is_initialized() || !is_beyond_its_counters(),
+                  "who counts beyond the limit retires");
 }
 
 } // namespace muster
