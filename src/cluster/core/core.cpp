@@ -16,96 +16,54 @@ constexpr bool check_by_default = false;
 constexpr bool check_by_default = true;
 #endif
 
-/// A leader tick is a step; three that were missed are still a slow machine, more is one that stood still.
-Duration tombstone_step_max(const ClusterSettings& settings) {
-    return std::max<Duration>(std::chrono::seconds{10}, 3 * Duration(settings.leader_actions_interval));
-}
-
 } // namespace
 
 ClusterCore::Impl::Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c)
-    : self(std::move(self_node)), settings(std::move(s)), random(std::move(r)), config(std::move(c)),
-      checking(check_by_default),
-      state(std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
-                                                    std::make_shared<const Gossip>(),
-                                                    settings.multi_dc.cross_dc_connections)),
-      published(state), data_centers(settings.multi_dc.self_data_center),
-      tombstone_clock(tombstone_step_max(settings)), heartbeats(self, settings),
-      doubt(settings.eager.evidence_window) {
-    MUSTER_ENSURE(!self.address().is_local(),
-                  "others must be able to reach a node: its address needs host and port");
+    : core(std::move(self_node), std::move(s), std::move(r)), config(std::move(c)),
+      heartbeats(self, settings) {
     for (const std::string& prefix : settings.sensitive_config_paths) config.add_sensitive(prefix);
+    check_invariants(check_by_default);
+    if (settings.eager.eager_gossip) core.ask_what_is_seen(&eager);
 }
 
-std::vector<Member> ClusterCore::Impl::own_dc_members() const {
-    std::vector<Member> own;
-    for (const Member& m : gossip().members())
-        if (m.data_center() == settings.multi_dc.self_data_center) own.push_back(m);
-    return own;
-}
-
-bool ClusterCore::Impl::is_own_dc(const UniqueAddress& node) const noexcept {
-    const Member* m = gossip().find(node);
-    return m != nullptr && m->data_center() == settings.multi_dc.self_data_center;
-}
-
-void ClusterCore::Impl::install(Gossip g) {
-    const Hash128 before = gossip().version_id();
-    if (settings.eager.eager_gossip && g.version_id() != before) g = with_known_seen(std::move(g));
-    state = std::make_shared<const MembershipState>(self, settings.multi_dc.self_data_center,
-                                                    std::make_shared<const Gossip>(std::move(g)),
-                                                    settings.multi_dc.cross_dc_connections);
-    // Where only seen changed there is nothing else to look at.
-    if (checking && gossip().version_id() != before) gossip().check();
-}
-
-void ClusterCore::Impl::local_change(const Gossip& g) {
-    install(MUSTER_MUTANT(seen_kept_on_change) && !exiting_tasks_in_progress
-                ? g.increment(self)
-                : changed_by(self, g, exiting_tasks_in_progress));
-    eager.originated = true;
+void ClusterCore::Impl::check_invariants(bool on) noexcept {
+    checking = on;
+    core.check_versions(on);
 }
 
 void ClusterCore::Impl::publish(const Now& now, Effects& out) {
-    if (published == state) return;
-    const auto before = std::exchange(published, state);
-    std::vector<ClusterEvent> events = diff_events(before.get(), state.get());
-    follow_tombstones(*before->gossip, now, out);
-    follow_events(events, now, out);
-    out.emplace_back(effect::Publish{state, std::move(events)});
+    auto published = core.publish();
+    if (!published) return;
+    tombstones.on_published(*published->before->gossip, gossip(), now, out);
+    follow_events(published->events, now, out);
+    out.emplace_back(effect::Publish{state, std::move(published->events)});
+}
+
+void ClusterCore::Impl::change(const Gossip& g, const Now& now, Effects& out) {
+    core.local_change(g);
+    publish(now, out);
 }
 
 void ClusterCore::Impl::finish(const Now& now, Effects& out) {
-    if (phase == CorePhase::Stopped) return;
-    if (leaving.held && !is_anybody_unreachable()) leave_now(now, out);
+    if (core.phase() == CorePhase::Stopped) return;
+    if (leaving.may_release()) leave_now(now, out);
     if (is_initialized()) finish_eager(now, out);
-    retire_when_spent(out);
+    if (exchange.retires(out)) out.emplace_back(effect::Shutdown{ShutdownReason::IncarnationSpent});
     if (checking) check();
 }
 
 void ClusterCore::Impl::check() const {
-    MUSTER_ENSURE(published == state, "every installed state is published before the input ends");
-    MUSTER_ENSURE(std::ranges::is_sorted(exiting_confirmed), "convergence searches it");
-    if (!is_initialized()) {
-        MUSTER_ENSURE(gossip().members().empty(), "a node that has not joined knows of nobody");
-        return;
-    }
-    MUSTER_ENSURE(is_member(self) || gossip().members().empty(), "an initialized node is in its own gossip");
-    MUSTER_ENSURE(gossip().version().size() <= gossip().members().size(),
-                  "clock entries of removed members are pruned (protocol.md §19, 10)");
-}
-
-void ClusterCore::Impl::count(Effects& out, std::string_view id, std::uint64_t n) const {
-    out.emplace_back(effect::Count{id, n});
-}
-
-void ClusterCore::Impl::log(Effects& out, LogLevel level, std::string_view code, std::string peer,
-                            LogFields fields) const {
-    out.emplace_back(effect::Log{level, code, std::move(peer), std::move(fields)});
-}
-
-void ClusterCore::Impl::set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const {
-    out.emplace_back(effect::SetTimer{{timer, number}, delay});
+    core.check();
+    tombstones.check(gossip());
+    quarantine.check();
+    links.check();
+    evidence.check();
+    eager.check();
+    leadership.check();
+    leaving.check();
+    joining.check();
+    admission.check();
+    exchange.check();
 }
 
 // --- the public face: every input ends in finish(), and a stopped core does nothing
@@ -123,33 +81,29 @@ ClusterCore ClusterCore::with_state(UniqueAddress self, ClusterSettings settings
     MUSTER_ENSURE(restored.gossip != nullptr, "a restored core needs a gossip, if an empty one");
     ClusterCore core(std::move(self), std::move(settings), std::move(random), std::move(config));
     Impl& impl = *core.impl_;
-    impl.phase = CorePhase::Initialized;
-    impl.state = std::make_shared<const MembershipState>(impl.self, impl.settings.multi_dc.self_data_center,
-                                                         std::move(restored.gossip),
-                                                         impl.settings.multi_dc.cross_dc_connections);
-    impl.exiting_tasks_in_progress = restored.exiting_tasks_in_progress;
-    impl.preparing_for_shutdown = restored.preparing_for_shutdown;
-    impl.exiting_confirmed = std::move(restored.exiting_confirmed);
-    std::ranges::sort(impl.exiting_confirmed);
+    impl.core.restore(std::move(restored.gossip));
+    impl.core.set_exiting_tasks_running(restored.exiting_tasks_in_progress);
+    if (restored.preparing_for_shutdown) impl.core.set_preparing_for_shutdown();
+    impl.leadership.restore(std::move(restored.exiting_confirmed));
     Effects unobserved; // whoever restores a state has published it before
     impl.publish(now, unobserved);
     for (const auto& [node, last] : restored.last_heartbeats)
-        impl.heartbeats.restore(node, !impl.is_own_dc(node), last);
+        impl.heartbeats.restore(node, !impl.core.is_own_dc(node), last);
     return core;
 }
 
 #define MUSTER_CORE_INPUT(call)                                                                              \
     do {                                                                                                     \
-        if (impl_->phase == CorePhase::Stopped) return;                                                      \
+        if (impl_->core.is_stopped()) return;                                                                \
         impl_->call;                                                                                         \
         impl_->finish(now, out);                                                                             \
     } while (false)
 
 void ClusterCore::join(const Address& to, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(join(to, now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.join(to, now, out), now, out));
 }
 void ClusterCore::join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(join_seed_nodes(std::move(seeds), now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.join_seed_nodes(std::move(seeds), now, out), now, out));
 }
 void ClusterCore::leave(const Address& node, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(leave(node, now, out));
@@ -174,8 +128,8 @@ void ClusterCore::prepare_for_shutdown(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(prepare_for_shutdown(now, out));
 }
 result<void> ClusterCore::forget_data_center(std::string_view name, const Now& now, Effects& out) {
-    result<void> done = impl_->forget_data_center(name, out);
-    if (impl_->phase != CorePhase::Stopped) impl_->finish(now, out);
+    result<void> done = impl_->tombstones.forget_data_center(name, out);
+    if (!impl_->core.is_stopped()) impl_->finish(now, out);
     return done;
 }
 void ClusterCore::quarantined(const UniqueAddress& node, const Now& now, Effects& out) {
@@ -188,14 +142,14 @@ void ClusterCore::stop(const Now& now, Effects& out) { MUSTER_CORE_INPUT(stop(st
 void ClusterCore::on_new_incarnation(const UniqueAddress& self, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(on_new_incarnation(self, now, out));
 }
-void ClusterCore::expect_app_version() { impl_->joining.version_pending = true; }
-void ClusterCore::expect_proofs() { impl_->joining.proofs_expected = true; }
+void ClusterCore::expect_app_version() { impl_->joining.expect_app_version(); }
+void ClusterCore::expect_proofs() { impl_->admission.expect_proofs(); }
 void ClusterCore::app_version(AppVersion version, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(app_version(std::move(version), now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.app_version(std::move(version), now, out), now, out));
 }
 
 void ClusterCore::on_message(const ClusterMessage& message, Instant received, const Now& now, Effects& out) {
-    if (impl_->phase == CorePhase::Stopped) return;
+    if (impl_->core.is_stopped()) return;
     if (const auto* envelope = std::get_if<GossipEnvelope>(&message)) {
         impl_->on_envelope(*envelope, received, now, out);
     } else {
@@ -212,10 +166,10 @@ void ClusterCore::on_link(const UniqueAddress& peer, LinkEvent event, const Now&
     MUSTER_CORE_INPUT(on_link(peer, event, now, out));
 }
 void ClusterCore::on_connect_refused(const Address& peer, const Now& now, Effects& out) {
-    MUSTER_CORE_INPUT(on_connect_refused(peer, now, out));
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.on_connect_refused(peer, now, out), now, out));
 }
 
-void ClusterCore::tick_gossip(const Now& now, Effects& out) { MUSTER_CORE_INPUT(tick_gossip(out)); }
+void ClusterCore::tick_gossip(const Now& now, Effects& out) { MUSTER_CORE_INPUT(exchange.tick(out)); }
 void ClusterCore::tick_leader_actions(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(tick_leader_actions(now, out));
 }
@@ -226,7 +180,9 @@ void ClusterCore::tick_heartbeat(const Now& now, Effects& out) {
 void ClusterCore::tick_cross_dc_heartbeat(const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(heartbeats.tick_cross_dc(now, out));
 }
-void ClusterCore::tick_join(const Now& now, Effects& out) { MUSTER_CORE_INPUT(tick_join(now, out)); }
+void ClusterCore::tick_join(const Now& now, Effects& out) {
+    MUSTER_CORE_INPUT(found_cluster_if(impl_->joining.tick(now, out), now, out));
+}
 void ClusterCore::on_timer(TimerKey key, const Now& now, Effects& out) {
     MUSTER_CORE_INPUT(on_timer(key, now, out));
 }
@@ -236,16 +192,18 @@ void ClusterCore::on_timer(TimerKey key, const Now& now, Effects& out) {
 void ClusterCore::Impl::on_timer(TimerKey key, const Now& now, Effects& out) {
     switch (key.timer) {
     case CoreTimer::GossipSpeedUp:
-        if (is_initialized() && is_speedup_needed()) gossip_round(out);
+        if (is_initialized() && exchange.is_speedup_needed()) exchange.round(out);
         break;
     case CoreTimer::ExpectFirstHeartbeat:
     case CoreTimer::ExpectFirstCrossDcHeartbeat: heartbeats.on_timer(key, now); break;
-    case CoreTimer::EagerForward: eager.forward_timer = false; break; // finish() forwards what is due
+    case CoreTimer::EagerForward: eager.on_forward_timer(); break; // finish() forwards what is due
     case CoreTimer::EagerRepair: on_repair_timer(key.number, now, out); break;
     case CoreTimer::JoinBatch: on_join_batch_timer(now, out); break;
-    case CoreTimer::Evidence: on_evidence_timer(now, out); break;
-    case CoreTimer::QuarantineRemoved: on_quarantine_timer(key.number, out); break;
-    case CoreTimer::Farewell: on_farewell_timer(out); break;
+    case CoreTimer::Evidence: write_rows(evidence.on_timer(now, out), now, out); break;
+    case CoreTimer::QuarantineRemoved: quarantine.on_timer(key.number, out); break;
+    case CoreTimer::Farewell:
+        if (leaving.on_timer(out)) stop(std::nullopt, out);
+        break;
     case CoreTimer::LeaseDelay: break; // the resolver's
     }
 }
@@ -256,14 +214,18 @@ const std::shared_ptr<const MembershipState>& ClusterCore::state() const noexcep
 bool ClusterCore::is_joined() const noexcept {
     return impl_->is_initialized() && impl_->is_member(impl_->self);
 }
-bool ClusterCore::is_stopped() const noexcept { return impl_->phase == CorePhase::Stopped; }
-bool ClusterCore::exiting_tasks_in_progress() const noexcept { return impl_->exiting_tasks_in_progress; }
-bool ClusterCore::is_preparing_for_shutdown() const noexcept { return impl_->preparing_for_shutdown; }
-bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.held; }
-bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.given_up; }
-std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->departed(); }
+bool ClusterCore::is_stopped() const noexcept { return impl_->core.is_stopped(); }
+bool ClusterCore::exiting_tasks_in_progress() const noexcept {
+    return impl_->core.are_exiting_tasks_running();
+}
+bool ClusterCore::is_preparing_for_shutdown() const noexcept {
+    return impl_->core.is_preparing_for_shutdown();
+}
+bool ClusterCore::is_leave_held() const noexcept { return impl_->leaving.is_held(); }
+bool ClusterCore::has_given_up_leaving() const noexcept { return impl_->leaving.has_given_up(); }
+std::vector<UniqueAddress> ClusterCore::departed() const { return impl_->leaving.departed(); }
 std::vector<std::string> ClusterCore::lost_data_centers() const {
-    return {impl_->data_centers.lost().begin(), impl_->data_centers.lost().end()};
+    return {impl_->tombstones.lost().begin(), impl_->tombstones.lost().end()};
 }
 std::size_t ClusterCore::tombstones_bytes() const { return GossipSize::of_tombstones(impl_->gossip()); }
 bool ClusterCore::is_tombstoned(const UniqueAddress& node) const noexcept {
@@ -278,9 +240,9 @@ bool ClusterCore::is_available(const UniqueAddress& node, Instant now) const noe
 }
 const HeartbeatMonitor& ClusterCore::heartbeats() const noexcept { return impl_->heartbeats; }
 bool ClusterCore::is_gossip_speedup_needed() const {
-    return impl_->is_initialized() && impl_->is_speedup_needed();
+    return impl_->is_initialized() && impl_->exchange.is_speedup_needed();
 }
 ConvergenceReport ClusterCore::not_converged_report() const { return impl_->report(); }
-void ClusterCore::check_invariants(bool on) noexcept { impl_->checking = on; }
+void ClusterCore::check_invariants(bool on) noexcept { impl_->check_invariants(on); }
 
 } // namespace muster

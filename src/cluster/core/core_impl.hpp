@@ -1,271 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-/// The inside of ClusterCore, shared by the files of core/. Each subject has its own file; this header says
-/// which state it owns.
-#include "evidence_doubt.hpp"
-#include "gossip_size.hpp"
-#include "join_proof.hpp"
-#include "tombstone_clock.hpp"
+/// The wiring of ClusterCore: which subject is asked in which order, and what follows from its answer. It has
+/// no state but its subjects'; they are classes of their own (architecture.md, The rooms of the core).
+#include "admission.hpp"
+#include "core_state.hpp"
+#include "eager_gossip.hpp"
+#include "emit.hpp"
+#include "evidence.hpp"
+#include "gossip_exchange.hpp"
+#include "gossip_sender.hpp"
+#include "joining.hpp"
+#include "leadership.hpp"
+#include "leaving.hpp"
+#include "peer_links.hpp"
+#include "quarantine.hpp"
+#include "tombstones.hpp"
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <muster/cluster/core/core.hpp>
-#include <muster/cluster/core/gossip_targets.hpp>
-#include <muster/cluster/core/join_process.hpp>
 #include <muster/cluster/failure/heartbeat_monitor.hpp>
 #include <optional>
-#include <set>
-#include <string>
 #include <string_view>
 #include <vector>
 
 namespace muster {
 
-/// Full gossips sent at once when a node has something to say for the last time (protocol.md §6.5).
-inline constexpr std::size_t burst_size = 5;
-/// A SeenAck that names it answers a farewell: no state has this version_id (protocol.md §11.1).
-inline constexpr Hash128 farewell_answer{};
-/// Checks of §11.2 that may fail before a Down node stops anyway.
-inline constexpr unsigned self_down_checks_max = 4;
-
-/// Where a node stands on its way into a cluster (protocol.md §5.1).
-enum class CorePhase : std::uint8_t {
-    Uninitialized,
-    AwaitingIncarnation, ///< a first seed that has sent a Join waits for its fresh uid
-    TryingToJoin,
-    Initialized,
-    Stopped,
-};
-
-/// Why a received gossip was taken as it was (protocol.md §6.3); the counters' last word.
-enum class GossipOutcome : std::uint8_t { Same, Older, Newer, Merge };
-
-/// Joining (core/join.cpp).
-struct JoinState {
-    std::vector<Address> seeds; ///< remembered for retries
-    std::optional<SeedProcess> process;
-    std::optional<Instant> overall_deadline; ///< shutdown-after-unsuccessful-join-seed-nodes
-    Address target;                          ///< TryingToJoin: whom we asked
-    std::optional<Instant> retry_at;         ///< TryingToJoin: when we ask again
-    std::optional<Instant> ask_again_at;     ///< TryingToJoin: deferred; when we send the same Join again
-    bool has_sent_join = false;              ///< this uid may be known somewhere: it must not found a cluster
-    bool given_up = false;                   ///< incompatible, refused or too late: coordinated shutdown runs
-    bool version_pending = false;            ///< §1.7
-    std::optional<Address> waiting_target;   ///< join() and join_seed_nodes() while version_pending
-    std::vector<Address> waiting_seeds;
-    bool proofs_expected = false; ///< a Join waits until its address has answered
-    UnprovenJoins unproven;
-    /// When a sender that is no member was last told so (§6.2: at most once per peer and second).
-    std::map<UniqueAddress, Instant> not_member_told;
-};
-
-/// One incarnation's connections as on_link() reported them (core/evidence.cpp).
-struct LinkState {
-    std::uint32_t open = 0;
-    bool was_open = false;
-    bool said_goodbye = false; ///< the last one that ended did so in order
-    std::optional<Instant> first_refusal;
-    bool refused_twice = false;
-    bool stopping = false; ///< GoodbyeStopping
-    bool replaced = false; ///< another uid answers at its address
-    bool proven = false;   ///< it has answered at its address, and nobody else since
-};
-
-/// What a leaving node still has to hear before it may stop (core/leaving.cpp, protocol.md §11.1).
-enum class Farewell : std::uint8_t {
-    None,
-    ExitingConfirmed, ///< a leader holds its confirmation
-    OwnDown,          ///< somebody has installed its Down
-};
-struct LeavingState {
-    bool held = false;     ///< asked to leave while somebody is unreachable
-    bool given_up = false; ///< Down by its own hand
-    Farewell farewell = Farewell::None;
-    unsigned farewells_sent = 0;
-};
-
-/// Eager gossip (core/eager.cpp, protocol.md §6.6).
-struct EagerState {
-    /// The state finish() last looked at, and a wish to look again although it is the same.
-    std::shared_ptr<const MembershipState> looked_at;
-    bool look_again = false;
-    Hash128 version;                     ///< whose forwarding and repair the fields below are about
-    bool originated = false;             ///< the installed version was made here, by a change or a merge
-    std::optional<UniqueAddress> leader; ///< of the own data center, in
-    Hash128 leader_of_version;           ///< this version
-
-    /// What members last said they hold with themselves in seen. An ack may overtake the state it names.
-    std::map<UniqueAddress, Hash128> acks;
-    std::set<UniqueAddress> awaited; ///< leader: whose acks of this version convergence waits for
-    bool apply_acks_timer = false;
-    std::map<UniqueAddress, Hash128>
-        unknown_acks;                       ///< named a version not held here; answered after repair-after
-    std::map<UniqueAddress, Hash128> acked; ///< to which leader this node acked which version
-    std::shared_ptr<const MembershipState> acks_done_for;
-    bool ack_again = false; ///< a duplicate came: the ack may be lost
-    /// How often this peer got an ack instead of a full gossip, for which version.
-    std::map<UniqueAddress, std::pair<Hash128, unsigned>> talked_back;
-
-    bool forward_due = false;
-    std::set<UniqueAddress> owed; ///< replies of §6.3 that join the next forwarding
-    std::optional<Instant> last_forward;
-    bool forward_timer = false;
-    Hash128 sent_version; ///< who got this version by a direct send needs no forwarding of it
-    std::set<UniqueAddress> sent;
-    unsigned repairs = 0;
-
-    std::optional<Converged> converged;     ///< the latest one, as it may overtake its state
-    std::optional<Hash128> known_converged; ///< the version this node knows to be settled
-    /// The version and the seen set this leader announced.
-    std::optional<std::pair<Hash128, Hash128>> announced;
-
-    std::vector<Join> waiting_joins;
-    std::set<UniqueAddress> waiting_nodes; ///< whose joins those are
-    std::vector<UniqueAddress> welcomes;   ///< admitted in this input
-    std::optional<Instant> last_join_batch;
-};
-
+/// Private to ClusterCore, whose functions call it: the files that name the same subject hold its flows.
 struct ClusterCore::Impl {
     Impl(UniqueAddress self_node, ClusterSettings s, RandomSource r, ConfigCompat c);
 
     // --- core.cpp: state, installation, publication
     const Gossip& gossip() const noexcept { return *state->gossip; }
-    bool is_initialized() const noexcept { return phase == CorePhase::Initialized; }
+    bool is_initialized() const noexcept { return core.is_initialized(); }
     MemberStatus self_status() const noexcept { return state->self_status(); }
     bool is_member(const UniqueAddress& node) const noexcept { return gossip().has_member(node); }
-    /// Members of the own data center.
-    std::vector<Member> own_dc_members() const;
-    /// Makes `g` the installed state. Nothing is published or sent.
-    void install(Gossip g);
-    /// The local change rule of §2: own clock entry, seen exactly self (nobody while exiting tasks run).
-    void local_change(const Gossip& g);
     /// Publishes what changed since the last call, and lets the failure detection follow.
     void publish(const Now& now, Effects& out);
+    /// A local change and its publication.
+    void change(const Gossip& g, const Now& now, Effects& out);
     /// The end of every input: eager gossip, and the invariants where they are checked.
     void finish(const Now& now, Effects& out);
     void on_timer(TimerKey key, const Now& now, Effects& out);
     void check() const;
-    void count(Effects& out, std::string_view id, std::uint64_t n = 1) const;
-    void log(Effects& out, LogLevel level, std::string_view code, std::string peer = {},
-             LogFields fields = {}) const;
-    void set_timer(Effects& out, CoreTimer timer, std::uint64_t number, Duration delay) const;
+    void check_invariants(bool on) noexcept;
 
-    // --- core/join.cpp
-    void join(const Address& to, const Now& now, Effects& out);
-    void join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out);
-    void self_join(const Now& now, Effects& out);
+    // --- core/wiring_joining.cpp
+    /// The answer of Joining: this node admits itself.
+    void found_cluster_if(bool founds, const Now& now, Effects& out);
     void on_new_incarnation(const UniqueAddress& fresh, const Now& now, Effects& out);
-    void app_version(AppVersion version, const Now& now, Effects& out);
-    void start_seed_process(std::vector<Address> seeds, const Now& now, Effects& out);
-    void carry_out(const SeedProcess::Step& step, const Now& now, Effects& out);
-    void on_connect_refused(const Address& peer, const Now& now, Effects& out);
-    void tick_join(const Now& now, Effects& out);
-    void retry_join(const Now& now, Effects& out);
-    void give_up_joining(ShutdownReason reason, Effects& out);
     void on(const InitJoin& m, const Now& now, Effects& out);
     void on(const InitJoinAck& m, const Now& now, Effects& out);
     void on(const InitJoinNack& m, const Now& now, Effects& out);
-    void warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out) const;
     void on(const Join& m, const Now& now, Effects& out);
     void on(const Welcome& m, const Now& now, Effects& out);
     void on(const JoinDeferred& m, const Now& now, Effects& out);
     void on(const JoinRefused& m, const Now& now, Effects& out);
     void on(const NotMember& m, const Now& now, Effects& out);
-    Join own_join() const;
-    bool is_join_acceptable(const Join& m, Effects& out) const;
-    /// Rules 3 and 4 of §5.6: true when the Join is answered and done.
-    bool answer_known_joiner(const Join& m, const Now& now, Effects& out);
-    void replace_incarnations(const std::vector<Member>& old, const UniqueAddress& fresh, const Now& now,
-                              Effects& out);
+    /// Whether nothing but room is left to ask of it (§5.6); else it is answered or held.
+    bool may_admit(const Join& m, const Now& now, Effects& out);
+    void on_join_batch_timer(const Now& now, Effects& out);
+    void admit_those_with_room(std::vector<Join> joins, const Now& now, Effects& out);
     /// Rule 5 for all of `joins` in one local change.
     void admit(const std::vector<Join>& joins, const Now& now, Effects& out);
-    // core/admission.cpp
-    /// No for a joiner that no gossip may carry; who has proven its address is told so.
-    bool is_within_limits(const Join& m, Effects& out) const;
-    /// Those of `joins` that the largest gossip has room for, in order; the others are told to ask again.
-    std::vector<Join> those_with_room(std::vector<Join> joins, Effects& out);
-    void admit_those_with_room(std::vector<Join> joins, const Now& now, Effects& out);
-    /// Whether `node` has answered at its address, as far as that is asked for.
-    bool is_proven(const UniqueAddress& node) const;
-    void hold_until_proven(const Join& m, const Now& now, Effects& out);
-    /// `node` has answered at its address: its Join waits no longer, another one's of that address is void.
+    /// `node` has answered at its address: a Join of it may be admitted.
     void on_answered(const UniqueAddress& node, const Now& now, Effects& out);
-    void expire_unproven(const Now& now, Effects& out);
-    void answer_not_member(const UniqueAddress& sender, const Now& now, Effects& out);
-    void send_welcome(const UniqueAddress& to, Effects& out);
 
-    // --- core/exchange.cpp
+    // --- core/wiring_exchange.cpp
     void on_envelope(const GossipEnvelope& m, Instant received, const Now& now, Effects& out);
     /// §6.3.
     void take(const UniqueAddress& from, const GossipPtr& remote, const Now& now, Effects& out);
-    /// No when no honest node can have sent it (gossip_check.hpp); counts and logs that.
-    bool is_possible(const UniqueAddress& from, const Gossip& remote, Effects& out) const;
-    result<void> check_own(const Gossip& remote) const;
     void forget_newcomers(const Gossip& before);
     void on(const GossipStatus& m, const Now& now, Effects& out);
     /// The checks of §6.2 and §6.4 about who sent it to whom; `counter` counts what they refuse. A stranger
-    /// is told that it is no member. may_tell() is the bare question.
+    /// is told that it is no member.
     bool is_sender_valid(const UniqueAddress& from, const UniqueAddress& to, std::string_view counter,
                          const Now& now, Effects& out);
-    bool may_tell(const UniqueAddress& from, const UniqueAddress& to) const noexcept;
-    void tick_gossip(Effects& out);
-    void gossip_round(Effects& out);
-    bool is_speedup_needed() const;
-    void burst(Effects& out);
-    /// Not self, a member, no negative row (self, node).
-    bool is_valid_target(const UniqueAddress& node) const noexcept;
-    /// What only this node writes and this gossip has further: merged, stepped over, the own rows written
-    /// anew (§2).
-    void step_over(const Gossip& forged, const UniqueAddress& from, const Now& now, Effects& out);
-    /// A Welcome with words of this node, which has said none.
-    void disown_words_before_joining(const UniqueAddress& from, Effects& out);
-    void warn_of_own_words(const UniqueAddress& from, const Gossip& forged, const Gossip& local,
-                           Effects& out) const;
-    void retire_when_spent(Effects& out);
-    void send_gossip(const UniqueAddress& to, Effects& out);
-    void send_status(const UniqueAddress& to, Effects& out) const;
-    void note_sent(const UniqueAddress& to);
 
-    // --- core/leader.cpp
-    void tick_leader_actions(const Now& now, Effects& out);
-    void lead_without_convergence(const Now& now, Effects& out);
-    LeaderActionInputs leader_inputs() const;
-    /// §9.3. True when something changed; it is published then.
-    bool actions_on_convergence(const Now& now, Effects& out);
-    void log_leader_actions(const LeaderActions& actions, Effects& out) const;
-    void move_joining_to_weakly_up(const Now& now, Effects& out);
-    void on(const ExitingConfirmed& m, const Now& now, Effects& out);
-    // core/report.cpp
-    ConvergenceReport report() const;
-    void explain_waiting(ConvergenceReport& r) const;
-
-    // --- core/leaving.cpp
-    /// Own data center, self included: whoever is accused, convergence waits for the resolver.
-    bool is_anybody_unreachable() const;
-    bool hold_leave(const Address& node, Effects& out);
-    void leave_now(const Now& now, Effects& out);
-    void give_up_leaving(const Now& now, Effects& out);
-    /// Repeated until it is answered, or nobody is left who could.
-    void begin_farewell(Farewell what, Effects& out);
-    void say_farewell(Effects& out);
-    void on_farewell_timer(Effects& out);
-    void end_farewell(std::string_view why, Effects& out);
-    /// The two best candidates for the leader beside self: the leader may be leaving, too.
-    std::vector<UniqueAddress> confirmation_targets() const;
-    void answer_farewell(const UniqueAddress& to, Effects& out) const;
-    bool is_departed(const UniqueAddress& node, const LinkState& link) const noexcept;
-    std::vector<UniqueAddress> departed() const;
+    // --- core/wiring_leader.cpp
     /// Whom convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
+    ConvergenceReport report() const;
+    void tick_leader_actions(const Now& now, Effects& out);
+    void lead_without_convergence(const Now& now, Effects& out);
+    /// §9.3. True when something changed; it is published then.
+    bool actions_on_convergence(const Now& now, Effects& out);
+    void on(const ExitingConfirmed& m, const Now& now, Effects& out);
 
-    // --- core/tombstones.cpp
-    /// Follows what was just installed.
-    void follow_tombstones(const Gossip& before, const Now& now, Effects& out);
-    void tick_tombstones(const Now& now, Effects& out);
-    result<void> forget_data_center(std::string_view name, Effects& out);
-
-    // --- core/commands.cpp
+    // --- core/wiring_commands.cpp
     void leave(const Address& node, const Now& now, Effects& out);
     void change_to_leaving(const Address& node, const Now& now, Effects& out);
     bool is_known(const Address& address) const;
@@ -274,123 +95,56 @@ struct ClusterCore::Impl {
     void quarantined(const UniqueAddress& node, const Now& now, Effects& out);
     void prepare_for_shutdown(const Now& now, Effects& out);
 
-    // --- core/shutdown.cpp
+    // --- core/wiring_leaving.cpp
+    void leave_now(const Now& now, Effects& out);
+    void give_up_leaving(const Now& now, Effects& out);
     /// Self was seen Exiting: hand-over and coordinated shutdown.
-    void begin_exiting(Effects& out);
     void run_exiting_tasks(Effects& out);
     void exiting_completed(const Now& now, Effects& out);
-    void shutdown_self_when_down(const Now& now, Effects& out);
+    void shutdown_self_when_down(Effects& out);
     /// What a newly installed state says about self (§6.3).
-    void react_to_own_status(MemberStatus before, const Now& now, Effects& out);
+    void react_to_own_status(MemberStatus before, Effects& out);
     void stop(std::optional<ShutdownReason> reason, Effects& out);
 
-    // --- core/failure.cpp
+    // --- core/wiring_failure.cpp
     void tick_reaper(const Now& now, Effects& out);
     void on(const Heartbeat& m, const Now& now, Effects& out);
     void on(const HeartbeatReply& m, const Now& now, Effects& out);
     /// Lets heartbeats, quarantines and bookkeeping follow what was just published.
     void follow_events(const std::vector<ClusterEvent>& events, const Now& now, Effects& out);
     void on_removed(const UniqueAddress& node, MemberStatus previous, Effects& out);
-    void on_quarantine_timer(std::uint64_t number, Effects& out);
-    /// A new incarnation joins: earlier ones of its address that left in peace are quarantined at once (§16).
-    void quarantine_predecessors(const Address& address, Effects& out);
-    bool is_own_dc(const UniqueAddress& node) const noexcept;
+    void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
+    /// A change of this node's rows: installed and published.
+    void write_rows(std::optional<Reachability> table, const Now& now, Effects& out);
 
-    // --- core/eager.cpp
+    // --- core/wiring_eager.cpp
     void finish_eager(const Now& now, Effects& out);
-    void leader_actions_if_converged(const Now& now, Effects& out);
-    /// A new version was installed: what is due for it.
-    void follow_version(Effects& out);
-    Gossip with_known_seen(Gossip g) const;
-    void forget_eager(const UniqueAddress& node);
-    /// As state->leader(), computed once per version.
-    const std::optional<UniqueAddress>& leader();
-    bool is_leader() { return leader() == self; }
-    std::vector<UniqueAddress> ack_targets();
-    void send_acks(Effects& out);
     void on(const SeenAck& m, const Now& now, Effects& out);
-    /// One for the current version, of a member.
-    void take_ack(const UniqueAddress& from, const Now& now, Effects& out);
-    void answer_unknown_acks(const Now& now, Effects& out);
-    /// Own-DC members without a negative row of anybody whose seen bit is missing here.
-    std::vector<UniqueAddress> unseen_targets() const;
-    std::vector<UniqueAddress> forward_targets();
-    std::vector<UniqueAddress> sample(std::vector<UniqueAddress> nodes, std::size_t n);
-    void forward_when_allowed(const Now& now, Effects& out);
-    /// What §6.3 owes the sender of `remote`.
-    void reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out);
     /// Installs the acks that have come for the current version.
     void apply_acks(const Now& now, Effects& out);
-    bool is_repair_needed();
     void on_repair_timer(std::uint64_t number, const Now& now, Effects& out);
-    void send_converged(const UniqueAddress& to, Effects& out) const;
-    void settle(Effects& out);
-    /// True when the version is known to be settled; then a peer with another seen set is told.
-    bool answer_converged(const UniqueAddress& to, const Hash128& their_seen, Effects& out) const;
     void on(const Converged& m, const Now& now, Effects& out);
-    void batch_join(const Join& m, const Now& now, Effects& out);
-    void on_join_batch_timer(const Now& now, Effects& out);
 
-    // --- core/evidence.cpp
-    void on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out);
-    void on_opened(const UniqueAddress& peer, LinkState& link, const Now& now);
-    LinkState& link_of(const UniqueAddress& peer);
-    bool is_evidence_complete(const UniqueAddress& node, const LinkState& link) const;
-    void consider_evidence(const UniqueAddress& node, const Now& now, Effects& out);
-    /// The membership moved on: what a connection told earlier may count as evidence only now.
-    void reconsider_evidence(const std::vector<ClusterEvent>& events,
-                             const std::vector<UniqueAddress>& active_before, const Now& now, Effects& out);
-    /// Other incarnations of an address that just proved to be somebody else.
-    void consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out);
-    void set_evidence_timer(const Now& now, Effects& out) const;
-    /// Position of self among the monitors of `node` in UniqueAddress order.
-    std::int64_t monitor_rank(const UniqueAddress& node) const;
-    void on_evidence_timer(const Now& now, Effects& out);
-    void write_evidence(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out);
-    void on_refused(LinkState& link, const Now& now) const;
-    /// Whether most connections of this node ended at once (evidence_doubt.hpp).
-    void consider_doubt(const Now& now, Effects& out);
-    void begin_doubt(const Now& now, Effects& out);
-    /// No connection with this incarnation is left, or another one answers at its address (§5.6 rule 3).
-    bool is_link_over(const UniqueAddress& node) const noexcept;
-
-    UniqueAddress self;
-    ClusterSettings settings;
-    RandomSource random;
+    CoreState core;
+    const UniqueAddress& self = core.self();
+    const ClusterSettings& settings = core.settings();
+    const std::shared_ptr<const MembershipState>& state = core.membership();
     ConfigCompat config;
-    bool checking;
+    bool checking = false;
 
-    CorePhase phase = CorePhase::Uninitialized;
-    std::shared_ptr<const MembershipState> state;     ///< the last installed one
-    std::shared_ptr<const MembershipState> published; ///< the last published one
-    std::vector<UniqueAddress> exiting_confirmed;     ///< sorted; this node's own knowledge (§11.1)
-    bool exiting_tasks_in_progress = false;
-    bool preparing_for_shutdown = false;
-    std::uint64_t not_converged_ticks = 0;
-    unsigned self_down_checks_failed = 0;
-
-    JoinState joining;
-    GossipSize gossip_size;
-    DataCenterWatch data_centers;
-    TombstoneClock tombstone_clock;
-    std::optional<Instant> tombstones_warned_at;
-    bool is_spent = false; ///< own counters passed incarnation_counter_max: coordinated shutdown runs
-    LeavingState leaving;
-    EagerState eager;
+    Joining joining{core, config};
     HeartbeatMonitor heartbeats;
-    std::map<UniqueAddress, LinkState> links;
-    std::size_t links_trim_at = 0; ///< with so many the old ones of strangers are dropped
-    /// Complete evidence, with the time at which its row is due.
-    std::map<UniqueAddress, Instant> evidence_due;
-    /// When a row was written because a connection broke and new ones were refused, as long as doubt may take
-    /// it back.
-    std::map<UniqueAddress, Instant> evidence_rows;
-    EvidenceDoubt doubt;
-    /// Removed in peace, to be quarantined when their timer fires (§16): the timer's number by node, and
-    /// back.
-    std::map<UniqueAddress, std::uint64_t> quarantines;
-    std::map<std::uint64_t, UniqueAddress> quarantine_timers;
-    std::uint64_t next_quarantine = 1;
+    Tombstones tombstones{settings};
+    Quarantine quarantine{settings.quarantine_removed_node_after};
+    PeerLinks links{core};
+    Evidence evidence{core, links, heartbeats};
+    PeerBooks books;
+    GossipSender sender{core, books};
+    EagerGossip eager{core, books, sender};
+    GossipExchange exchange{core, sender};
+    Admission admission{core, links, sender, config};
+    Leadership leadership{core};
+    Leaving leaving{core, links, sender};
 };
 
 } // namespace muster

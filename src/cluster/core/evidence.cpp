@@ -1,266 +1,234 @@
 // SPDX-License-Identifier: Apache-2.0
-// Evidence that an incarnation cannot be reached (protocol.md §12.7): silence is judged by the detectors, but
-// a process that is gone often proves it.
-#include "core_impl.hpp"
+#include "evidence.hpp"
+
+#include "emit.hpp"
 #include <algorithm>
-#include <limits>
+#include <muster/ensure.hpp>
+#include <string>
 
 namespace muster {
 namespace {
 
-constexpr Duration refusals_apart = std::chrono::milliseconds{20};
-constexpr std::size_t links_max = 8192;
 /// A node that left said ExitingConfirmed before it said Goodbye. Usually the leader removes it by that, and
 /// a graceful leave shows nobody as unreachable; the row is for the case that the confirmation was lost.
 constexpr Duration exiting_confirmation_grace = std::chrono::milliseconds{250};
 
+std::optional<Reachability> unless_same(Reachability table, const Reachability& installed) {
+    if (table == installed) return std::nullopt;
+    return table;
+}
+
 } // namespace
 
-void ClusterCore::Impl::on_link(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out) {
-    if (peer == self) return;
-    LinkState& link = link_of(peer);
+Evidence::Evidence(const CoreState& core, PeerLinks& links, HeartbeatMonitor& heartbeats)
+    : core_(core), links_(links), heartbeats_(heartbeats), doubt_(core.settings().eager.evidence_window) {}
+
+void Evidence::on_link(const UniqueAddress& peer, LinkEvent event, const Now& now) {
+    const PeerLink& link = links_.on_event(peer, event);
     switch (event) {
     case LinkEvent::Established:
-        on_opened(peer, link, now);
-        link.replaced = false;
-        link.proven = true;
-        break;
-    case LinkEvent::Accepted: on_opened(peer, link, now); break;
-    case LinkEvent::Answered:
-        link.replaced = false;
-        link.proven = true;
+    case LinkEvent::Accepted:
+        due_.erase(peer);
+        rows_.erase(peer);
+        doubt_.regained(peer);
+        heartbeats_.on_handshake(peer, now.monotonic);
         break;
     case LinkEvent::EndedWithoutGoodbye:
     case LinkEvent::GoodbyeLink:
     case LinkEvent::GoodbyeStopping:
-        if (link.open > 0) --link.open;
-        link.said_goodbye = event != LinkEvent::EndedWithoutGoodbye;
-        link.stopping = link.stopping || event == LinkEvent::GoodbyeStopping;
-        // The two connections with a dead process end one after the other: what was refused between them
-        // counts.
-        if (link.said_goodbye) {
-            link.first_refusal.reset();
-            link.refused_twice = false;
-        }
-        if (link.stopping) doubt.explained(peer);
-        if (!link.said_goodbye && !link.stopping && link.open == 0 && heartbeats.own().is_active(peer))
-            doubt.lost(peer, now.monotonic);
+        if (link.stopping) doubt_.explained(peer);
+        if (!link.said_goodbye && !link.stopping && link.open == 0 && heartbeats_.own().is_active(peer))
+            doubt_.lost(peer, now.monotonic);
         break;
-    case LinkEvent::ReconnectRefused: break; // below, where it is known whether it counts
-    case LinkEvent::OtherIncarnation:
-        link.replaced = true;
-        link.proven = false;
-        doubt.explained(peer);
-        break;
-    }
-    consider_doubt(now, out);
-    if (event == LinkEvent::ReconnectRefused) on_refused(link_of(peer), now);
-    consider_evidence(peer, now, out);
-    if (event == LinkEvent::GoodbyeStopping) eager.look_again = true; // convergence may have waited for it
-    if (event != LinkEvent::Established && event != LinkEvent::Answered) return;
-    consider_predecessors(peer, now, out);
-    on_answered(peer, now, out);
-}
-
-void ClusterCore::Impl::on_refused(LinkState& link, const Now& now) const {
-    if (doubt.holds()) return; // whatever refuses now may be this node's own side
-    if (!link.first_refusal) {
-        link.first_refusal = now.monotonic;
-    } else if (now.monotonic - *link.first_refusal >= refusals_apart) {
-        link.refused_twice = true;
+    case LinkEvent::OtherIncarnation: doubt_.explained(peer); break;
+    case LinkEvent::Answered:
+    case LinkEvent::ReconnectRefused: break;
     }
 }
 
-void ClusterCore::Impl::consider_doubt(const Now& now, Effects& out) {
-    if (!settings.eager.death_evidence || !is_initialized()) return;
-    switch (doubt.consider(heartbeats.own().active(), now.monotonic)) {
-    case EvidenceDoubt::Change::None: return;
-    case EvidenceDoubt::Change::Begins: begin_doubt(now, out); break;
+void Evidence::weigh(const UniqueAddress& peer, LinkEvent event, const Now& now, Effects& out) {
+    // Under doubt, whatever refuses now may be this node's own side.
+    if (event == LinkEvent::ReconnectRefused && !doubt_.holds()) links_.on_refused(peer, now.monotonic);
+    consider(peer, now, out);
+    if (event == LinkEvent::Established || event == LinkEvent::Answered)
+        consider_predecessors(peer, now, out);
+}
+
+// --- the window of doubt
+
+std::optional<Reachability> Evidence::consider_doubt(const Now& now, Effects& out) {
+    if (!core_.settings().eager.death_evidence || !core_.is_initialized()) return std::nullopt;
+    std::optional<Reachability> table;
+    switch (doubt_.consider(heartbeats_.own().active(), now.monotonic)) {
+    case EvidenceDoubt::Change::None: return std::nullopt;
+    case EvidenceDoubt::Change::Begins: table = begin_doubt(now, out); break;
     case EvidenceDoubt::Change::Ends:
         log(out, LogLevel::Info, "cluster.evidence.trusted", {},
-            {{"lost", std::to_string(doubt.still_lost())}});
+            {{"lost", std::to_string(doubt_.still_lost())}});
         break;
     }
-    // Only what is refused from now on counts.
-    for (auto& [node, link] : links) {
-        link.first_refusal.reset();
-        link.refused_twice = false;
-    }
+    links_.forget_refusals();
+    return table;
 }
 
-void ClusterCore::Impl::begin_doubt(const Now& now, Effects& out) {
-    const auto is_in_window = [&](const auto& row) { return now.monotonic - row.second < doubt.window(); };
-    Reachability table = gossip().reachability();
+std::optional<Reachability> Evidence::begin_doubt(const Now& now, Effects& out) {
+    const auto is_in_window = [&](const auto& row) { return now.monotonic - row.second < doubt_.window(); };
+    Reachability table = core_.gossip().reachability();
     std::size_t taken_back = 0;
-    for (const auto& row : evidence_rows) {
-        if (!is_in_window(row) || table.is_reachable(self, row.first)) continue;
-        heartbeats.unmark_dead(row.first);
-        table = table.reachable(self, row.first);
+    for (const auto& row : rows_) {
+        if (!is_in_window(row) || table.is_reachable(core_.self(), row.first)) continue;
+        heartbeats_.unmark_dead(row.first);
+        table = table.reachable(core_.self(), row.first);
         ++taken_back;
     }
-    evidence_rows.clear();
-    std::erase_if(evidence_due, [&](const auto& due) {
-        const auto link = links.find(due.first);
-        return link == links.end() || (!link->second.replaced && !link->second.stopping);
+    rows_.clear();
+    std::erase_if(due_, [&](const auto& due) {
+        const PeerLink* link = links_.find(due.first);
+        return link == nullptr || (!link->replaced && !link->stopping);
     });
     count(out, "cluster.evidence.doubted");
     count(out, "cluster.evidence.taken_back", taken_back);
     log(out, LogLevel::Warning, "cluster.evidence.doubted", {},
-        {{"lost", std::to_string(doubt.recent())},
-         {"watched", std::to_string(heartbeats.own().active().size())},
+        {{"lost", std::to_string(doubt_.recent())},
+         {"watched", std::to_string(heartbeats_.own().active().size())},
          {"window_ms",
-          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(doubt.window()).count())},
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(doubt_.window()).count())},
          {"taken_back", std::to_string(taken_back)},
          {"advice", "most connections of this node ended at once, so its own network is suspected (a proxy "
                     "that restarts?); "
                     "heartbeats decide who is unreachable"}});
-    if (table == gossip().reachability()) return;
-    local_change(gossip().with_reachability(std::move(table)));
-    publish(now, out);
+    return unless_same(std::move(table), core_.gossip().reachability());
 }
 
-LinkState& ClusterCore::Impl::link_of(const UniqueAddress& peer) {
-    if (links.size() >= std::max(links_max, links_trim_at) && !links.contains(peer)) {
-        std::erase_if(links, [&](const auto& e) { return e.second.open == 0 && !is_member(e.first); });
-        links_trim_at = 2 * links.size(); // a big cluster must not search all of them for each further one
-    }
-    return links[peer];
-}
+// --- when evidence is complete
 
-void ClusterCore::Impl::on_opened(const UniqueAddress& peer, LinkState& link, const Now& now) {
-    ++link.open;
-    link.was_open = true;
-    link.first_refusal.reset();
-    link.refused_twice = false;
-    link.stopping = false;
-    evidence_due.erase(peer);
-    evidence_rows.erase(peer);
-    doubt.regained(peer);
-    heartbeats.on_handshake(peer, now.monotonic);
-    if (joining.process) joining.process->on_connected(peer.address());
-}
-
-void ClusterCore::Impl::consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out) {
-    for (const Member& m : gossip().find_all(fresh.address())) {
-        if (m.unique_address() == fresh) continue;
-        LinkState& link = link_of(m.unique_address());
-        link.replaced = true;
-        link.proven = false;
-        doubt.explained(m.unique_address());
-        consider_evidence(m.unique_address(), now, out);
-    }
-    // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
-    const UniqueAddress first(fresh.address(), Uid{std::numeric_limits<std::int64_t>::min()});
-    for (auto at = links.lower_bound(first); at != links.end() && at->first.address() == fresh.address();
-         ++at)
-        if (at->first != fresh) {
-            at->second.replaced = true;
-            at->second.proven = false;
-        }
-}
-
-bool ClusterCore::Impl::is_link_over(const UniqueAddress& node) const noexcept {
-    const auto link = links.find(node);
-    return link != links.end() &&
-           (link->second.replaced || (link->second.was_open && link->second.open == 0));
-}
-
-bool ClusterCore::Impl::is_evidence_complete(const UniqueAddress& node, const LinkState& link) const {
-    const Member* m = gossip().find(node);
-    if (m == nullptr || !is_own_dc(node)) return false;
+bool Evidence::is_complete(const UniqueAddress& node, const PeerLink& link) const {
+    const Member* m = core_.gossip().find(node);
+    if (m == nullptr || !core_.membership()->is_own_dc(*m)) return false;
     if (link.replaced) return true;
     if (link.open != 0) return false;
     // A member that is on its way out and says that it stops will not come back.
     if (link.stopping && remove_unreachable.contains(m->status())) return true;
-    return link.was_open && !link.said_goodbye && link.refused_twice && !doubt.holds();
+    return link.was_open && !link.said_goodbye && link.refused_twice && !doubt_.holds();
 }
 
-void ClusterCore::Impl::consider_evidence(const UniqueAddress& node, const Now& now, Effects& out) {
-    if (!settings.eager.death_evidence || !is_initialized()) return;
-    const auto found = links.find(node);
-    if (found == links.end()) return;
-    const LinkState& link = found->second;
-    const bool may_write = is_evidence_complete(node, link) && heartbeats.is_active(node) &&
-                           gossip().reachability().is_reachable(self, node);
+void Evidence::consider(const UniqueAddress& node, const Now& now, Effects& out) {
+    if (!core_.settings().eager.death_evidence || !core_.is_initialized()) return;
+    const PeerLink* link = links_.find(node);
+    if (link == nullptr) return;
+    const bool may_write = is_complete(node, *link) && heartbeats_.is_active(node) &&
+                           core_.gossip().reachability().is_reachable(core_.self(), node);
     if (!may_write) {
-        evidence_due.erase(node);
+        due_.erase(node);
         return;
     }
-    if (evidence_due.contains(node)) return;
+    if (due_.contains(node)) return;
     // Not all monitors at once: usually the first row makes the others needless. Even the first one waits for
     // the next turn, so that what falls into one turn is one change.
-    Instant due = now.monotonic + monitor_rank(node) * Duration(settings.eager.evidence_rank_delay);
-    if (!link.replaced && link.stopping && gossip().find(node)->status() == MemberStatus::Exiting)
+    Instant due = now.monotonic + monitor_rank(node) * Duration(core_.settings().eager.evidence_rank_delay);
+    if (!link->replaced && link->stopping && core_.gossip().find(node)->status() == MemberStatus::Exiting)
         due += exiting_confirmation_grace;
-    evidence_due.emplace(node, due);
+    due_.emplace(node, due);
     count(out, "cluster.evidence.complete");
-    set_evidence_timer(now, out);
+    set_timer_of_next(now, out);
 }
 
-void ClusterCore::Impl::reconsider_evidence(const std::vector<ClusterEvent>& events,
-                                            const std::vector<UniqueAddress>& active_before, const Now& now,
-                                            Effects& out) {
-    if (!settings.eager.death_evidence || links.empty()) return;
+void Evidence::consider_predecessors(const UniqueAddress& fresh, const Now& now, Effects& out) {
+    for (const Member& m : core_.gossip().find_all(fresh.address())) {
+        if (m.unique_address() == fresh) continue;
+        links_.mark_replaced(m.unique_address());
+        doubt_.explained(m.unique_address());
+        consider(m.unique_address(), now, out);
+    }
+    // Also of nodes that are no members (yet): a Join of theirs that comes late is void (§5.6 rule 3).
+    links_.on_answered(fresh);
+}
+
+void Evidence::on_removed(const UniqueAddress& node) {
+    due_.erase(node);
+    rows_.erase(node);
+    doubt_.explained(node);
+    links_.on_removed(node);
+}
+
+void Evidence::on_published(const std::vector<ClusterEvent>& events,
+                            std::span<const UniqueAddress> active_before, const Now& now, Effects& out) {
+    if (!core_.settings().eager.death_evidence || links_.all().empty()) return;
     // Refusals are not among it: the next attempt is refused again, and older ones may be out of date.
     const auto look_again = [&](const UniqueAddress& node) {
-        const auto link = links.find(node);
-        if (link != links.end() && (link->second.replaced || link->second.stopping))
-            consider_evidence(node, now, out);
+        const PeerLink* link = links_.find(node);
+        if (link != nullptr && (link->replaced || link->stopping)) consider(node, now, out);
     };
     for (const ClusterEvent& event : events)
         if (std::holds_alternative<MemberExited>(event) || std::holds_alternative<MemberDowned>(event))
             look_again(member_of(event)->unique_address());
-    for (const UniqueAddress& node : heartbeats.own().active())
+    for (const UniqueAddress& node : heartbeats_.own().active())
         if (!std::ranges::binary_search(active_before, node)) look_again(node);
 }
 
-void ClusterCore::Impl::set_evidence_timer(const Now& now, Effects& out) const {
+// --- writing it
+
+void Evidence::set_timer_of_next(const Now& now, Effects& out) const {
     std::optional<Instant> earliest;
-    for (const auto& [node, due] : evidence_due)
+    for (const auto& [node, due] : due_)
         if (!earliest || due < *earliest) earliest = due;
     if (earliest)
         set_timer(out, CoreTimer::Evidence, 0, std::max(*earliest - now.monotonic, Duration::zero()));
 }
 
-std::int64_t ClusterCore::Impl::monitor_rank(const UniqueAddress& node) const {
-    const std::vector<UniqueAddress> monitors = heartbeats.own().ring().monitors(node);
-    return std::ranges::lower_bound(monitors, self) - monitors.begin();
+std::int64_t Evidence::monitor_rank(const UniqueAddress& node) const {
+    const std::vector<UniqueAddress> monitors = heartbeats_.own().ring().monitors(node);
+    return std::ranges::lower_bound(monitors, core_.self()) - monitors.begin();
 }
 
-void ClusterCore::Impl::on_evidence_timer(const Now& now, Effects& out) {
-    if (!is_initialized()) return;
-    std::erase_if(evidence_rows,
-                  [&](const auto& row) { return now.monotonic - row.second >= doubt.window(); });
-    Reachability table = gossip().reachability();
-    for (auto at = evidence_due.begin(); at != evidence_due.end();) {
+std::optional<Reachability> Evidence::on_timer(const Now& now, Effects& out) {
+    if (!core_.is_initialized()) return std::nullopt;
+    std::erase_if(rows_, [&](const auto& row) { return now.monotonic - row.second >= doubt_.window(); });
+    Reachability table = core_.gossip().reachability();
+    for (auto at = due_.begin(); at != due_.end();) {
         if (at->second > now.monotonic) {
             ++at;
             continue;
         }
         const UniqueAddress node = at->first;
-        at = evidence_due.erase(at);
-        write_evidence(node, table, now, out);
+        at = due_.erase(at);
+        write(node, table, now, out);
     }
-    set_evidence_timer(now, out);
-    if (table == gossip().reachability()) return;
-    local_change(gossip().with_reachability(std::move(table)));
-    publish(now, out);
+    set_timer_of_next(now, out);
+    return unless_same(std::move(table), core_.gossip().reachability());
 }
 
-void ClusterCore::Impl::write_evidence(const UniqueAddress& node, Reachability& table, const Now& now,
-                                       Effects& out) {
-    const LinkState& link = link_of(node);
+void Evidence::write(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out) {
+    const PeerLink* link = links_.find(node);
     // Somebody else was faster: the own row is the reaper's business then.
-    if (!is_evidence_complete(node, link) || !heartbeats.is_active(node) || !table.is_reachable(node)) return;
-    heartbeats.mark_dead(node);
-    table = table.unreachable(self, node);
-    if (!link.replaced && !link.stopping) evidence_rows.insert_or_assign(node, now.monotonic);
+    if (link == nullptr || !is_complete(node, *link) || !heartbeats_.is_active(node) ||
+        !table.is_reachable(node))
+        return;
+    heartbeats_.mark_dead(node);
+    table = table.unreachable(core_.self(), node);
+    if (!link->replaced && !link->stopping) rows_.insert_or_assign(node, now.monotonic);
     count(out, "cluster.evidence.unreachable");
     log(out, LogLevel::Warning, "cluster.unreachable", node.to_string(),
-        {{"status", std::string(to_string(gossip().find(node)->status()))},
-         {"evidence", link.replaced   ? "another incarnation answers at its address"
-                      : link.stopping ? "it said that it stops"
-                                      : "its connection broke and new ones are refused"}});
+        {{"status", std::string(to_string(core_.gossip().find(node)->status()))},
+         {"evidence", link->replaced   ? "another incarnation answers at its address"
+                      : link->stopping ? "it said that it stops"
+                                       : "its connection broke and new ones are refused"}});
+}
+
+void Evidence::check() const {
+    const bool may_accuse = core_.settings().eager.death_evidence && core_.is_initialized();
+    MUSTER_ENSURE(may_accuse || (due_.empty() && rows_.empty()), "only a member accuses");
+    for (const auto& [node, due] : due_) {
+        const PeerLink* link = links_.find(node);
+        MUSTER_ENSURE(link != nullptr && (link->open == 0 || link->replaced),
+                      "nobody is accused whose connection stands");
+        MUSTER_ENSURE(core_.is_member(node), "only members are accused");
+    }
+    for (const auto& [node, written] : rows_) {
+        const PeerLink* link = links_.find(node);
+        MUSTER_ENSURE(link == nullptr || link->open == 0,
+                      "a connection that came back voids what its end said");
+    }
 }
 
 } // namespace muster

@@ -2,8 +2,9 @@
 // Why the cluster is not converged, and what its leader waits for.
 #include <muster/cluster/core/report.hpp>
 
-#include "core_impl.hpp"
+#include "leadership.hpp"
 #include <algorithm>
+#include <map>
 
 namespace muster {
 namespace {
@@ -48,7 +49,7 @@ std::string ConvergenceReport::to_string() const {
 namespace {
 
 std::vector<UnreachableReport> unreachable_members(const MembershipState& state,
-                                                   const std::vector<UniqueAddress>& not_waited_for) {
+                                                   std::span<const UniqueAddress> not_waited_for) {
     const Gossip& gossip = state.latest();
     const std::vector<UniqueAddress> blocking = state.convergence_blocking_unreachable(not_waited_for);
     std::map<UniqueAddress, std::vector<UniqueAddress>> observers;
@@ -66,36 +67,39 @@ std::vector<UnreachableReport> unreachable_members(const MembershipState& state,
 
 } // namespace
 
-ConvergenceReport ClusterCore::Impl::report() const {
+ConvergenceReport Leadership::report(std::span<const UniqueAddress> excused,
+                                     std::vector<UniqueAddress> expired, bool is_leave_held) const {
+    const MembershipState& state = *core_.membership();
     ConvergenceReport r;
-    const std::vector<UniqueAddress> not_waited_for = excused();
-    r.converged = state->convergence(not_waited_for);
-    r.leader = state->leader();
-    r.self_is_leader = r.leader == self;
-    r.not_converged_ticks = not_converged_ticks;
-    r.not_seen = state->convergence_unseen(not_waited_for);
-    r.unreachable = unreachable_members(*state, not_waited_for);
-    explain_waiting(r);
+    r.converged = state.convergence(excused);
+    r.leader = state.leader();
+    r.self_is_leader = r.leader == core_.self();
+    r.not_converged_ticks = not_converged_ticks_;
+    r.not_seen = state.convergence_unseen(excused);
+    r.unreachable = unreachable_members(state, excused);
+    explain_waiting(r, std::move(expired), is_leave_held);
     return r;
 }
 
-void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
+void Leadership::explain_waiting(ConvergenceReport& r, std::vector<UniqueAddress> expired,
+                                 bool is_leave_held) const {
+    const ClusterSettings& settings = core_.settings();
     std::size_t joins = 0;
     std::size_t leavers = 0;
     std::size_t exiting = 0;
     std::size_t downed = 0;
-    for (const Member& m : own_dc_members()) {
+    for (const Member& m : own_dc_members(*core_.membership())) {
         joins += m.status() == MemberStatus::Joining || m.status() == MemberStatus::WeaklyUp ? 1 : 0;
         leavers += m.status() == MemberStatus::Leaving ? 1 : 0;
         exiting += m.status() == MemberStatus::Exiting ? 1 : 0;
         downed += m.status() == MemberStatus::Down ? 1 : 0;
     }
-    const LeaderActions actions = state->leader_actions(leader_inputs());
+    const LeaderActions actions = core_.membership()->leader_actions(inputs(std::move(expired)));
     const bool would_admit =
         std::ranges::any_of(actions.changed, [](const Member& m) { return m.status() == MemberStatus::Up; });
     const std::string until_converged = r.converged ? "" : " for convergence";
     const auto say = [&](std::string text) { r.leader_waits_for.push_back(std::move(text)); };
-    if (joins != 0 && preparing_for_shutdown) {
+    if (joins != 0 && core_.is_preparing_for_shutdown()) {
         say(numbered(joins, "joining member") + " stay out: the cluster prepares for shutdown");
     } else if (joins != 0 && !would_admit) {
         say(numbered(joins, "joining member") + " wait for min-nr-of-members " +
@@ -105,7 +109,7 @@ void ClusterCore::Impl::explain_waiting(ConvergenceReport& r) const {
         say(numbered(joins, "joining member") + " wait" + until_converged);
     }
     if (leavers != 0 && !r.converged) say(numbered(leavers, "leaving member") + " wait" + until_converged);
-    if (leaving.held) say("this node's leave waits until nobody is unreachable");
+    if (is_leave_held) say("this node's leave waits until nobody is unreachable");
     if (exiting != 0)
         say(numbered(exiting, "exiting member") + " wait to confirm their exit or to be unreachable");
     if (downed != 0) say(numbered(downed, "downed member") + " wait to be unreachable" + until_converged);

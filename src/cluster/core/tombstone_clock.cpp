@@ -82,4 +82,18 @@ std::vector<UniqueAddress> TombstoneClock::older_than(Duration age) const {
     return nodes;
 }
 
+bool TombstoneClock::is_of(const Gossip& gossip) const noexcept {
+    auto entry = entries_.begin();
+    const auto skip_gone = [&] {
+        while (entry != entries_.end() && entry->gone_at != present) ++entry;
+    };
+    for (const Tombstone& t : gossip.tombstones()) {
+        skip_gone();
+        if (entry == entries_.end() || entry->node != t.node) return false;
+        ++entry;
+    }
+    skip_gone();
+    return entry == entries_.end();
+}
+
 } // namespace muster

@@ -58,6 +58,8 @@ public:
     /// Of the tombstones in the gossip followed last those of at least this age; sorted.
     std::vector<UniqueAddress> older_than(Duration age) const;
     std::size_t size() const noexcept { return entries_.size(); }
+    /// Whether it was told of exactly these tombstones last.
+    bool is_of(const Gossip& gossip) const noexcept;
 
 private:
     struct Entry {

@@ -16,11 +16,6 @@ Member with_status(const Member& m, MemberStatus status) {
 
 } // namespace
 
-void ClusterCore::Impl::leave(const Address& node, const Now& now, Effects& out) {
-    if (!is_initialized() || hold_leave(node, out)) return;
-    change_to_leaving(node, now, out);
-}
-
 void ClusterCore::Impl::change_to_leaving(const Address& node, const Now& now, Effects& out) {
     const std::vector<Member> changed = to_leaving(gossip(), node);
     if (changed.empty()) {
@@ -30,9 +25,8 @@ void ClusterCore::Impl::change_to_leaving(const Address& node, const Now& now, E
     }
     for (const Member& m : changed) log(out, LogLevel::Info, "cluster.leave", m.unique_address().to_string());
     count(out, "cluster.leave", changed.size());
-    local_change(gossip().update(changed));
-    publish(now, out);
-    if (!settings.eager.eager_gossip) gossip_round(out); // else finish() forwards it to more than one
+    change(gossip().update(changed), now, out);
+    if (!settings.eager.eager_gossip) exchange.round(out); // else finish() forwards it to more than one
 }
 
 bool ClusterCore::Impl::is_known(const Address& address) const {
@@ -49,13 +43,12 @@ void ClusterCore::Impl::down(const std::vector<Member>& incarnations, const Now&
     }
     for (const UniqueAddress& n : downed) log(out, LogLevel::Warning, "cluster.down", n.to_string());
     count(out, "cluster.down", downed.size());
-    local_change(gossip().mark_down(downed));
-    publish(now, out);
+    change(gossip().mark_down(downed), now, out);
     for (const UniqueAddress& n : downed) {
         if (n == self) {
-            burst(out);
+            sender.burst(out);
         } else {
-            send_gossip(n, out); // it may be alive and must learn that it has to stop
+            sender.send_gossip(n, out); // it may be alive and must learn that it has to stop
         }
     }
 }
@@ -67,12 +60,12 @@ void ClusterCore::Impl::quarantined(const UniqueAddress& node, const Now& now, E
     count(out, "cluster.quarantined");
     log(out, LogLevel::Warning, "cluster.quarantined", node.to_string(),
         {{"next", "it is unreachable for good and has to be downed"}});
-    local_change(gossip().with_reachability(terminated));
-    publish(now, out);
+    change(gossip().with_reachability(terminated), now, out);
 }
 
 void ClusterCore::Impl::prepare_for_shutdown(const Now& now, Effects& out) {
-    if (!is_initialized() || std::exchange(preparing_for_shutdown, true)) return;
+    if (!is_initialized() || core.is_preparing_for_shutdown()) return;
+    core.set_preparing_for_shutdown();
     std::vector<Member> changed;
     for (const Member& m : gossip().members())
         if (m.status() == MemberStatus::Up)
@@ -80,9 +73,8 @@ void ClusterCore::Impl::prepare_for_shutdown(const Now& now, Effects& out) {
     log(out, LogLevel::Info, "cluster.prepare_for_shutdown", {},
         {{"members", std::to_string(changed.size())}});
     if (changed.empty()) return;
-    local_change(gossip().update(changed));
-    publish(now, out);
-    if (!settings.eager.eager_gossip) gossip_round(out); // else finish() forwards it to more than one
+    change(gossip().update(changed), now, out);
+    if (!settings.eager.eager_gossip) exchange.round(out); // else finish() forwards it to more than one
 }
 
 } // namespace muster
