@@ -21,35 +21,33 @@ namespace muster {
 class HeartbeatMonitor; // cluster/failure/heartbeat_monitor.hpp
 
 /// How to drive it:
-/// - **Inputs.** Every function that takes `Effects& out` is one input. One at a time, from one thread, and
-/// never from
-///   within the carrying out of another's effects: queue it. `now` never goes back. A message goes into
-///   on_message() with the time its bytes arrived; what the transport sees of a connection into on_link(), an
-///   attempt that was refused before anybody is known there into on_connect_refused(). An input ends before
-///   it returns: acks, forwarding and the leader's actions that it made possible are among its effects.
-/// - **Effects.** `out` is appended to, never read. Carry them out in their order: a Publish stands before
-/// what refers
-///   to its state (RunExitingTasks, Send of that state), and a Quarantine before the Sends that follow from
-///   it. A Send may be lost, at any time, without being told of.
-/// - **Timers.** The core asks for one-shot timers by SetTimer{key, delay}; one of the same key replaces the
-/// pending
-///   one, CancelTimer ends it. When it fires, on_timer(key, ..) is called once. A timer that comes too late
-///   or although it was cancelled does nothing wrong. Nobody else sets timers of the core's keys, LeaseDelay
-///   excepted, which is the resolver's.
-/// - **Ticks.** Periodic work is the driver's: tick_gossip(), tick_leader_actions(), tick_reaper(),
-/// tick_heartbeat(),
-///   tick_cross_dc_heartbeat() each with fixed delay at its interval of the settings, from the start on;
-///   tick_join() every 100 ms or so while not joined. After a pause one tick of each, no burst.
+/// - **Inputs.** Every function that takes `Effects& out` is one input: one at a time, from one thread, never
+///   from within the carrying out of another one's effects (queue it then). `now` never goes back. Messages
+///   go into on_message() with the time at which their bytes arrived; what the transport sees of a
+///   connection goes into on_link(); an attempt that is refused before any node is known at that address goes
+///   into on_connect_refused(). Acks, forwarding and leader actions that an input makes possible are among
+///   its own effects.
+/// - **Effects.** `out` is appended to, never read. Carry the effects out in their order: a Publish stands
+///   before what refers to its state (RunExitingTasks, a Send of that state), and a Quarantine before the
+///   Sends that follow from it. A Send may be lost at any time; the core is not told.
+/// - **Timers.** The core asks for one-shot timers by SetTimer{key, delay}; a new one of the same key
+///   replaces the pending one, and CancelTimer ends it. When it fires, on_timer(key, ..) is called once. A
+///   timer that comes too late, or although it was cancelled, does no harm. Nobody else sets timers of the
+///   core's keys, but for LeaseDelay, which is the resolver's.
+/// - **Ticks.** The driver does the periodic work: tick_gossip(), tick_leader_actions(), tick_reaper(),
+///   tick_heartbeat() and tick_cross_dc_heartbeat(), each with fixed delay at its interval of the settings,
+///   from the start on; tick_join() every 100 ms or so while not joined. After a pause one tick of each, no
+///   burst.
 /// - **Publication.** A state is installed, then published in the same input: state() is what the last
-/// Publish held, or,
-///   before the first, a state without members. Each Publish holds the events that lead from the one before
-///   it, in order. Other threads may read a published state.
-/// - **Answers that are owed to the core.** RunExitingTasks: exiting_completed(), once. NewIncarnation:
-///   on_new_incarnation(). Prove: on_link() when there is an answer. Down (of the resolver): down(), with all
+///   Publish held, or, before the first one, a state without members. Each Publish holds the events that lead
+///   from the state before to this one, in order. Other threads may read a published state.
+/// - **Answers that the driver owes.** RunExitingTasks: exiting_completed(), once. NewIncarnation:
+///   on_new_incarnation(). Prove: on_link() when there is an answer. Down (of the resolver): down() with all
 ///   its nodes. Shutdown: the application's coordinated shutdown, which ends in stop() or in
 ///   exiting_completed().
-/// - **The end.** After stop(), by whomever, every input is a no-op; the last effects take back what was
-/// published. It is a value: what happens depends on the inputs, their times and `random` alone.
+/// - **The end.** After stop(), whoever called it, every input is a no-op; the last effects take back what
+///   was published.
+/// It is a value: what happens depends on the inputs, their times and `random` alone.
 class ClusterCore {
 public:
     /// `config` takes part in the join check of §5.5; by default nothing is compared.
