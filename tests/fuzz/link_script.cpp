@@ -129,7 +129,8 @@ private:
         }
         if (const auto* write = std::get_if<action::Write>(&action)) written_by_link(write->bytes);
         if (const auto* leave = std::get_if<action::Leave>(&action)) decoded(leave->goodbye);
-        if (std::holds_alternative<action::CloseStream>(action)) closed_ = true;
+        const auto* close = std::get_if<action::CloseStream>(&action);
+        aborted_ = aborted_ || (close && close->how == action::CloseStream::How::Abort);
     }
 
     static wire::ClusterFrame decoded(const Slice& bytes) {
@@ -222,14 +223,16 @@ private:
         input([&](LinkActions& out) { link_.stream_ended(error, out); });
     }
 
-    /// Whatever was said: what is under way ends, time passes, and the link is open or closes its connection.
+    /// Whatever was said: what is under way ends, time passes, and the link is open or gives its connection
+    /// up.
     void finish() {
         for (int i = 0; i < 10; ++i) {
             written(true);
             if (link_.deadline()) pass(*link_.deadline() - now_);
         }
         if (!ended_) {
-            MUSTER_ENSURE(link_.is_open() || closed_ || shaken_, "a link that is not open comes to an end");
+            MUSTER_ENSURE(link_.is_open() || aborted_ || link_.phase() == Phase::Ended,
+                          "a link that is not open comes to an end");
             end_stream();
         }
         MUSTER_ENSURE(!link_.is_open(), "nothing is open behind its end");
@@ -250,7 +253,7 @@ private:
     bool said_goodbye_ = false;
     bool opened_ = false;
     bool shaken_ = false;
-    bool closed_ = false;
+    bool aborted_ = false;
     bool ended_ = false;
 };
 

@@ -168,4 +168,38 @@ public:
     bool goes_on = true; ///< what the last frame answered
 };
 
+/// A link of a node at port 1, whose peer is at port 2.
+class LinkTest : public testing::Test {
+protected:
+    using Phase = Link::Phase;
+    explicit LinkTest(Link::Role role) : link(role, node) {}
+
+    const UniqueAddress self = node_of(1, 1);
+    const UniqueAddress peer = node_of(2, 7);
+    const UniqueAddress stranger = node_of(3, 9);
+    TestNode node{self};
+    LinkDriver link;
+};
+
+/// One that the node accepted. The peer is a member.
+class Accepting : public LinkTest {
+protected:
+    Accepting() : LinkTest(Link::Role::Acceptor) {
+        node.members.insert(peer.address());
+        link.link.accepted("10.0.0.9:5555", link.now);
+    }
+    wire::Hello hello() const { return make_hello({"test", peer, {}}, self.address()); }
+    /// What the link answers to `hello`.
+    std::optional<wire::RefusalReason> refusal_of(const wire::ClusterFrame& hello) {
+        const auto reply = link.frame(hello).said_a<wire::HelloReply>();
+        const auto* refused = reply ? std::get_if<wire::HelloRefused>(&reply->answer) : nullptr;
+        return refused ? std::optional{refused->reason} : std::nullopt;
+    }
+    LinkDriver::Made open() {
+        link.frame(hello());
+        return link.written();
+    }
+    Heartbeat heartbeat(const UniqueAddress& from) const { return {from.address(), 1, 0}; }
+};
+
 } // namespace muster::transport::test
