@@ -10,7 +10,7 @@
 //   tell_throughput mode=paced payload=64 n=100000 rate=50000
 //     a tell when it is due, whatever became of those before it: the latency is from then to its delivery
 // backend=auto|uring|epoll, spin=MICROSECONDS (of an idle uring loop; 0: blocking; by default the loop's
-// own), limit=BYTES (association_bytes_max). Prints one JSON line.
+// own), limit=BYTES (association_bytes_max), cc=auto|system|NAME (congestion control). Prints one JSON line.
 #include <atomic>
 #include <fmt/format.h>
 #include <memory>
@@ -122,6 +122,7 @@ struct Node {
     explicit Node(const bench::Options& options) : runtime(make_runtime(options)) {
         TcpTransportOptions transport_options;
         transport_options.cluster_name = "bench";
+        transport_options.congestion_control = options.text("cc", "auto");
         if (const long limit = options.number("limit", 0))
             transport_options.association_bytes_max = static_cast<std::size_t>(limit);
         auto listening = TcpClusterTransport::listen(*runtime, transport_options);
