@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the suite asks: each question is a chart. Its points are measured by themselves, each against the limit of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional
 
 KIB = 1024
@@ -26,8 +26,6 @@ class Point:
     label: str
     words: tuple
     n: int  # messages in a run of the limit
-    # Programs that cannot do this one, with the reason.
-    without: dict = field(default_factory=dict)
     # Messages come at this share of the rate that the side itself reached with payload's words just before, for a second.
     rate_share: Optional[float] = None
 
@@ -43,8 +41,6 @@ class Question:
     points: tuple
     key: str = "msgs_per_s"  # of what the programs print
     higher_is_better: bool = True
-    # What muster holds itself to: the ratio that a side should reach, by the point's label.
-    goals: dict = field(default_factory=dict)
 
 
 LIMIT = Program("limit: blocking sockets", "peer_limit")

@@ -27,7 +27,8 @@ Runtime::Runtime(const Options& options)
 
 result<std::unique_ptr<net::Runtime>> Runtime::create(Options options) {
     std::unique_ptr<Runtime> runtime(new Runtime(options));
-    auto trusted = trusted_options(options, self_test, runtime->log_);
+    auto trusted = trusted_options(
+        options, [](const Options& tried) { return self_test(tried); }, runtime->log_);
     if (!trusted) return trusted.error();
     Capabilities found;
     auto context = Context::create(*trusted, runtime->metrics_, found);

@@ -41,15 +41,16 @@ constexpr Duration time_max = std::chrono::seconds{1};
 
 struct Trial {
     int writer = -1;
+    std::byte (*sent)(std::size_t) noexcept = nullptr;
     Pattern received;
     bool differs = false;
     std::string failure;
 };
 
-bool write_pattern(int descriptor, std::size_t from, std::size_t count) {
+bool write_pattern(const Trial& trial, std::size_t from, std::size_t count) {
     std::vector<std::byte> bytes(count);
-    for (std::size_t i = 0; i < count; ++i) bytes[i] = Pattern::at(from + i);
-    return ::send(descriptor, bytes.data(), count, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+    for (std::size_t i = 0; i < count; ++i) bytes[i] = trial.sent(from + i);
+    return ::send(trial.writer, bytes.data(), count, MSG_DONTWAIT | MSG_NOSIGNAL) ==
            static_cast<ssize_t>(count);
 }
 
@@ -58,7 +59,7 @@ bool write_pattern(int descriptor, std::size_t from, std::size_t count) {
 net::Task<void> exchange(net::Connection& connection, Trial& trial) {
     std::size_t written = 0;
     for (std::size_t i = 0; i < writes.size(); ++i) {
-        if (!write_pattern(trial.writer, written, writes[i])) {
+        if (!write_pattern(trial, written, writes[i])) {
             trial.failure = "the pattern could not be written";
             co_return;
         }
@@ -90,7 +91,7 @@ Options small(Options options) {
 
 } // namespace
 
-result<void> self_test(const Options& options) {
+result<void> self_test(const Options& options, std::byte (*sent)(std::size_t) noexcept) {
     Metrics metrics;
     Capabilities found;
     auto context = Context::create(small(options), metrics, found);
@@ -98,7 +99,7 @@ result<void> self_test(const Options& options) {
     std::array<int, 2> ends{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
         return from_errno(errno, "socketpair of the self-test");
-    Trial trial{.writer = ends[1]};
+    Trial trial{.writer = ends[1], .sent = sent};
     bool over = false;
     {
         Connection connection(Stream::open(**context, ends[0], {}, {}), (*context)->get_executor());

@@ -35,7 +35,9 @@ private:
 /// Sends a pattern through a pair of sockets and a loop of its own with small buffers, received as
 /// `options` say. Ends within a second, usually within one or two milliseconds. Errors: malformed, with
 /// what came instead; those of making a Runtime.
-result<void> self_test(const Options& options);
+/// `sent`: what is sent, for tests of a kernel that would deliver something else.
+result<void> self_test(const Options& options,
+                       std::byte (*sent)(std::size_t position) noexcept = Pattern::at);
 
 /// `options` without the features with which `test` fails, newest first; each is logged as it is left out.
 /// Errors: not_supported when it fails without all of them, too; what else `test` answers but malformed.

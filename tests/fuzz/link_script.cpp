@@ -2,6 +2,7 @@
 #include "link_script.hpp"
 
 #include "../wire/samples.hpp"
+#include "script.hpp"
 #include "transport/link/link.hpp"
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 namespace muster::transport::fuzz {
 namespace {
 
+using muster::fuzz::Script;
 using std::chrono::milliseconds;
 
 constexpr std::size_t steps_max = 300;
@@ -38,28 +40,6 @@ enum class Step : std::uint8_t {
     StreamEnds,
     Node,
     Count
-};
-
-/// Behind its end everything is zero.
-class Script {
-public:
-    explicit Script(std::span<const std::byte> bytes) : left_(bytes) {}
-    bool ended() const { return left_.empty(); }
-    std::uint8_t byte() {
-        if (left_.empty()) return 0;
-        const auto b = std::to_integer<std::uint8_t>(left_.front());
-        left_ = left_.subspan(1);
-        return b;
-    }
-    std::size_t below(std::size_t n) { return byte() % n; }
-    std::span<const std::byte> bytes(std::size_t n) {
-        const auto taken = left_.first(std::min(n, left_.size()));
-        left_ = left_.subspan(taken.size());
-        return taken;
-    }
-
-private:
-    std::span<const std::byte> left_;
 };
 
 /// This node, as the script changes it.

@@ -81,6 +81,23 @@ TEST(SelfTest, PassesOnThisKernelWithAndWithoutEachFeature) {
     }
 }
 
+TEST(SelfTest, FailsWhereOneByteOrTheOrderOfTwoPiecesIsWrong) {
+    if (!probe()) return; // the test above says so
+    const auto one_wrong = [](std::size_t position) noexcept {
+        return position == 100'000 ? ~Pattern::at(position) : Pattern::at(position);
+    };
+    const auto swapped = [](std::size_t position) noexcept {
+        constexpr std::size_t piece = 16 * 1024;
+        const std::size_t at = position / piece;
+        return Pattern::at(at == 3 ? position + piece : at == 4 ? position - piece : position);
+    };
+    for (std::byte (*sent)(std::size_t) noexcept : {+one_wrong, +swapped}) {
+        const auto failed = self_test({}, sent);
+        ASSERT_FALSE(failed);
+        EXPECT_EQ(failed.error().code, Errc::malformed);
+    }
+}
+
 TEST_F(TrustedOptions, KeepEverythingWhenTheKernelIsRight) {
     Kernel kernel;
     const auto options = trust(kernel);

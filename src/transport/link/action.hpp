@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <muster/address.hpp>
 #include <muster/buffer.hpp>
-#include <muster/cluster/core/core.hpp>
 #include <muster/cluster/protocol/messages.hpp>
 #include <muster/error.hpp>
 #include <muster/log.hpp>
