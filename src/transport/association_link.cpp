@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t send_bytes_max = 128 * 1024;
 /// Sends that complete at once before other work of the loop gets its turn.
 constexpr int sends_per_turn_max = 16;
-/// Of one send: keeps the gathered parts below the system's limit (IOV_MAX).
+/// The most messages of one send: keeps its parts below the system's limit (IOV_MAX).
 constexpr std::size_t messages_per_send_max = 256;
 
 } // namespace
@@ -88,7 +88,7 @@ net::Task<void> Association::write_until_end(OutboundLink& link, Batch& batch) {
     }
 }
 
-/// What the value itself has to say, if it has.
+/// Sends the frame that the value itself has to say, if there is one.
 net::Task<void> Association::write_own(OutboundLink& link) {
     if (link.to_write.empty()) co_return;
     const std::vector<Slice> parts{std::exchange(link.to_write, Slice{})};

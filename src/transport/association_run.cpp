@@ -65,7 +65,7 @@ net::Task<void> Association::run_until_idle() {
     }
 }
 
-/// What is queued for a peer, or what it says, ends the attempt, not the process.
+/// A lack of memory for one peer's queue or words ends the attempt, not the process.
 void Association::no_memory() {
     hub_->counters.links_no_memory.add();
     hub_->log().error("transport.link.no_memory", peer_text(), {{"direction", "outbound"}});
@@ -226,7 +226,7 @@ void Association::carry_out(LinkActions&& actions, OutboundLink& link) {
         void operator()(action::CloseStream& a) const { link.connection->close(how_of(a)); }
         void operator()(action::Shaken& a) const { self.shaken(a); }
         void operator()(action::Leave& a) const { self.hub_->leave(link.connection, std::move(a.goodbye)); }
-        // Of the side that accepted.
+        // Only an accepting link says these.
         void operator()(action::Deliver&) const {}
         void operator()(action::Opened&) const {}
         void operator()(action::AskVerdict&) const {}

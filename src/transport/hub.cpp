@@ -113,7 +113,7 @@ void Hub::quarantine(const UniqueAddress& node, bool harmless) {
         link->close(harmless ? wire::GoodbyeReason::Link : wire::GoodbyeReason::Quarantined, {});
 }
 
-/// Without it, who never hears from the new process would answer NoRoute for ever.
+/// Without it a node that the new process never contacts would answer NoRoute to it for ever.
 void Hub::expect(const UniqueAddress& node) {
     if (quarantine_of(node) != Quarantined::No) return;
     if (const auto there = table_.find(node.address())) there->expect(node);

@@ -30,7 +30,7 @@ void TellDelivery::hold(Buffer& source) {
     view_ = Slice::adopt(hold_, {});
 }
 
-/// Who retained a payload keeps the buffer, counted.
+/// A sink that retained a payload keeps the buffer, which is counted.
 void TellDelivery::drop_hold() noexcept {
     if (!hold_) return;
     hold_->charge();
@@ -209,7 +209,7 @@ InboundLink::Step InboundLink::after_frames(FrameReader::Next next, bool any) {
     return link_.phase() == Link::Phase::Replying ? Step::Greeted : Step::More;
 }
 
-/// What comes on a link that ends is not acted on, but counted: its sender took it for sent.
+/// Frames on a link that ends are not acted on, but counted: their sender took them for sent.
 void InboundLink::discard(Slice bytes) {
     discard_frames();
     if (!can_be_cut()) {
@@ -263,7 +263,7 @@ void InboundLink::carry_out(LinkActions&& actions) {
             self.hub_.inbound_established(self);
         }
         void operator()(action::AskVerdict&) const { self.ask_verdict(); }
-        // Of the side that dialled.
+        // Only a dialled link says these.
         void operator()(action::Shaken&) const {}
         void operator()(action::Leave&) const {}
     };

@@ -11,7 +11,7 @@
 
 namespace muster {
 
-/// What the registry knows of a node. Outlives its transport: routes and posted deliveries hold it.
+/// The registry's entry of a node. Outlives its transport: routes and posted deliveries hold it.
 struct InProcessRegistry::Node : std::enable_shared_from_this<Node> {
     Node(net::Runtime& r, UniqueAddress s) : runtime(&r), self(std::move(s)) {}
 

@@ -65,7 +65,7 @@ void MessageRoutes::send(const Destination& to, const ClusterMessage& message) {
     const auto association = way_to(to, lane, name_of(message));
     if (!association) return;
     if (wire::agreed_by_all.meets(wire::needs_of(message))) {
-        // Who is there is not known yet, and need not be when all peers get the same bytes.
+        // The peer is not known yet, and need not be when all peers get the same bytes.
         auto encoded = encode(message, wire::agreed_by_all, to.address);
         if (!encoded) return;
         if (encoded->same_for_all) return association->send(to.uid, lane, std::move(*encoded));

@@ -33,7 +33,7 @@ Outbox::~Outbox() {
 
 Outbox::Put Outbox::refusal(std::size_t size) const noexcept {
     if (closed_) return Put::Closed;
-    // Who waits for room goes first, or a busy teller would starve it.
+    // Waiting tells go first, or a busy teller would starve them.
     return has_room(size) && first_waiting_ == waiting_.size() ? Put::Queued : Put::Full;
 }
 

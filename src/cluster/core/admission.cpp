@@ -30,7 +30,7 @@ void Admission::on_init_join(const InitJoin& m, Effects& out) const {
     }
     const ConfigCompat::Outcome outcome = config_.check(m.config);
     InitJoinAck ack{core_.self().address(), outcome.check, {}};
-    // Who is refused compares as well: its own log names the keys.
+    // A refused joiner compares as well: its own log names the keys.
     if (outcome.check != ConfigCheck::Unchecked) ack.config = config_.own_digests_for(m.config);
     if (outcome.check == ConfigCheck::Incompatible) {
         count(out, "cluster.join.incompatible_joiner");
@@ -234,7 +234,7 @@ std::vector<Member> Admission::members_of(const std::vector<Join>& joins) const 
     bool is_self_there = core_.is_member(core_.self());
     for (const Join& m : joins) {
         added.emplace_back(m.node, MemberStatus::Joining, m.roles, Member::never_up, m.app_version);
-        // Of a thousand members most are of one kind, that of whoever came before.
+        // Most members of a large cluster are of the same kind as the one that joined before.
         const Member* like = added.size() > 1 ? &added[added.size() - 2] : core_.gossip().find(core_.self());
         if (like != nullptr) added.back() = added.back().sharing_identity_of(*like);
         is_self_there = is_self_there || m.node == core_.self();

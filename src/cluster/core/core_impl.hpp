@@ -77,7 +77,7 @@ struct ClusterCore::Impl {
                          const Now& now, Effects& out);
 
     // --- core/wiring_leader.cpp
-    /// Whom convergence does not wait for: the confirmed and the departed.
+    /// Members that convergence does not wait for: the confirmed and the departed.
     std::vector<UniqueAddress> excused() const;
     ConvergenceReport report() const;
     void tick_leader_actions(const Now& now, Effects& out);
@@ -102,7 +102,7 @@ struct ClusterCore::Impl {
     void run_exiting_tasks(Effects& out);
     void exiting_completed(const Now& now, Effects& out);
     void shutdown_self_when_down(Effects& out);
-    /// What a newly installed state says about self (§6.3).
+    /// Reacts to the status of self in a newly installed state (§6.3).
     void react_to_own_status(MemberStatus before, Effects& out);
     void stop(std::optional<ShutdownReason> reason, Effects& out);
 

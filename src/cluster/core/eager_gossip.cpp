@@ -163,7 +163,7 @@ std::vector<UniqueAddress> EagerGossip::unseen_targets() const {
         if (gossip().overview().seen.test(i)) continue;
         const UniqueAddress& node = members[i].unique_address();
         if (node == core_.self() || !(all_own || state().is_own_dc(members[i]))) continue;
-        // Who somebody cannot reach is left to the periodic round.
+        // A member that an observer cannot reach is left to the periodic round.
         if (all_reachable || gossip().reachability().is_reachable(node)) unseen.push_back(node);
     }
     return unseen;
@@ -223,7 +223,7 @@ void EagerGossip::reply(const UniqueAddress& to, GossipOutcome outcome, const Go
     // The leader's repeats are answered by as many acks as it may repair; who else still does not know needs
     // the whole seen set, or lost acks would leave the periodic round talking for ever.
     const unsigned acks_allowed = leader() == to ? 1 + repairs_max : 1;
-    // Who told of its own removal has no book any more.
+    // A peer that told of its own removal has no book any more.
     if (!core_.is_member(to) || books_.may_ack_again(to, remote.version_id(), acks_allowed)) {
         ack_again_ = true;
     } else {

@@ -48,7 +48,7 @@ public:
     void answer_converged(const Converged& m, Effects& out) const;
     /// True when the version is known to be settled; then a peer with another seen set is told.
     bool answer_settled(const UniqueAddress& to, const Hash128& their_seen, Effects& out) const;
-    /// What §6.3 owes the sender of `remote`.
+    /// Sends, or owes, the reply of §6.3 to the sender of `remote`.
     void reply(const UniqueAddress& to, GossipOutcome outcome, const Gossip& remote, Effects& out);
 
     // --- timers
@@ -57,7 +57,7 @@ public:
     /// EagerRepair. The acks that came are installed first, whatever is due.
     Due on_repair_timer(std::uint64_t number) noexcept;
     void repair(Effects& out);
-    /// Who acknowledged what is not held, with the version. Strangers among them are forgotten.
+    /// The senders of acks of versions not held here, with the version. Forgets strangers.
     std::vector<std::pair<UniqueAddress, Hash128>> take_unknown_acks();
 
     /// As MembershipState::leader(), computed once per version.

@@ -200,7 +200,7 @@ std::optional<Reachability> Evidence::on_timer(const Now& now, Effects& out) {
 
 void Evidence::write(const UniqueAddress& node, Reachability& table, const Now& now, Effects& out) {
     const PeerLink* link = links_.find(node);
-    // Somebody else was faster: the own row is the reaper's business then.
+    // Another monitor was faster: the own row is the reaper's business then.
     if (link == nullptr || !is_complete(node, *link) || !heartbeats_.is_active(node) ||
         !table.is_reachable(node))
         return;

@@ -37,7 +37,7 @@ bool must_tick(const Gossip& merged, const Gossip& input) {
 }
 
 Decision merge(const GossipPtr& local, const GossipPtr& remote) {
-    // Whoever removed a member pruned its clock entry: both sides must do the same before they compare (§3).
+    // The remover of a member pruned its clock entry: both sides must do the same before they compare (§3).
     const Gossip pruned_local = local->prune_clock_of(remote->tombstones());
     const Gossip pruned_remote = remote->prune_clock_of(local->tombstones());
     auto merged = std::make_shared<const Gossip>(pruned_remote.merge(pruned_local));
@@ -240,7 +240,7 @@ void GossipExchange::round(Effects& out) {
     if (core_.gossip().is_singleton()) return;
     const auto target = select_gossip_target(*core_.membership(), core_.settings(), core_.random());
     if (!target) return;
-    // Who has seen this version, and who is far away, gets the digest; it asks when it needs more.
+    // A peer that has seen this version, or is far away, gets the digest; it asks when it needs more.
     if (core_.gossip().seen_by(*target) || !core_.is_own_dc(*target)) {
         sender_.send_status(*target, out);
     } else {

@@ -73,7 +73,7 @@ bool Joining::join(const Address& to, const Now& now, Effects& out) {
 
 bool Joining::self_join(Effects& out) {
     if (has_sent_join_) {
-        // Somebody may have admitted this uid: founding another cluster with it would let one uid live in
+        // A cluster may have admitted this uid: founding another cluster with it would let one uid live in
         // two.
         core_.enter(CorePhase::AwaitingIncarnation);
         log(out, LogLevel::Info, "cluster.join.new_incarnation");

@@ -24,7 +24,7 @@ public:
     /// nobody.
     void confirm_exit(const UniqueAddress& node);
     void forget_strangers();
-    /// Whom convergence does not wait for: the confirmed and the departed (sorted).
+    /// Members that convergence does not wait for: the confirmed and the departed (sorted).
     std::vector<UniqueAddress> excused(std::span<const UniqueAddress> departed) const;
 
     struct Step {

@@ -33,7 +33,7 @@ public:
     enum class Hold : std::uint8_t { No, Begins, GoesOn };
     Hold hold(const Address& node);
     bool is_held() const noexcept { return held_; }
-    /// Nobody is unreachable any more.
+    /// No member is unreachable any more.
     bool may_release() const { return held_ && !is_anybody_unreachable(); }
     void release() noexcept { held_ = false; }
 

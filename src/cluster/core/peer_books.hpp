@@ -52,7 +52,7 @@ public:
     bool is_anybody_awaited() const noexcept { return awaited_ != 0; }
 
     // --- acks that went
-    /// Of each leader is told in this pass what it was acknowledged; who is left out was told nothing.
+    /// Begins a pass that notes every leader's ack; a leader left out of it counts as told nothing.
     void begin_acks() noexcept { ++pass_; }
     /// True when the pass before did not tell it this version.
     bool note_acked_to(const UniqueAddress& to, const Hash128& version);

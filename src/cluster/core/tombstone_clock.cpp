@@ -33,7 +33,7 @@ void DataCenterWatch::observe(const Gossip& gossip) {
         const bool was_downed = before != present_.end() && before->second.downed;
         Last& last = present[name];
         last.downed = now.downed || (!now.lives && was_downed);
-        // Who vanishes from the midst of life was removed somewhere else, and this node never saw why.
+        // A member that vanishes without leaving was removed elsewhere, and this node never saw why.
         last.is_lost = last.downed || now.stays;
         if (now.lives ? !now.reachable : last.downed) unreachable_.insert(name);
         if (now.reachable) lost_.erase(name); // somebody there can be reached again

@@ -18,7 +18,7 @@ class DataCenterWatch {
 public:
     explicit DataCenterWatch(std::string self_data_center) : self_(std::move(self_data_center)) {}
 
-    /// What the state says now; called with every state that is installed.
+    /// Follows the state; called with every state that is installed.
     void observe(const Gossip& gossip);
     /// A data center has members that are neither Down nor Exiting and none of them is reachable; or all it
     /// had were downed.
@@ -55,7 +55,7 @@ public:
     void step(Instant now, bool is_counting);
     /// Tombstones not known so far begin at age 0. Those that are gone are forgotten after `echo`.
     void follow(const Gossip& gossip);
-    /// Of the tombstones in the gossip followed last those of at least this age; sorted.
+    /// The tombstones of the gossip followed last that have at least this age; sorted.
     std::vector<UniqueAddress> older_than(Duration age) const;
     std::size_t size() const noexcept { return entries_.size(); }
     /// Whether it was told of exactly these tombstones last.

@@ -20,7 +20,7 @@ class Tombstones {
 public:
     explicit Tombstones(const ClusterSettings& settings);
 
-    /// What was published, and what before it.
+    /// Follows a publication: the state before it and the one published.
     void on_published(const Gossip& before, const Gossip& after, const Now& now, Effects& out);
     /// A tick of the leader's, on every node: time goes on; too many tombstones are logged once an hour.
     void tick(const Gossip& gossip, const Now& now, Effects& out);

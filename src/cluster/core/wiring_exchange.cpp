@@ -22,7 +22,7 @@ void ClusterCore::Impl::on_envelope(const GossipEnvelope& m, Instant received, c
     }
     if (!is_sender_valid(m.from, m.to, ignored, now, out)) return;
     if (!m.gossip->has_member(self)) {
-        // Who waits for an answer to its farewell has it: it was removed.
+        // Its removal answers the farewell of a node that waits for one.
         if (leaving.is_saying_farewell() && m.gossip->is_tombstoned(self)) {
             leaving.end_farewell("removed", out);
             return stop(std::nullopt, out);

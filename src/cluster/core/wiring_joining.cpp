@@ -51,7 +51,7 @@ void ClusterCore::Impl::on(const Welcome& m, const Now& now, Effects& out) {
 
 void ClusterCore::Impl::on(const NotMember& m, const Now&, Effects& out) {
     if (!is_initialized() || m.to != self || !is_member(m.from)) return;
-    // Who is on the way out needs no membership elsewhere: it would only have to be removed there once more.
+    // A leaving node needs no membership elsewhere: it would only have to be removed there once more.
     const MemberStatus status = self_status();
     if (status == MemberStatus::Exiting || status == MemberStatus::Down) return;
     count(out, "cluster.join.repeated_not_member");

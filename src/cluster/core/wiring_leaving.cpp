@@ -62,7 +62,7 @@ void ClusterCore::Impl::react_to_own_status(MemberStatus before, Effects& out) {
         core.set_exiting_tasks_running(true);
         run_exiting_tasks(out);
     }
-    // Who learns from others that it prepares has not to be told a second time, and must refuse joins like
+    // A node that learns from others that it prepares needs no second command, and must refuse joins like
     // they do.
     if (status != before &&
         (status == MemberStatus::PreparingForShutdown || status == MemberStatus::ReadyForShutdown))

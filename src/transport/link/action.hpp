@@ -78,7 +78,7 @@ struct ReportQuarantinedBy {
     UniqueAddress peer;
 };
 
-/// That incarnation says that it stops.
+/// `peer` says that it stops.
 struct PeerStops {
     UniqueAddress peer;
 };

@@ -50,7 +50,7 @@ public:
     static constexpr std::int64_t gossips_per_second = 1000;
     static constexpr std::int64_t gossips_burst = 2000;
 
-    /// What a frame asks for; nothing for those that are never answered.
+    /// The answer that a frame asks for; nothing for those that are never answered.
     static std::optional<Kind> kind_of(std::uint32_t variant) noexcept {
         switch (static_cast<wire::FrameKind>(variant)) {
         case wire::FrameKind::Heartbeat: return Kind::Heartbeat;

@@ -26,7 +26,7 @@ inline bool is_claim(const UniqueAddress& from, const std::optional<UniqueAddres
     return known && known->address() == from.address() && *known != from;
 }
 
-/// What came of a claim.
+/// The outcome of a claim.
 enum class Verdict : std::uint8_t {
     Owner,        ///< exactly this incarnation answered at the address
     AddressTaken, ///< another one did
@@ -42,7 +42,7 @@ std::optional<UniqueAddress> answer_of(const Address& asked, std::string_view cl
 /// why.
 std::string taken_detail(const UniqueAddress& claimant, const UniqueAddress& owner);
 std::string unanswered_detail(const UniqueAddress& claimant);
-/// That a claim does not stand: how it is counted and logged, and what the claimant is told.
+/// A claim that does not stand: how it is counted and logged, and what the claimant is told.
 struct Denial {
     Counted counted{};
     action::Log record;

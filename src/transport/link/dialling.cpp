@@ -131,7 +131,7 @@ void Dialling::seen_alive(const UniqueAddress& peer, Instant now, DiallingAction
 void Dialling::met(const UniqueAddress& peer, DiallingActions& out) {
     if (known_ == peer) return;
     if (known_) {
-        // What was accepted while the link led to the former incarnation was meant for that one.
+        // Tells accepted while the link led to the former incarnation were meant for that one.
         if (!MUSTER_MUTANT(stale_tells_kept) && !MUSTER_MUTANT(uid_not_compared))
             out.emplace_back(action::DropStaleTells{});
         replaced_ = known_;

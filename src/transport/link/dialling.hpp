@@ -61,7 +61,7 @@ public:
     void failed(bool for_good, Instant now, DiallingActions& out);
     /// `peer` shook hands at the address.
     void established(const UniqueAddress& peer, Instant now, DiallingActions& out);
-    /// That link is over. `lost`: how, when nobody said Goodbye.
+    /// The link is over. `lost`: how, when neither side said Goodbye.
     void link_ended(std::optional<LinkEnd> lost, Instant now) noexcept;
     void rested(DiallingActions& out);
 
@@ -90,11 +90,11 @@ public:
         return blocked_ && to && known_ && *to == known_->uid();
     }
     Instant next_attempt() const noexcept { return next_attempt_; }
-    /// Of an attempt, or of a part of it, that may take `timeout`.
+    /// The deadline of an attempt, or of a part of it, that may take `timeout`.
     Instant deadline(Duration timeout, Instant now) const noexcept;
-    /// That a node which left cannot be reached is what everybody expects.
+    /// Info when the node there said that it stops: refusals are expected then.
     LogLevel level_of_failure() const noexcept { return stopping_ ? LogLevel::Info : LogLevel::Warning; }
-    /// Nobody has answered for as long as a tell waits for room.
+    /// The peer has not answered for as long as a tell may wait for room.
     bool unanswered(Instant now) const noexcept {
         return unanswered_since_ && now - *unanswered_since_ >= limits_.waiting_for_answer;
     }

@@ -70,7 +70,7 @@ wire::HelloReply answer_hello(const Identity& mine, const wire::Hello& hello, bo
         return refuse(mine, RefusalReason::WrongAddress,
                       fmt::format("this is {}, not {}: dial the advertised address",
                                   mine.self.address().to_string(), hello.to.to_string()));
-    // Nobody else lives here, and this node opens no connection to itself.
+    // No other node has this address, and this node opens no connection to itself.
     if (hello.from.address() == mine.self.address())
         return refuse(mine, RefusalReason::WrongAddress,
                       fmt::format("{} is this node's own address: advertise another one",

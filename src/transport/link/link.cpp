@@ -289,7 +289,7 @@ void Link::stream_ended(const std::optional<Error>& error, LinkActions& out) {
     if (phase_ == Phase::Greeting && dials())
         return handshake_failed(error.value_or(Error{Errc::closed, name(), {}, {}}), out);
     if (!error_) error_ = error;
-    // Nobody reads on the other side any more: a send in flight would wait for nothing.
+    // The other side reads no more: a send in flight would wait for nothing.
     if (dials() && phase_ != Phase::Lingering) return abort(out);
     if (phase_ != Phase::Lingering) phase_ = Phase::Ended;
     deadline_.reset();
@@ -311,7 +311,7 @@ void Link::time(Instant now, LinkActions& out) {
     }
 }
 
-/// Of the side that sends.
+/// For the sending side.
 void Link::check_silence(Instant now, LinkActions& out) {
     if (send_began_) {
         if (now - *send_began_ < limits_.half_open_timeout) return;
@@ -324,7 +324,7 @@ void Link::check_silence(Instant now, LinkActions& out) {
         due_ = GoodbyeReason::Link;
 }
 
-/// Of the side that receives: a frame that does not end, and a peer that would have closed an idle link long
+/// For the receiving side: a frame that does not end, and a peer that would have closed an idle link long
 /// ago.
 void Link::check_frame(Instant now, LinkActions& out) {
     if (frame_began_ && now - *frame_began_ >= limits_.frame_timeout) {

@@ -109,7 +109,7 @@ void Link::open(Instant now, LinkActions& out) {
     close_if_due(now, out);
 }
 
-/// What was asked for while the reply was on its way.
+/// Says the Goodbye that was asked for while the reply was on its way.
 void Link::close_if_due(Instant now, LinkActions& out) {
     if (!due_) return;
     const GoodbyeReason reason = *std::exchange(due_, std::nullopt);
@@ -180,7 +180,7 @@ void Link::refused(const wire::HelloReply& reply, const wire::HelloRefused& refu
         out.emplace_back(action::ReportQuarantinedBy{reply.from});
 }
 
-/// Of a reply that is not to be trusted nothing is in force.
+/// Nothing in an untrusted reply takes effect.
 void Link::leave(Outcome outcome, GoodbyeReason reason, std::string_view detail, const UniqueAddress& peer,
                  LinkActions& out) {
     phase_ = Phase::Ended;
