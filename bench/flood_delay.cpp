@@ -20,22 +20,20 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <memory>
-#include <muster/net/asio_runtime.hpp>
 #include <muster/node/remote_adapter.hpp>
 #include <muster/transport/tcp.hpp>
-#include <muster/uring/runtime.hpp>
 #include <muster/wire/frame.hpp>
 #include <netinet/in.h>
 #include <string>
 #include <string_view>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
-#include "options.hpp"
+#include "backend.hpp"
+#include "processes.hpp"
 
 namespace {
 
@@ -62,22 +60,7 @@ struct Shared {
 };
 
 std::unique_ptr<net::Runtime> make_runtime_for(const Options& options) {
-    const std::string backend = options.text("backend", "auto");
-    if (backend != "auto" && backend != "uring" && backend != "epoll")
-        fail("backend: use auto, uring or epoll");
-    const auto quiet = std::make_shared<MemoryLogSink>();
-    if (backend != "epoll") {
-        uring::Options uring_options;
-        uring_options.log_sink = quiet;
-        auto made = uring::make_runtime(std::move(uring_options));
-        if (made) return std::move(*made);
-        if (backend == "uring") fail(made.error().message());
-    }
-    net::RuntimeOptions epoll_options;
-    epoll_options.log_sink = quiet;
-    auto made = net::make_asio_runtime(std::move(epoll_options));
-    if (!made) fail(made.error().message());
-    return std::move(*made);
+    return bench::make_runtime("flood_delay", options, std::make_shared<MemoryLogSink>());
 }
 
 Address address_of(int port) {
@@ -289,9 +272,7 @@ void start(Body body) {
 
 int main(int argc, char** argv) {
     const Options options{"flood_delay", argc, argv};
-    void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) fail(std::strerror(errno));
-    Shared& shared = *new (memory) Shared{};
+    auto& shared = bench::shared_by_all<Shared>("flood_delay");
     alarm(300); // also when a child died
     start([&] { return suffer(options, shared); });
     while (shared.port == 0) {

@@ -14,9 +14,7 @@
 #include <atomic>
 #include <fmt/format.h>
 #include <memory>
-#include <muster/net/asio_runtime.hpp>
 #include <muster/transport/tcp.hpp>
-#include <muster/uring/runtime.hpp>
 #include <semaphore>
 #include <string>
 #include <string_view>
@@ -25,6 +23,7 @@
 #include <vector>
 
 #include "allocations.hpp"
+#include "backend.hpp"
 #include "processes.hpp"
 
 namespace {
@@ -119,7 +118,7 @@ struct NoHandler final : TransportHandler {
 
 /// A runtime with a transport.
 struct Node {
-    explicit Node(const bench::Options& options) : runtime(make_runtime(options)) {
+    explicit Node(const bench::Options& options) : runtime(bench::make_runtime(program, options)) {
         TcpTransportOptions transport_options;
         transport_options.cluster_name = "bench";
         transport_options.congestion_control = options.text("cc", "auto");
@@ -149,24 +148,6 @@ struct Node {
             closed.release();
         });
         closed.acquire();
-    }
-
-    /// Not through muster/runtime.hpp, which has no setting for the spinning of an idle loop.
-    static std::unique_ptr<net::Runtime> make_runtime(const bench::Options& options) {
-        const std::string backend = options.text("backend", "auto");
-        if (backend != "auto" && backend != "uring" && backend != "epoll")
-            fail("backend: use auto, uring or epoll");
-        if (backend != "epoll") {
-            uring::Options uring_options;
-            const long spin = options.number("spin", -1);
-            if (spin >= 0) uring_options.idle_spin = std::chrono::microseconds{spin};
-            auto made = uring::make_runtime(std::move(uring_options));
-            if (made) return std::move(*made);
-            if (backend == "uring") fail(made.error().message());
-        }
-        auto made = net::make_asio_runtime();
-        if (!made) fail(made.error().message());
-        return std::move(*made);
     }
 
     std::unique_ptr<net::Runtime> runtime;
