@@ -10,10 +10,6 @@
 namespace muster::net::test {
 namespace {
 
-using CongestionControl = RuntimeSuite;
-
-INSTANTIATE_TEST_SUITE_P(Net, CongestionControl, ::testing::ValuesIn(real_backends()), backend_name);
-
 std::string control_of(const Connection& end) {
     char name[16] = {};
     socklen_t size = sizeof(name) - 1;
@@ -22,21 +18,21 @@ std::string control_of(const Connection& end) {
     return name;
 }
 
-/// Of both ends of a connection with this setting: the one that connected first.
-Task<std::vector<std::string>> controls_with(Runtime& runtime, std::string setting) {
-    std::vector<std::string> controls;
-    const ListenOptions listening{.congestion_control = setting};
-    auto listener = runtime.listen(Endpoint::loopback_v4(0), listening);
-    if (!listener) co_return controls;
-    const ConnectOptions connecting{.congestion_control = setting};
-    auto client = co_await runtime.connect((*listener)->local(), connecting);
-    if (!client) co_return controls;
-    auto server = co_await (*listener)->accept();
-    if (!server) co_return controls;
-    controls.push_back(control_of(**client));
-    controls.push_back(control_of(**server));
-    co_return controls;
-}
+class CongestionControl : public RuntimeSuite {
+protected:
+    /// The congestion control of both ends of a connection with this setting, the connecting one first.
+    Task<std::vector<std::string>> controls_with(std::string setting) {
+        ListenOptions listening{.congestion_control = setting};
+        ConnectOptions connecting{.congestion_control = setting};
+        auto connected = connect_pair(Endpoint::loopback_v4(0), std::move(listening), std::move(connecting));
+        const Pair pair = co_await std::move(connected);
+        std::vector<std::string> controls;
+        if (pair.client && pair.server) controls = {control_of(*pair.client), control_of(*pair.server)};
+        co_return controls;
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Net, CongestionControl, ::testing::ValuesIn(real_backends()), backend_name);
 
 } // namespace
 
@@ -53,7 +49,7 @@ TEST(IsSameHost, WhenBothEndsHaveOneAddress) {
 
 TEST_P(CongestionControl, AutoTakesOneThatDoesNotPaceBetweenTwoEndsOfOneHost) {
     auto body = [&]() -> Task<void> {
-        auto controls = co_await controls_with(runtime(), "auto");
+        auto controls = co_await controls_with("auto");
         CO_ASSERT(controls.size() == 2U);
         for (const std::string& control : controls)
             EXPECT_TRUE(control == "cubic" || control == "reno") << control;
@@ -63,7 +59,7 @@ TEST_P(CongestionControl, AutoTakesOneThatDoesNotPaceBetweenTwoEndsOfOneHost) {
 
 TEST_P(CongestionControl, ANameIsForBothEnds) {
     auto body = [&]() -> Task<void> {
-        auto controls = co_await controls_with(runtime(), "reno");
+        auto controls = co_await controls_with("reno");
         EXPECT_EQ(controls, (std::vector<std::string>{"reno", "reno"}));
     };
     run(body());
@@ -74,9 +70,9 @@ TEST_P(CongestionControl, SystemAndNothingLeaveTheSystems) {
         std::string systems;
         std::ifstream{"/proc/sys/net/ipv4/tcp_congestion_control"} >> systems;
         const std::vector<std::string> both{systems, systems};
-        auto by_word = co_await controls_with(runtime(), "system");
+        auto by_word = co_await controls_with("system");
         EXPECT_EQ(by_word, both);
-        auto by_nothing = co_await controls_with(runtime(), "");
+        auto by_nothing = co_await controls_with("");
         EXPECT_EQ(by_nothing, both);
     };
     run(body());

@@ -11,7 +11,14 @@
 namespace muster::net::test {
 namespace {
 
-using Silence = RuntimeSuite;
+class Silence : public RuntimeSuite {
+protected:
+    /// A connection on which both ends have the limit.
+    Task<Pair> limited_pair(Duration silence_max) {
+        return connect_pair(Endpoint::loopback_v4(0), {.silence_max = silence_max},
+                            {.silence_max = silence_max});
+    }
+};
 
 INSTANTIATE_TEST_SUITE_P(Net, Silence, ::testing::ValuesIn(real_backends()), backend_name);
 
@@ -20,27 +27,6 @@ int option(int descriptor, int level, int name) {
     socklen_t size = sizeof(value);
     getsockopt(descriptor, level, name, &value, &size);
     return value;
-}
-
-struct Ends {
-    std::unique_ptr<Connection> client;
-    std::unique_ptr<Connection> server;
-};
-
-/// A connection on which both ends have the limit.
-Task<Ends> limited_pair(Runtime& runtime, Duration silence_max) {
-    const ListenOptions listening{.silence_max = silence_max};
-    auto listener = runtime.listen(Endpoint::loopback_v4(0), listening);
-    Ends ends;
-    if (!listener) co_return ends;
-    const ConnectOptions connecting{.silence_max = silence_max};
-    auto client = co_await runtime.connect((*listener)->local(), connecting);
-    if (!client) co_return ends;
-    auto server = co_await (*listener)->accept();
-    if (!server) co_return ends;
-    ends.client = std::move(*client);
-    ends.server = std::move(*server);
-    co_return ends;
 }
 
 Task<result<void>> say(Connection& connection, std::string text) {
@@ -67,7 +53,7 @@ TEST(SilenceOptions, AskAfterHalfOfTheLimitAndEndSoonAfterIt) {
 
 TEST_P(Silence, BothEndsOfAConnectionHaveTheLimit) {
     auto body = [&]() -> Task<void> {
-        auto ends = co_await limited_pair(runtime(), 3s);
+        auto ends = co_await limited_pair(3s);
         CO_ASSERT(ends.client && ends.server);
         for (const Connection* end : {ends.client.get(), ends.server.get()}) {
             const int descriptor = descriptor_of(end->local(), end->remote());
@@ -101,7 +87,7 @@ TEST_P(Silence, ABlackHoleEndsBothEndsOfAConnection) {
         return;
     }
     auto body = [&]() -> Task<void> {
-        auto ends = co_await limited_pair(runtime(), 1s);
+        auto ends = co_await limited_pair(1s);
         CO_ASSERT(ends.client && ends.server);
         auto sent = co_await say(*ends.client, "while it works");
         CO_ASSERT_OK(sent);

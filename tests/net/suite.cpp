@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sys/resource.h>
+#include <utility>
 
 namespace muster::net::test {
 
@@ -44,16 +45,16 @@ void RuntimeSuite::run(Task<void> body) {
     }
 }
 
-Task<RuntimeSuite::Pair> RuntimeSuite::connect_pair(Endpoint at) {
+Task<RuntimeSuite::Pair> RuntimeSuite::connect_pair(Endpoint at, ListenOptions listening,
+                                                    ConnectOptions connecting) {
     Pair pair;
-    auto listener = runtime().listen(at, ListenOptions{});
+    auto listener = runtime().listen(at, std::move(listening));
     if (!listener) {
         ADD_FAILURE() << listener.error().message();
         co_return pair;
     }
     const Endpoint to = (*listener)->local();
-    const ConnectOptions options;
-    auto client = co_await runtime().connect(to, options);
+    auto client = co_await runtime().connect(to, std::move(connecting));
     auto server = co_await (*listener)->accept();
     if (!client || !server) {
         ADD_FAILURE() << (client ? server.error() : client.error()).message();

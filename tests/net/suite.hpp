@@ -73,7 +73,8 @@ protected:
         std::unique_ptr<Connection> client;
         std::unique_ptr<Connection> server;
     };
-    Task<Pair> connect_pair(Endpoint at = Endpoint::loopback_v4(0));
+    Task<Pair> connect_pair(Endpoint at, ListenOptions listening, ConnectOptions connecting);
+    Task<Pair> connect_pair(Endpoint at = Endpoint::loopback_v4(0)) { return connect_pair(at, {}, {}); }
     /// An endpoint of this machine on which nobody listens.
     Endpoint vacant();
 
