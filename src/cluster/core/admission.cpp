@@ -5,6 +5,7 @@
 #include "emit.hpp"
 #include "joining.hpp"
 #include <algorithm>
+#include <boost/algorithm/string/join.hpp>
 #include <muster/cluster/state/gossip_limits.hpp>
 #include <muster/ensure.hpp>
 #include <string>
@@ -25,7 +26,7 @@ void Admission::on_init_join(const InitJoin& m, Effects& out) const {
     if (m.from == core_.self().address()) return;
     const MemberStatus status = core_.self_status();
     if (!core_.is_initialized() || status == MemberStatus::Exiting || status == MemberStatus::Down) {
-        out.emplace_back(effect::Send{Destination(m.from), InitJoinNack{core_.self().address()}});
+        send(out, m.from, InitJoinNack{core_.self().address()});
         return;
     }
     const ConfigCompat::Outcome outcome = config_.check(m.config);
@@ -35,11 +36,11 @@ void Admission::on_init_join(const InitJoin& m, Effects& out) const {
     if (outcome.check == ConfigCheck::Incompatible) {
         count(out, "cluster.join.incompatible_joiner");
         log(out, LogLevel::Warning, "cluster.join.incompatible_joiner", m.from.to_string(),
-            {{"keys", joined_keys(outcome.conflicts)}});
+            {{"keys", boost::algorithm::join(outcome.conflicts, ",")}});
     } else {
         warn_of_settings(outcome.warnings, m.from, out);
     }
-    out.emplace_back(effect::Send{Destination(m.from), std::move(ack)});
+    send(out, m.from, std::move(ack));
 }
 
 // --- judging a Join
@@ -93,8 +94,7 @@ bool Admission::is_within_limits(const Join& m, Effects& out) const {
         {{"reason", fits.error().message()}});
     // A claimed name must not end its owner: only who is proven is told, and stops.
     if (is_proven(m.node) && m.node != core_.self())
-        out.emplace_back(
-            effect::Send{Destination(m.node), JoinRefused{core_.self(), m.node, fits.error().message()}});
+        send(out, m.node, JoinRefused{core_.self(), m.node, fits.error().message()});
     return false;
 }
 
@@ -102,7 +102,7 @@ Admission::Verdict Admission::answer_known(const Join& m, Effects& out) {
     if (core_.gossip().is_tombstoned(m.node)) {
         count(out, "cluster.join.refused_removed");
         log(out, LogLevel::Info, "cluster.join.refused_removed", m.node.to_string());
-        out.emplace_back(effect::Send{Destination(m.node), JoinRefused{core_.self(), m.node, "removed"}});
+        send(out, m.node, JoinRefused{core_.self(), m.node, "removed"});
         return Verdict::Answered;
     }
     if (core_.gossip().find_all(m.node.address()).empty()) return Verdict::Admit;
@@ -194,10 +194,9 @@ std::vector<Join> Admission::those_with_room(std::vector<Join> joins, Effects& o
              {"gossip_bytes_max", std::to_string(bytes_max)},
              {"members", std::to_string(members)},
              {"tombstones", std::to_string(removed)}});
-        out.emplace_back(
-            effect::Send{Destination(m.node),
-                         JoinDeferred{core_.self(), m.node,
-                                      "the gossip has no room for another member (gossip-bytes-max)"}});
+        send(out, m.node,
+             JoinDeferred{core_.self(), m.node,
+                          "the gossip has no room for another member (gossip-bytes-max)"});
     }
     return fitting;
 }
@@ -212,8 +211,7 @@ bool Admission::is_due(const Join& m, const Now& now, Effects& out) {
     if (waiting_joins_.size() >= waiting_joins_max) {
         // It asks again soon; its retry alone would take ten seconds.
         count(out, "cluster.join.put_off");
-        out.emplace_back(effect::Send{Destination(m.node),
-                                      JoinDeferred{core_.self(), m.node, "thousands of others are joining"}});
+        send(out, m.node, JoinDeferred{core_.self(), m.node, "thousands of others are joining"});
         return false;
     }
     waiting_nodes_.insert(m.node);
@@ -260,7 +258,7 @@ void Admission::answer_not_member(const UniqueAddress& stranger, const Now& now,
     if (told.size() >= not_member_peers_max) return; // that many strangers in one second: they hear it later
     told.insert_or_assign(stranger, now.monotonic);
     count(out, "cluster.gossip.not_member");
-    out.emplace_back(effect::Send{Destination(stranger), NotMember{core_.self(), stranger}});
+    send(out, stranger, NotMember{core_.self(), stranger});
 }
 
 void Admission::check() const {

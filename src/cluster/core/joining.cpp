@@ -3,29 +3,18 @@
 
 #include "base/sorted_vector.hpp"
 #include "emit.hpp"
+#include <boost/algorithm/string/join.hpp>
 #include <muster/cluster/state/member.hpp>
 #include <muster/ensure.hpp>
 #include <string>
 #include <utility>
 
 namespace muster {
-namespace {
-
-std::string text(std::uint64_t n) { return std::to_string(n); }
-
-} // namespace
-
-std::string joined_keys(const std::vector<std::string>& keys) {
-    std::string all;
-    for (const std::string& key : keys) all += (all.empty() ? "" : ",") + key;
-    return all;
-}
-
 void warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out) {
     if (keys.empty()) return;
     count(out, "cluster.join.settings_differ");
     log(out, LogLevel::Warning, "cluster.join.settings_differ", peer.to_string(),
-        {{"keys", joined_keys(keys)}});
+        {{"keys", boost::algorithm::join(keys, ",")}});
 }
 
 Join own_join(const CoreState& core) {
@@ -56,9 +45,7 @@ bool Joining::join(const Address& to, const Now& now, Effects& out) {
         return false;
     }
     core_.enter(CorePhase::Uninitialized);
-    if (to == core_.self().address()) {
-        return self_join(out);
-    }
+    if (to == core_.self().address()) return self_join(out);
     core_.enter(CorePhase::TryingToJoin);
     target_ = to;
     has_sent_join_ = true;
@@ -67,7 +54,7 @@ bool Joining::join(const Address& to, const Now& now, Effects& out) {
     if (core_.settings().retry_unsuccessful_join_after)
         retry_at_ = now.monotonic + *core_.settings().retry_unsuccessful_join_after;
     log(out, LogLevel::Info, "cluster.join.asking", to.to_string());
-    out.emplace_back(effect::Send{Destination(to), own_join(core_)});
+    send(out, to, own_join(core_));
     return false;
 }
 
@@ -97,12 +84,9 @@ bool Joining::on_new_incarnation(Effects& out) {
 bool Joining::app_version(AppVersion version, const Now& now, Effects& out) {
     if (!std::exchange(version_pending_, false)) return false;
     core_.set_app_version(std::move(version));
-    if (!waiting_seeds_.empty()) {
-        return join_seed_nodes(std::exchange(waiting_seeds_, {}), now, out);
-    } else if (const auto target = std::exchange(waiting_target_, std::nullopt)) {
-        return join(*target, now, out);
-    }
-    return false;
+    if (!waiting_seeds_.empty()) return join_seed_nodes(std::exchange(waiting_seeds_, {}), now, out);
+    const auto target = std::exchange(waiting_target_, std::nullopt);
+    return target && join(*target, now, out);
 }
 
 bool Joining::join_seed_nodes(std::vector<Address> seeds, const Now& now, Effects& out) {
@@ -143,15 +127,14 @@ bool Joining::carry_out(const SeedProcess::Step& step, const Now& now, Effects& 
     if (step.retried) {
         count(out, "cluster.join.seeds_silent");
         log(out, LogLevel::Warning, "cluster.join.seeds_silent", {},
-            {{"attempt", text(process_->attempts())}, {"seeds", text(seeds_.size())}});
+            {{"attempt", std::to_string(process_->attempts())}, {"seeds", std::to_string(seeds_.size())}});
     }
     for (const Address& seed : step.init_join_to)
-        out.emplace_back(
-            effect::Send{Destination(seed), InitJoin{core_.self().address(), config_.required_digests()}});
+        send(out, seed, InitJoin{core_.self().address(), config_.required_digests()});
     if (!step.join) return false;
     if (*step.join == core_.self().address())
         log(out, LogLevel::Warning, "cluster.join.founding_cluster", {},
-            {{"reason", "no seed answered as a member"}, {"seeds", text(seeds_.size())}});
+            {{"reason", "no seed answered as a member"}, {"seeds", std::to_string(seeds_.size())}});
     return join(Address(*step.join), now, out);
 }
 
@@ -165,13 +148,13 @@ bool Joining::tick(const Now& now, Effects& out) {
     }
     if (core_.phase() == CorePhase::TryingToJoin && retry_at_ && now.monotonic > *retry_at_) {
         return retry(now, out);
-    } else if (core_.phase() == CorePhase::TryingToJoin && ask_again_at_ && now.monotonic >= *ask_again_at_) {
-        ask_again_at_.reset();
-        out.emplace_back(effect::Send{Destination(target_), own_join(core_)});
-    } else if (process_) {
-        return carry_out(process_->tick(now.monotonic), now, out);
     }
-    return false;
+    if (core_.phase() == CorePhase::TryingToJoin && ask_again_at_ && now.monotonic >= *ask_again_at_) {
+        ask_again_at_.reset();
+        send(out, target_, own_join(core_));
+        return false;
+    }
+    return process_ && carry_out(process_->tick(now.monotonic), now, out);
 }
 
 bool Joining::retry(const Now& now, Effects& out) {
@@ -212,8 +195,8 @@ bool Joining::on_ack(const InitJoinAck& m, const Now& now, Effects& out) {
         log(out, core_.settings().enforce_config_on_join ? LogLevel::Error : LogLevel::Warning,
             "cluster.join.incompatible_configuration", m.from.to_string(),
             {{"refused_by", m.check == ConfigCheck::Incompatible ? "member" : "self"},
-             {"keys",
-              own.conflicts.empty() ? "not said by the member: see its log" : joined_keys(own.conflicts)}});
+             {"keys", own.conflicts.empty() ? "not said by the member: see its log"
+                                            : boost::algorithm::join(own.conflicts, ",")}});
         if (core_.settings().enforce_config_on_join) {
             give_up(ShutdownReason::IncompatibleConfiguration, out);
             return false;

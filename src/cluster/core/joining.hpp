@@ -71,7 +71,5 @@ private:
 
 /// Settings that differ without refusing a join (§5.5).
 void warn_of_settings(const std::vector<std::string>& keys, const Address& peer, Effects& out);
-/// The keys of a log line.
-std::string joined_keys(const std::vector<std::string>& keys);
 
 } // namespace muster

@@ -3,8 +3,9 @@
 
 #include "emit.hpp"
 #include <algorithm>
+#include <boost/algorithm/string/join.hpp>
 #include <muster/ensure.hpp>
-#include <set>
+#include <string>
 
 namespace muster {
 namespace {
@@ -16,12 +17,6 @@ constexpr Duration warning_interval = std::chrono::hours{1};
 /// A leader tick is a step; three that were missed are still a slow machine, more is one that stood still.
 Duration step_max(const ClusterSettings& settings) {
     return std::max<Duration>(std::chrono::seconds{10}, 3 * Duration(settings.leader_actions_interval));
-}
-
-std::string joined(const std::set<std::string, std::less<>>& names) {
-    std::string all;
-    for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
-    return all;
 }
 
 } // namespace
@@ -53,8 +48,8 @@ void Tombstones::tick(const Gossip& gossip, const Now& now, Effects& out) {
     warned_at_ = now.monotonic;
     log(out, LogLevel::Warning, "cluster.tombstones.many", {},
         {{"tombstones", std::to_string(gossip.tombstones().size())},
-         {"unreachable_data_centers", joined(data_centers_.unreachable())},
-         {"lost_data_centers", joined(data_centers_.lost())}});
+         {"unreachable_data_centers", boost::algorithm::join(data_centers_.unreachable(), ", ")},
+         {"lost_data_centers", boost::algorithm::join(data_centers_.lost(), ", ")}});
 }
 
 void Tombstones::on_new_incarnation() {
@@ -64,7 +59,7 @@ void Tombstones::on_new_incarnation() {
 
 result<void> Tombstones::forget_data_center(std::string_view name, Effects& out) {
     if (!data_centers_.forget(name)) {
-        const std::string lost = joined(data_centers_.lost());
+        const std::string lost = boost::algorithm::join(data_centers_.lost(), ", ");
         return Error{Errc::not_found, "data center \"" + std::string(name) + '"',
                      lost.empty() ? "no data center is lost" : "these are lost: " + lost};
     }

@@ -8,8 +8,7 @@ namespace muster {
 void ClusterCore::Impl::on(const Heartbeat& m, const Now&, Effects& out) {
     if (m.from == self.address()) return;
     // Answered whatever the own state is: it proves that the process lives, not that it is a member.
-    out.emplace_back(
-        effect::Send{Destination(m.from), HeartbeatReply{self, m.sequence_nr, m.creation_time_ns}});
+    send(out, m.from, HeartbeatReply{self, m.sequence_nr, m.creation_time_ns});
 }
 
 void ClusterCore::Impl::on(const HeartbeatReply& m, const Now& now, Effects& out) {

@@ -57,7 +57,7 @@ void ClusterCore::Impl::on(const NotMember& m, const Now&, Effects& out) {
     count(out, "cluster.join.repeated_not_member");
     log(out, LogLevel::Info, "cluster.join.repeated", m.from.to_string(),
         {{"reason", "a member does not know this node: whoever welcomed it told nobody"}});
-    out.emplace_back(effect::Send{Destination(m.from), own_join(core)});
+    send(out, m.from, own_join(core));
 }
 
 // --- admission
